@@ -1,0 +1,173 @@
+//! One client connection, as Pingora sees it.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::accept::ConnectionGuard;
+
+/// Head and small body of an answer leave in one write; a larger body is written through.
+const WRITE_BUFFER: usize = 4096;
+
+/// How long, and for how many bytes, a closing connection listens to a client that is still sending.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 8 << 20;
+
+/// A plain TCP connection from a client.
+///
+/// Reads are not buffered here: the HTTP/1 session reads into a buffer of its own, so a second one would
+/// cost memory for every idle client and a copy for every request.
+pub struct Conn {
+    stream: BufWriter<TcpStream>,
+    digest: Arc<SocketDigest>,
+    peer: SocketAddr,
+    local: SocketAddr,
+    accepted: SystemTime,
+    _guard: ConnectionGuard,
+}
+
+impl Conn {
+    /// Takes over a fresh connection.
+    pub fn new(stream: TcpStream, peer: SocketAddr, guard: ConnectionGuard) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let local = stream.local_addr()?;
+        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        // A fresh cell is empty, so that setting it cannot fail.
+        let _ = digest.peer_addr.set(Some(PingoraAddr::Inet(peer)));
+        let _ = digest.local_addr.set(Some(PingoraAddr::Inet(local)));
+        Ok(Self {
+            stream: BufWriter::with_capacity(WRITE_BUFFER, stream),
+            digest: Arc::new(digest),
+            peer,
+            local,
+            accepted: SystemTime::now(),
+            _guard: guard,
+        })
+    }
+
+    /// The client's end of the connection.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Our end of the connection.
+    #[must_use]
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Closing a socket with unread bytes in it resets the connection, and the reset can overtake the answer
+    /// that the client has not read yet: an upload refused with 413 would look like a broken network.
+    /// So the write side is closed first, and what still arrives is read and thrown away, within bounds.
+    async fn linger(&mut self) {
+        let mut sink = [0u8; 4096];
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            match self.stream.get_mut().read(&mut sink).await {
+                Ok(0) | Err(_) => return,
+                Ok(n) => left = left.saturating_sub(n),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+impl AsyncRead for Conn {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(self.stream.get_mut()).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Conn {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[async_trait]
+impl Shutdown for Conn {
+    async fn shutdown(&mut self) {
+        // The client may be gone already; then there is nobody left to tell.
+        if AsyncWriteExt::shutdown(&mut self.stream).await.is_ok() {
+            let _ = tokio::time::timeout(LINGER, self.linger()).await;
+        }
+    }
+}
+
+impl UniqueID for Conn {
+    fn id(&self) -> UniqueIDType {
+        self.stream.get_ref().as_raw_fd()
+    }
+}
+
+impl Ssl for Conn {}
+
+#[async_trait]
+impl Peek for Conn {}
+
+impl GetTimingDigest for Conn {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        vec![Some(TimingDigest { established_ts: self.accepted, ..TimingDigest::default() })]
+    }
+}
+
+impl GetProxyDigest for Conn {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for Conn {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(self.digest.clone())
+    }
+}
