@@ -1,1 +1,250 @@
-//! (being written)
+//! The configuration file as it is written: the stations' own slices, put together.
+//!
+//! These types mirror the file and hold nothing resolved: names are names, templates are text. What they
+//! become is in [`crate::snapshot`]. Maps are keyed by name, so that the order of the file means nothing.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::auth::{Allow, ConsumersConfig, MethodsConfig, RouteAuth};
+use crate::rewrite::HeadersConfig;
+use crate::route::StripPrefix;
+use crate::units::{OneOrMany, Period, Size};
+use crate::{listen, observe, upstream};
+
+/// The one configuration file.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The version of this format. Always 1.
+    pub version: Version,
+
+    /// Threads that serve requests. Default: one for each core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<NonZeroUsize>,
+
+    /// The addresses on which clients are served, by name.
+    pub listeners: BTreeMap<String, listen::Config>,
+
+    /// The operators' own listener, with `/livez` and `/readyz`. Keep it on a loopback address. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<listen::Config>,
+
+    /// Networks (CIDR) and addresses of proxies in front of this one, whose `X-Forwarded-*` headers are
+    /// believed. Default: nobody.
+    #[serde(default)]
+    pub trusted_proxies: Vec<String>,
+
+    /// Whether the upstream is also sent the `Forwarded` header (RFC 7239) beside `X-Forwarded-*`.
+    /// Default: false.
+    #[serde(default)]
+    pub forwarded_header: bool,
+
+    /// How long a stop waits for requests in flight. Default: 30s.
+    #[serde(default = "default_drain")]
+    pub drain: Period,
+
+    /// The services behind the gateway, by name.
+    #[serde(default)]
+    pub upstreams: BTreeMap<String, upstream::Config>,
+
+    /// The ways in which a caller can prove who it is, by name.
+    /// Default: `key`, an API key in `x-api-key`.
+    #[serde(default)]
+    pub auth: MethodsConfig,
+
+    /// The callers, by name.
+    #[serde(default)]
+    pub consumers: ConsumersConfig,
+
+    /// What every route has unless it says otherwise.
+    #[serde(default)]
+    pub defaults: Defaults,
+
+    /// Which request goes where, by name.
+    pub routes: BTreeMap<String, RouteConfig>,
+
+    /// The access log.
+    #[serde(default)]
+    pub logs: observe::access_log::Config,
+}
+
+fn default_drain() -> Period {
+    Period::secs(30)
+}
+
+/// The version of the format: 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(extend("const" = 1))]
+pub struct Version(u32);
+
+impl Version {
+    /// The version that this program reads.
+    pub const CURRENT: Self = Self(1);
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u32::deserialize(deserializer)? {
+            1 => Ok(Self(1)),
+            other => Err(serde::de::Error::custom(format!(
+                "version {other} of the format is not known to this program (it reads version 1)"
+            ))),
+        }
+    }
+}
+
+/// What every route has unless it says otherwise.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Defaults {
+    /// Who may pass: names of methods under `auth`, any of which will do, or `none`.
+    /// Default: all methods under `auth`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<RouteAuth>,
+
+    /// Changes to the headers of requests, before the upstream sees them.
+    pub request_headers: HeadersConfig,
+
+    /// Changes to the headers of answers, before the client sees them.
+    pub response_headers: HeadersConfig,
+
+    /// The largest request body. Default: 10MiB.
+    pub body_limit: Size,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            auth: None,
+            request_headers: HeadersConfig::default(),
+            response_headers: HeadersConfig::default(),
+            body_limit: Size::mib(10),
+        }
+    }
+}
+
+/// Which requests a route takes, who may pass, and what is done with them.
+///
+/// Exactly one of `to`, `respond`, `redirect` and `health` says what is done.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RouteConfig {
+    /// Host names it is for: `api.example.com`, or `*.example.com` for every name below. Default: any host.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    pub host: OneOrMany,
+
+    /// The path it is for. `/users` means `/users` and everything below it; `{id}` takes one segment.
+    pub path: String,
+
+    /// Whether only the path itself is meant, and nothing below it. Default: false.
+    #[serde(skip_serializing_if = "is_false")]
+    pub exact: bool,
+
+    /// Methods it is for; GET allows HEAD. Default: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+
+    /// Headers the request must have, with their values; `"*"` means any value.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+
+    /// Query parameters the request must have, with their values; `"*"` means any value.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub query: BTreeMap<String, String>,
+
+    /// The upstream that answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+
+    /// Takes the matched path (`true`), or the leading part named, off what the upstream sees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strip_prefix: Option<StripPrefix>,
+
+    /// Puts this path in the place of the matched one; what follows is appended.
+    /// `${path.id}` stands for a captured segment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<String>,
+
+    /// Who may pass: names of methods under `auth`, any of which will do, or `none`.
+    /// Default: `defaults.auth`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<RouteAuth>,
+
+    /// Which of the known callers may pass. Default: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Allow>,
+
+    /// Changes to the headers of requests, over those of `defaults`.
+    #[serde(skip_serializing_if = "HeadersConfig::is_empty")]
+    pub request_headers: HeadersConfig,
+
+    /// Changes to the headers of answers, over those of `defaults`.
+    #[serde(skip_serializing_if = "HeadersConfig::is_empty")]
+    pub response_headers: HeadersConfig,
+
+    /// The largest request body. Default: `defaults.body_limit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_limit: Option<Size>,
+
+    /// Answers by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub respond: Option<Respond>,
+
+    /// Sends the client elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<Redirect>,
+
+    /// Answers whether this gateway is ready, for a load balancer in front of it: 200, or 503 while it stops.
+    #[serde(skip_serializing_if = "is_false")]
+    pub health: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// A fixed answer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Respond {
+    /// The status, from 200 to 599.
+    pub status: u16,
+
+    /// The body; templates such as `${request.id}` are filled in. Default: empty.
+    #[serde(default)]
+    pub body: String,
+
+    /// The body's media type. Default: `text/plain; charset=utf-8`.
+    #[serde(default = "default_content_type")]
+    pub content_type: String,
+}
+
+fn default_content_type() -> String {
+    "text/plain; charset=utf-8".to_owned()
+}
+
+/// A redirect.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Redirect {
+    /// Where to: a URL or an absolute path, with templates such as `https://${request.host}${request.path}`.
+    pub to: String,
+
+    /// The status: 301, 302, 303, 307 or 308. Default: 307.
+    #[serde(default = "default_redirect_status")]
+    pub status: u16,
+}
+
+fn default_redirect_status() -> u16 {
+    307
+}
+
+/// The JSON Schema of the file, for editors.
+#[must_use]
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Config)
+}

@@ -1,1 +1,245 @@
-//! (being written)
+//! From a cause to an answer: the only place where a refusal or a failure becomes a response.
+//!
+//! A [`Rejection`] says why a request is not answered by an upstream. Its [`code`](Rejection::code) is the
+//! same word in the answer, in the log (`why`) and in the metrics. Texts are written here, for clients;
+//! what an upstream or a library said never reaches them.
+//!
+//! | code | status | cause |
+//! |---|---|---|
+//! | `bad_request` | 400 | a target, host or framing that a clean request does not have |
+//! | `ambiguous_path` | 400 | a path that another reader would take for another route's |
+//! | `unauthorized` | 401 | no credential that is known here |
+//! | `forbidden` | 403 | a known caller that the route leaves out |
+//! | `no_route` | 404 | no route for this host and path |
+//! | `method_not_allowed` | 405 | a route, but not for this method |
+//! | `request_timeout` | 408 | the client stopped sending its body |
+//! | `body_too_large` | 413 | a body above `body_limit` |
+//! | `uri_too_long` | 414 | a target above 8 KiB |
+//! | `header_too_large` | 431 | a head above 64 KiB or 100 lines |
+//! | `client_closed` | 499 | the client left before the answer (only in the log) |
+//! | `internal_error` | 500 | a fault of this program |
+//! | `upstream_broken` | 502 | an answer that was cut or cannot be read, or a failed TLS handshake |
+//! | `upstream_unreachable` | 503 | no connection to any target tried |
+//! | `no_healthy_target` | 503 | no target is fit for use |
+//! | `upstream_timeout` | 504 | a target took longer than `timeouts.connect`, `read` or `write` |
+//! | `deadline_exceeded` | 504 | the whole request took longer than `timeouts.total` |
+
+use std::time::Duration;
+
+use http::header::{ALLOW, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+
+use crate::reply::{Problem, Reply, Wanted};
+
+/// Why a request is not answered by an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rejection {
+    /// A target, host or framing that a clean request does not have; the text says which.
+    BadRequest(&'static str),
+    /// A path that another reader would take for another route's.
+    AmbiguousPath,
+    /// No credential that is known here.
+    Unauthorized {
+        /// The value of `WWW-Authenticate`.
+        challenge: HeaderValue,
+    },
+    /// A known caller that the route leaves out.
+    Forbidden,
+    /// No route for this host and path.
+    NoRoute,
+    /// A route, but not for this method.
+    MethodNotAllowed {
+        /// The value of `Allow`.
+        allow: HeaderValue,
+    },
+    /// The client stopped sending its body.
+    RequestTimeout,
+    /// A body above the route's limit.
+    BodyTooLarge,
+    /// A target above [`MAX_TARGET`].
+    UriTooLong,
+    /// A head above [`MAX_HEAD`] or [`MAX_HEADERS`].
+    HeaderTooLarge,
+    /// The client left before the answer.
+    ClientClosed,
+    /// A fault of this program.
+    Internal,
+    /// An answer that was cut or cannot be read, or a failed TLS handshake.
+    UpstreamBroken,
+    /// No connection to any target tried.
+    UpstreamUnreachable {
+        /// When a target is tried again.
+        retry_after: Duration,
+    },
+    /// No target is fit for use.
+    NoHealthyTarget {
+        /// When a target is tried again.
+        retry_after: Duration,
+    },
+    /// A target took too long.
+    UpstreamTimeout,
+    /// The whole request took too long.
+    DeadlineExceeded,
+}
+
+/// The longest request target, in bytes.
+pub const MAX_TARGET: usize = 8 << 10;
+/// The largest request head without its first line, in bytes.
+pub const MAX_HEAD: usize = 64 << 10;
+/// The most header lines of a request.
+pub const MAX_HEADERS: usize = 100;
+
+impl Rejection {
+    /// The stable word for the cause.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.words().1
+    }
+
+    /// The HTTP status. [`Rejection::ClientClosed`] has nginx's 499, which is never sent.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.words().0
+    }
+
+    /// Status, code, title and the default sentence.
+    const fn words(&self) -> (u16, &'static str, &'static str, &'static str) {
+        match self {
+            Self::BadRequest(detail) => (400, "bad_request", "Bad request", detail),
+            Self::AmbiguousPath => (
+                400,
+                "ambiguous_path",
+                "Ambiguous path",
+                "The path can be read in two ways that lead to different routes.",
+            ),
+            Self::Unauthorized { .. } => (
+                401,
+                "unauthorized",
+                "Authentication required",
+                "The request has no credential that is valid here.",
+            ),
+            Self::Forbidden => {
+                (403, "forbidden", "Forbidden", "This caller may not use this route.")
+            }
+            Self::NoRoute => {
+                (404, "no_route", "Not found", "Nothing is served under this host and path.")
+            }
+            Self::MethodNotAllowed { .. } => (
+                405,
+                "method_not_allowed",
+                "Method not allowed",
+                "The method is not allowed here; the Allow header names those that are.",
+            ),
+            Self::RequestTimeout => (
+                408,
+                "request_timeout",
+                "Request timeout",
+                "The rest of the request did not arrive in time.",
+            ),
+            Self::BodyTooLarge => (
+                413,
+                "body_too_large",
+                "Body too large",
+                "The request body is larger than this route allows.",
+            ),
+            Self::UriTooLong => {
+                (414, "uri_too_long", "URI too long", "The request target is longer than 8 KiB.")
+            }
+            Self::HeaderTooLarge => (
+                431,
+                "header_too_large",
+                "Header fields too large",
+                "The request has more than 100 header lines or 64 KiB of them.",
+            ),
+            Self::ClientClosed => (499, "client_closed", "Client closed the request", ""),
+            Self::Internal => {
+                (500, "internal_error", "Internal error", "The gateway failed to handle this.")
+            }
+            Self::UpstreamBroken => (
+                502,
+                "upstream_broken",
+                "Bad gateway",
+                "The service behind the gateway did not give a complete and valid answer.",
+            ),
+            Self::UpstreamUnreachable { .. } => (
+                503,
+                "upstream_unreachable",
+                "Service unavailable",
+                "The service behind the gateway cannot be reached.",
+            ),
+            Self::NoHealthyTarget { .. } => (
+                503,
+                "no_healthy_target",
+                "Service unavailable",
+                "No instance of the service behind the gateway is healthy.",
+            ),
+            Self::UpstreamTimeout => (
+                504,
+                "upstream_timeout",
+                "Gateway timeout",
+                "The service behind the gateway did not answer in time.",
+            ),
+            Self::DeadlineExceeded => (
+                504,
+                "deadline_exceeded",
+                "Gateway timeout",
+                "The request took longer than it may in all.",
+            ),
+        }
+    }
+
+    /// The response, in the form that the caller can read.
+    #[must_use]
+    pub fn reply(&self, wanted: Wanted, request_id: &str) -> Reply {
+        let (status, code, title, detail) = self.words();
+        let retry_after = match self {
+            Self::UpstreamUnreachable { retry_after } | Self::NoHealthyTarget { retry_after } => {
+                Some(whole_seconds(*retry_after))
+            }
+            _ => None,
+        };
+        let problem = Problem { status, code, title, detail, request_id, retry_after };
+        let reply = problem.reply(wanted);
+        match self.extra_header() {
+            Some((name, value)) => reply.with(name, value),
+            None => reply,
+        }
+    }
+
+    fn extra_header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Unauthorized { challenge } => Some((WWW_AUTHENTICATE, challenge.clone())),
+            Self::MethodNotAllowed { allow } => Some((ALLOW, allow.clone())),
+            _ => None,
+        }
+    }
+}
+
+/// Rounded up, and at least one: `Retry-After: 0` would invite a stampede.
+fn whole_seconds(duration: Duration) -> u64 {
+    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_tells_the_code_and_when_to_come_back() {
+        let rejection = Rejection::NoHealthyTarget { retry_after: Duration::from_millis(1200) };
+        let reply = rejection.reply(Wanted::Json, "abc");
+        assert_eq!(reply.status, 503);
+        let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(body["code"], "no_healthy_target");
+        assert_eq!(body["request_id"], "abc");
+        let retry = reply.headers.iter().find(|(name, _)| *name == "retry-after").unwrap();
+        assert_eq!(retry.1, "2");
+        assert_eq!(whole_seconds(Duration::ZERO), 1);
+    }
+
+    #[test]
+    fn a_wrong_method_names_the_right_ones() {
+        let allow = HeaderValue::from_static("GET, HEAD");
+        let reply = Rejection::MethodNotAllowed { allow: allow.clone() }.reply(Wanted::Json, "");
+        assert!(reply.headers.contains(&(ALLOW, allow)));
+    }
+}

@@ -1,1 +1,150 @@
-//! (being written)
+//! The one wiring function: from a compiled configuration to a process that serves.
+//!
+//! Pingora's own `Server` is not used: it stays up when a listener cannot be bound, and its stop sleeps
+//! for a fixed time. What is used of Pingora is its proxy, its connectors and its load balancing.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use pingora::apps::ServerApp;
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::ServerConf;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::admin;
+use crate::gateway::Gateway;
+use crate::listen::{self, BindError, Connections, Listener};
+use crate::live::Live;
+use crate::observe::access_log::{AccessLog, OpenError};
+use crate::snapshot::Compiled;
+
+/// Idle connections kept to all upstreams together, for each worker.
+const UPSTREAM_POOL: usize = 512;
+/// More than any route's own number of tries: the retry policy decides, not this.
+const MAX_TRIES: usize = 16;
+/// How long the start waits for the first resolution of host names.
+const FIRST_RESOLUTION: Duration = Duration::from_secs(3);
+
+/// Why a process could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The access log cannot be written.
+    #[error(transparent)]
+    AccessLog(#[from] OpenError),
+    /// The runtime refused a socket or a thread.
+    #[error("cannot start: {0}")]
+    Runtime(#[from] std::io::Error),
+}
+
+/// A process that has everything it needs, and serves nobody yet.
+pub struct Server {
+    live: Arc<Live>,
+    listeners: Vec<Listener>,
+    admin: Option<Listener>,
+    log: Arc<AccessLog>,
+    workers: usize,
+    drain: Duration,
+}
+
+impl Server {
+    /// Opens the log and binds every address. Nothing is served before [`Server::run`].
+    pub fn bind(compiled: Compiled) -> Result<Self, StartError> {
+        let log = Arc::new(AccessLog::open(&compiled.logs)?);
+        let bind = |(name, address): &(String, SocketAddr)| Listener::bind(name, *address);
+        let listeners = compiled.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        let admin = compiled.admin.map(|a| Listener::bind("admin", a)).transpose()?;
+        Ok(Self {
+            live: Arc::new(Live::new(Arc::new(compiled.snapshot))),
+            listeners,
+            admin,
+            log,
+            workers: compiled.workers,
+            drain: compiled.drain,
+        })
+    }
+
+    /// The addresses that are listened on, by the listener's name; `admin` is among them if there is one.
+    #[must_use]
+    pub fn addresses(&self) -> BTreeMap<String, SocketAddr> {
+        let all = self.listeners.iter().chain(&self.admin);
+        all.map(|listener| (listener.name.clone(), listener.address)).collect()
+    }
+
+    /// The number of threads that this configuration wants.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Serves until `stop` is ready; then accepts nothing new, and returns as soon as the last request
+    /// in flight is answered, or after the configured bound. Returns whether all were answered.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<bool, StartError> {
+        let (stopping, shutdown) = watch::channel(false);
+        self.start_upstreams().await;
+
+        let proxy = Arc::new(self.proxy());
+        let connections = Connections::default();
+        for listener in self.listeners {
+            log::info!("listener {}: serving on {}", listener.name, listener.address);
+            let socket = listener.into_tokio()?;
+            let accept =
+                listen::accept(socket, proxy.clone(), shutdown.clone(), connections.guard());
+            tokio::spawn(accept);
+        }
+        let admin = match self.admin {
+            Some(listener) => {
+                log::info!("admin: serving on {}", listener.address);
+                Some(tokio::spawn(admin::serve(listener.into_tokio()?, shutdown)))
+            }
+            None => None,
+        };
+
+        stop.await;
+        log::info!("stopping: waiting up to {:?} for requests in flight", self.drain);
+        // Nobody listening any more is no reason not to stop.
+        let _ = stopping.send(true);
+        // Wakes the connections that wait for a next request, so that only busy ones are waited for.
+        proxy.cleanup().await;
+        let drained = tokio::time::timeout(self.drain, connections.ended()).await.is_ok();
+        if !drained {
+            log::warn!("stopping: some requests took longer than {:?} and were cut", self.drain);
+        }
+        if let Some(task) = admin {
+            task.abort();
+        }
+        self.log.flush();
+        Ok(drained)
+    }
+
+    async fn start_upstreams(&self) {
+        let snapshot = self.live.now().clone();
+        let handle = Handle::current();
+        for upstream in snapshot.upstreams.values() {
+            upstream.start(&handle);
+        }
+        let ready = join_all(snapshot.upstreams.values().map(|upstream| upstream.ready()));
+        if tokio::time::timeout(FIRST_RESOLUTION, ready).await.is_err() {
+            log::warn!("some host names are not resolved yet; serving all the same");
+        }
+    }
+
+    fn proxy(&self) -> HttpProxy<Gateway> {
+        let conf = ServerConf {
+            threads: self.workers,
+            upstream_keepalive_pool_size: UPSTREAM_POOL,
+            max_retries: MAX_TRIES,
+            ..ServerConf::default()
+        };
+        let gateway = Gateway::new(self.live.clone(), self.log.clone());
+        let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
+        proxy.handle_init_modules();
+        proxy
+    }
+}

@@ -255,6 +255,14 @@ unit_serde!(Share, "^(100|[0-9]{1,2})%$", "A share from 0% to 100%.", "50%");
 #[serde(transparent)]
 pub struct OneOrMany(pub Vec<String>);
 
+impl OneOrMany {
+    /// Whether there is no word at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl<'de> Deserialize<'de> for OneOrMany {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct WordsVisitor;
