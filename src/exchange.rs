@@ -1,1 +1,311 @@
-//! (being written)
+//! An [`Exchange`] is the record of one request: what was decided about it, and what became of it.
+//!
+//! Pingora hands it from phase to phase (its CTX). It pins the request's route, so that a change of
+//! configuration meanwhile does not touch the request, and it owns what the phases need of the request
+//! line, since the head itself is lent to them only by turns.
+
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+
+use crate::auth::Permit;
+use crate::reject::Rejection;
+use crate::route::PathMap;
+use crate::snapshot::Route;
+use crate::template::{Fill, Variable};
+use crate::upstream::{Attempt, Target};
+
+/// The name of the header that carries a request's id.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Who is at the other end, and what may be believed of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Client {
+    /// The socket's other end.
+    pub peer: SocketAddr,
+    /// The client's own address: the peer's, or the one that trusted proxies vouch for.
+    pub address: IpAddr,
+    /// Whether the peer is one of the trusted proxies.
+    pub trusted: bool,
+    /// The port on which the request came in.
+    pub local_port: u16,
+}
+
+/// The request line and the Host, as the client sent them.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// The method.
+    pub method: Method,
+    /// The Host as sent, or empty.
+    pub host: Box<str>,
+    /// The path, normalised, percent-encoded; before that is known, as sent.
+    pub path: Box<str>,
+    /// The path as sent, where that was not clean already; for the log.
+    pub raw: Option<Box<str>>,
+    /// The query without its `?`.
+    pub query: Option<Box<str>>,
+    /// `HTTP/1.1` and the like.
+    pub protocol: &'static str,
+}
+
+/// What is sent on, and how the answer's paths are mapped back.
+#[derive(Debug, Default)]
+pub struct Onward {
+    /// Path and query for the upstream, if they differ from what the client sent.
+    pub target: Option<Box<str>>,
+    /// The way back for `Location` and cookie paths, if the path was changed.
+    pub map: Option<PathMap>,
+}
+
+/// Points in time, since the start of the request.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Marks {
+    /// When the last try was sent off to connect.
+    pub try_started: Option<Instant>,
+    /// How long the last try took to get a connection.
+    pub connect: Option<Duration>,
+    /// When the upstream's final head was there.
+    pub first_byte: Option<Duration>,
+}
+
+/// The record of one request.
+#[derive(Debug)]
+pub struct Exchange {
+    /// When it began.
+    pub started: Instant,
+    /// When it began, by the wall clock.
+    pub time: SystemTime,
+    /// Its id.
+    pub id: HeaderValue,
+    /// Who sent it.
+    pub client: Client,
+    /// Its request line.
+    pub line: Line,
+    /// Its route, once matched.
+    pub route: Option<Arc<Route>>,
+    /// What the route's captures caught, in their order.
+    pub captures: Box<[Box<str>]>,
+    /// The proof that it may pass.
+    pub permit: Option<Permit>,
+    /// What is sent on.
+    pub onward: Onward,
+    /// The try under way.
+    pub attempt: Option<Attempt>,
+    /// The targets tried before.
+    pub tried: Vec<Arc<Target>>,
+    /// The target of the last try that ended.
+    pub last: Option<Arc<Target>>,
+    /// Tries so far, the one under way included.
+    pub tries: u8,
+    /// When all of it must be done.
+    pub deadline: Option<Instant>,
+    /// Body bytes from the client.
+    pub bytes_in: u64,
+    /// The status that the client was sent.
+    pub status: u16,
+    /// The word for why we answered by ourselves.
+    pub why: Option<&'static str>,
+    /// More about it, for the log only.
+    pub detail: Option<&'static str>,
+    /// A cause that a phase ended with, until it is answered.
+    pub rejection: Option<Rejection>,
+    /// When what happened.
+    pub marks: Marks,
+}
+
+impl Exchange {
+    /// A request that begins now.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self {
+            started: Instant::now(),
+            time: SystemTime::now(),
+            id: new_id(),
+            client: Client {
+                peer: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+                address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                trusted: false,
+                local_port: 0,
+            },
+            line: Line::default(),
+            route: None,
+            captures: Box::default(),
+            permit: None,
+            onward: Onward::default(),
+            attempt: None,
+            tried: Vec::new(),
+            last: None,
+            rejection: None,
+            tries: 0,
+            deadline: None,
+            bytes_in: 0,
+            status: 0,
+            why: None,
+            detail: None,
+            marks: Marks::default(),
+        }
+    }
+
+    /// The request's id as text.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.id.to_str().unwrap_or_default()
+    }
+
+    /// What is left of the time for the whole request; `None` without a bound.
+    #[must_use]
+    pub fn remaining(&self, now: Instant) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(now))
+    }
+
+    /// Whether the time for the whole request is over.
+    #[must_use]
+    pub fn is_overdue(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+
+    /// Takes over the id that a trusted peer gave, if it is one that can be logged as it is.
+    pub fn adopt_id(&mut self, headers: &HeaderMap) {
+        if let Some(id) = headers.get(REQUEST_ID).filter(|id| is_plain_id(id.as_bytes())) {
+            self.id = id.clone();
+        }
+    }
+
+    /// The values of this request for templates; `headers` are the client's.
+    #[must_use]
+    pub fn fill<'a>(&'a self, headers: &'a HeaderMap) -> Values<'a> {
+        Values { exchange: self, headers }
+    }
+}
+
+/// An id from elsewhere is kept if it is short and has no character that a log line would have to escape.
+fn is_plain_id(id: &[u8]) -> bool {
+    (1..=128).contains(&id.len())
+        && id.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:+/=@".contains(b))
+}
+
+/// The name of an HTTP version in logs.
+#[must_use]
+pub fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_3 => "HTTP/3",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// The values of one request, for templates.
+#[derive(Debug, Clone, Copy)]
+pub struct Values<'a> {
+    exchange: &'a Exchange,
+    headers: &'a HeaderMap,
+}
+
+impl Fill for Values<'_> {
+    fn fill(&self, variable: &Variable, out: &mut Vec<u8>) {
+        use std::io::Write as _;
+        let x = self.exchange;
+        let text = match variable {
+            // Writing to a Vec cannot fail.
+            Variable::ClientIp => return write!(out, "{}", x.client.address).unwrap_or(()),
+            Variable::ClientPort => return write!(out, "{}", x.client.peer.port()).unwrap_or(()),
+            Variable::RequestId => x.id(),
+            Variable::RequestMethod => x.line.method.as_str(),
+            Variable::RequestHost => &x.line.host,
+            Variable::RequestPath => &x.line.path,
+            Variable::RequestQuery => x.line.query.as_deref().unwrap_or_default(),
+            Variable::RequestScheme => "http",
+            Variable::ConsumerName => {
+                x.permit.as_ref().and_then(Permit::consumer).map_or("", |consumer| consumer.name())
+            }
+            Variable::RouteName => x.route.as_deref().map_or("", |route| &route.name),
+            Variable::UpstreamName => {
+                x.route.as_deref().and_then(Route::upstream).map_or("", |upstream| upstream.name())
+            }
+            Variable::Path(index) => {
+                x.captures.get(usize::from(*index)).map_or("", |capture| capture)
+            }
+            Variable::Header(name) => {
+                let value = self.headers.get(name).map(HeaderValue::as_bytes);
+                return out.extend_from_slice(value.unwrap_or_default());
+            }
+        };
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+thread_local! {
+    /// The state of the generator of ids: no secret hangs from them, so speed counts, and no two threads share it.
+    static ID_STATE: Cell<u64> = Cell::new(seed());
+}
+
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    // Without randomness from the system ids could repeat after a restart; the hasher's own keys are a
+    // second source, for the moment in which the first is not there.
+    getrandom::u64().unwrap_or_else(|_| RandomState::new().hash_one(SystemTime::now()))
+}
+
+/// One step of SplitMix64.
+fn next(state: &Cell<u64>) -> u64 {
+    let step = state.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+    state.set(step);
+    let mut z = step;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// 128 bits in 32 hexadecimal digits, the form that W3C trace ids have.
+fn new_id() -> HeaderValue {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let (high, low) = ID_STATE.with(|state| (next(state), next(state)));
+    let mut digits = [0u8; 32];
+    for (half, chunk) in [high, low].into_iter().zip(digits.chunks_exact_mut(16)) {
+        for (byte, pair) in half.to_be_bytes().into_iter().zip(chunk.chunks_exact_mut(2)) {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 15)];
+        }
+    }
+    // Hexadecimal digits are always a valid header value.
+    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_long_and_do_not_repeat() {
+        let ids: std::collections::HashSet<_> = (0..1000).map(|_| new_id()).collect();
+        assert_eq!(ids.len(), 1000);
+        assert!(ids.iter().all(|id| id.len() == 32));
+    }
+
+    #[test]
+    fn an_id_from_outside_is_kept_only_if_it_is_plain() {
+        let mut exchange = Exchange::begin();
+        let own = exchange.id.clone();
+        for (given, kept) in [("abc-123", true), ("", false), ("a b", false), ("a\"b", false)] {
+            exchange.id = own.clone();
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_str(given).unwrap());
+            exchange.adopt_id(&headers);
+            assert_eq!(exchange.id() == given, kept, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn the_time_left_never_goes_below_nothing() {
+        let mut exchange = Exchange::begin();
+        assert_eq!(exchange.remaining(exchange.started), None);
+        exchange.deadline = Some(exchange.started);
+        assert_eq!(exchange.remaining(exchange.started), Some(Duration::ZERO));
+        assert!(exchange.is_overdue(exchange.started));
+    }
+}

@@ -1,1 +1,280 @@
-//! (being written)
+//! The page to read first: what happens to a request, phase by phase, in the order of the code.
+//!
+//! Only this module touches Pingora's session. Each phase asks a station and does what it decided; causes
+//! become answers in [`crate::reject`], and whatever happened ends in one line of the access log.
+
+mod answer;
+mod cause;
+mod intake;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::Version;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::prelude::{Error, HttpPeer, Result};
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+
+use crate::exchange::{Exchange, REQUEST_ID};
+use crate::listen::Shutdown;
+use crate::live::Live;
+use crate::observe::access_log::AccessLog;
+use crate::reject::Rejection;
+use crate::rewrite::{forwarded, hop, identity, location};
+use crate::snapshot::Action;
+use crate::upstream::retry::{Failure, Retry};
+use crate::upstream::PeerWish;
+
+/// How long an idle connection from a client is kept, in seconds (Pingora's own default is for ever).
+const KEEPALIVE_SECONDS: u64 = 75;
+/// How long a client may pause while it sends its body.
+const CLIENT_READ: Duration = Duration::from_secs(60);
+/// How long a client may let a write stall.
+const CLIENT_WRITE: Duration = Duration::from_secs(60);
+/// The same for a WebSocket, which may rest; pings at the endpoints' own interval keep it open.
+const UPGRADED_IDLE: Duration = Duration::from_secs(3600);
+
+/// The gateway: one configuration in force, and one log of what was done.
+pub struct Gateway {
+    live: Arc<Live>,
+    log: Arc<AccessLog>,
+    shutdown: Shutdown,
+}
+
+impl Gateway {
+    /// A gateway that serves whatever configuration is in force.
+    #[must_use]
+    pub fn new(live: Arc<Live>, log: Arc<AccessLog>, shutdown: Shutdown) -> Self {
+        Self { live, log, shutdown }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::begin()
+    }
+
+    // None of Pingora's modules is in use; an empty list saves setting them up for every request.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, _x: &mut Exchange) -> Result<()> {
+        let upgrade = session.is_upgrade_req();
+        let downstream = session.as_downstream_mut();
+        // Setting it unasked would bring back what the client or a stop has switched off.
+        if downstream.get_keepalive().is_some() {
+            downstream.set_keepalive(Some(KEEPALIVE_SECONDS));
+        }
+        downstream.set_read_timeout(Some(if upgrade { UPGRADED_IDLE } else { CLIENT_READ }));
+        downstream.set_write_timeout(Some(CLIENT_WRITE));
+        downstream.set_pipelining_enabled(true);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<bool> {
+        match self.take_in(session, x) {
+            Ok(None) => return Ok(false),
+            Ok(Some(reply)) => answer::send(session, x, reply).await?,
+            Err(rejection) => answer::refuse(session, x, &rejection).await?,
+        }
+        Ok(true)
+    }
+
+    async fn proxy_upstream_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<bool> {
+        // The first target is chosen here and not in `upstream_peer`, since an answer from here leaves the
+        // client its connection.
+        match self.choose(session, x) {
+            Ok(()) => Ok(true),
+            Err(rejection) => {
+                answer::refuse(session, x, &rejection).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, x: &mut Exchange) -> Result<Box<HttpPeer>> {
+        if x.attempt.is_none() {
+            self.choose(session, x).map_err(|rejection| cause::raise(x, rejection))?;
+        }
+        let now = Instant::now();
+        x.tries = x.tries.saturating_add(1);
+        x.marks.try_started = Some(now);
+        x.marks.connect = None;
+        let wish = PeerWish { upgrade: session.is_upgrade_req(), remaining: x.remaining(now) };
+        let Some(attempt) = &x.attempt else { return Err(cause::internal("no attempt")) };
+        Ok(attempt.peer(wish))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        x: &mut Exchange,
+    ) -> Result<()> {
+        x.marks.connect = x.marks.try_started.map(|start| start.elapsed());
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        head: &mut RequestHeader,
+        x: &mut Exchange,
+    ) -> Result<()> {
+        let (Some(route), Some(attempt)) = (&x.route, &x.attempt) else {
+            return Err(cause::internal("no route"));
+        };
+        let Action::Forward(forward) = &route.action else {
+            return Err(cause::internal("not a route that forwards"));
+        };
+        if let Some(target) = &x.onward.target {
+            head.set_raw_path(target.as_bytes())?;
+        }
+        for credential in &*route.credentials {
+            head.remove_header(credential);
+        }
+        forwarded::apply(&intake::origin(x, forward), head)?;
+        identity::apply(x.permit.as_ref().and_then(|permit| permit.consumer()), head)?;
+        head.insert_header(REQUEST_ID, x.id.clone())?;
+        route.request_headers.apply_to_request(head, &x.fill(&session.req_header().headers));
+        // Last, so that nothing above can reach a backend in the gateway's name.
+        forward.upstream.dress(attempt.target(), head);
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        x: &mut Exchange,
+    ) -> Result<()> {
+        x.bytes_in += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        let limit = x.route.as_ref().map_or(0, |route| route.body_limit);
+        if x.bytes_in > limit {
+            return Err(cause::raise(x, Rejection::BodyTooLarge));
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        head: &mut ResponseHeader,
+        x: &mut Exchange,
+    ) -> Result<()> {
+        if head.status.is_informational() && head.status != 101 {
+            return Ok(());
+        }
+        x.marks.first_byte = Some(x.started.elapsed());
+        if let Some(attempt) = &x.attempt {
+            attempt.answered(head.status.as_u16(), Instant::now());
+        }
+        hop::strip_response(head);
+        answer::map_back(x, head);
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        x: &mut Exchange,
+    ) -> Result<()> {
+        if head.status.is_informational() && head.status != 101 {
+            return Ok(());
+        }
+        if let Some(route) = &x.route {
+            route.response_headers.apply_to_response(head, &x.fill(&session.req_header().headers));
+        }
+        head.insert_header(REQUEST_ID, x.id.clone())?;
+        x.status = head.status.as_u16();
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end: bool,
+        x: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        if x.deadline.is_some() && x.is_overdue(Instant::now()) {
+            return Err(cause::raise(x, Rejection::DeadlineExceeded));
+        }
+        Ok(None)
+    }
+
+    fn fail_to_connect(
+        &self,
+        session: &mut Session,
+        _peer: &HttpPeer,
+        x: &mut Exchange,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        let now = Instant::now();
+        if let Some(attempt) = x.attempt.take() {
+            attempt.connect_failed(now);
+            x.tried.push(attempt.target().clone());
+        }
+        error.set_retry(self.retries(session, x, Failure::NotSent, now));
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        x: &mut Exchange,
+        reused: bool,
+    ) -> Box<Error> {
+        let now = Instant::now();
+        let blame = x.rejection.is_none() && cause::is_upstreams(&error);
+        if let Some(attempt) = x.attempt.take() {
+            // A pooled connection that the upstream had closed meanwhile says nothing about its health.
+            if blame && !(reused && cause::is_stale_connection(&error)) {
+                attempt.broke(now);
+                x.tried.push(attempt.target().clone());
+            }
+            x.last = Some(attempt.target().clone());
+        }
+        error.set_retry(blame && self.retries(session, x, Failure::Sent, now));
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        x: &mut Exchange,
+    ) -> FailToProxy {
+        let rejection = x.rejection.take().unwrap_or_else(|| cause::of(error, x));
+        x.detail = Some(error.etype().as_str());
+        log::debug!("request {}: {}: {error}", x.id(), rejection.code());
+        answer::fail(session, x, &rejection).await;
+        FailToProxy { error_code: rejection.status(), can_reuse_downstream: false }
+    }
+
+    // The access log has it, with its cause; Pingora's line would repeat it, and show the request's query.
+    fn suppress_error_log(&self, _session: &Session, _x: &Exchange, _error: &Error) -> bool {
+        true
+    }
+
+    fn request_summary(&self, _session: &Session, x: &Exchange) -> String {
+        format!("request {}", x.id())
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, x: &mut Exchange) {
+        self.log.write(answer::record(session, x));
+    }
+}

@@ -1,1 +1,179 @@
-//! (being written)
+//! A [`Snapshot`] is a configuration with everything resolved: what requests are served by.
+//!
+//! No name is looked up in it. A route holds its guard, its upstream and its header operations themselves; so
+//! a request that has its [`Route`] needs nothing else, and serves to its end by the configuration it began with.
+
+mod compile;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
+
+pub use compile::compile;
+
+use crate::auth::Guard;
+use crate::config::Config;
+use crate::diagnostic::{At, Diagnostics};
+use crate::observe::access_log;
+use crate::rewrite::{HeaderOps, TrustedProxies};
+use crate::route::{Forwarding, Table};
+use crate::template::Template;
+use crate::upstream::Upstream;
+use crate::yaml;
+
+/// Everything that serving a request needs.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Which request goes where.
+    pub routes: Table<Arc<Route>>,
+    /// The upstreams, for those who look after them; requests reach them through their routes.
+    pub upstreams: BTreeMap<String, Arc<Upstream>>,
+    /// Who may speak for other clients.
+    pub trusted: TrustedProxies,
+}
+
+/// What is done with the requests of one route.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// Who may pass.
+    pub guard: Arc<Guard>,
+    /// Headers that carry a credential and end at the gate.
+    pub credentials: Arc<[HeaderName]>,
+    /// What is done.
+    pub action: Action,
+    /// Changes to the request's head.
+    pub request_headers: HeaderOps,
+    /// Changes to the answer's head.
+    pub response_headers: HeaderOps,
+    /// The largest request body, in bytes.
+    pub body_limit: u64,
+}
+
+impl Route {
+    /// The upstream that answers, if one does.
+    #[must_use]
+    pub fn upstream(&self) -> Option<&Arc<Upstream>> {
+        match &self.action {
+            Action::Forward(forward) => Some(&forward.upstream),
+            Action::Respond(_) | Action::Redirect(_) | Action::Health => None,
+        }
+    }
+}
+
+/// What a route does.
+#[derive(Debug)]
+pub enum Action {
+    /// Sends the request on.
+    Forward(Forward),
+    /// Answers by itself.
+    Respond(Respond),
+    /// Sends the client elsewhere.
+    Redirect(Redirect),
+    /// Answers whether the gateway is ready.
+    Health,
+}
+
+/// How a request is sent on.
+#[derive(Debug)]
+pub struct Forward {
+    /// Who answers.
+    pub upstream: Arc<Upstream>,
+    /// What becomes of the path.
+    pub path: Forwarding,
+    /// Whether `Forwarded` is sent beside `X-Forwarded-*`.
+    pub forwarded_header: bool,
+}
+
+/// A fixed answer.
+#[derive(Debug)]
+pub struct Respond {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its media type.
+    pub content_type: HeaderValue,
+    /// Its body.
+    pub body: RespondBody,
+}
+
+/// The body of a fixed answer.
+#[derive(Debug)]
+pub enum RespondBody {
+    /// The same for everybody.
+    Fixed(Bytes),
+    /// Filled in for each request.
+    Filled(Template),
+}
+
+/// A redirect.
+#[derive(Debug)]
+pub struct Redirect {
+    /// Its status.
+    pub status: StatusCode,
+    /// Where to.
+    pub to: Template,
+}
+
+/// A configuration that can be served: the snapshot, and what is set up once at the start.
+#[derive(Debug)]
+pub struct Compiled {
+    /// What requests are served by.
+    pub snapshot: Snapshot,
+    /// The addresses to serve on, by name.
+    pub listeners: Vec<(String, SocketAddr)>,
+    /// The operators' address.
+    pub admin: Option<SocketAddr>,
+    /// Threads that serve.
+    pub workers: usize,
+    /// How long a stop waits for requests in flight.
+    pub drain: Duration,
+    /// The access log.
+    pub logs: access_log::Config,
+}
+
+/// A file that was read: what it became, and what was noticed.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration, unless a mistake refused it.
+    pub compiled: Option<Compiled>,
+    /// The file as written, unless it could not be read that far.
+    pub config: Option<Config>,
+    /// Mistakes and doubts, in the order of the file.
+    pub diagnostics: Diagnostics,
+}
+
+/// Reads and compiles the text of a configuration; files it names are read from `sources`.
+#[must_use]
+pub fn load_text(text: &str, sources: &dyn yaml::Sources) -> Loaded {
+    let mut diagnostics = Diagnostics::new();
+    let (config, places) = yaml::read::<Config>(text, sources, &mut diagnostics);
+    let compiled =
+        config.as_ref().and_then(|config| compile(config, sources, &mut diagnostics));
+    diagnostics.settle(|at| places.of(at));
+    let compiled = compiled.filter(|_| !diagnostics.has_errors());
+    Loaded { compiled, config, diagnostics }
+}
+
+/// Reads and compiles a configuration file.
+#[must_use]
+pub fn load(file: &Path) -> Loaded {
+    let base = file.parent().map(Path::to_path_buf).unwrap_or_default();
+    match std::fs::read_to_string(file) {
+        Ok(text) => load_text(&text, &yaml::System { base }),
+        Err(error) => {
+            let mut diagnostics = Diagnostics::new();
+            diagnostics.error(
+                At::root(),
+                format!("the file cannot be read: {error}"),
+                "name an existing, readable file, such as conf/portcullis.yaml",
+            );
+            Loaded { compiled: None, config: None, diagnostics }
+        }
+    }
+}

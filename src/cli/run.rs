@@ -1,0 +1,77 @@
+//! `portcullis run`: from a file to a process that serves until it is told to stop.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{CANNOT_START, FAILED, REFUSED, fail, load};
+use crate::server::{Server, StartError};
+
+/// The filter of the process log if `PORTCULLIS_LOG` does not say another: of libraries, only what is
+/// wrong, since some print whole request heads at lower levels.
+const LOG_FILTER: &str = "warn,portcullis=info";
+
+pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
+    log_to_stderr();
+    let Some(compiled) = load(file) else {
+        return Ok(fail(REFUSED, &format!("{}: refused, nothing is started", file.display())));
+    };
+    let server = match Server::bind(compiled) {
+        Ok(server) => server,
+        Err(error) => return Ok(fail(CANNOT_START, &format!("error: {error}"))),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(server.workers())
+        .thread_name("worker")
+        .enable_all()
+        .build()?;
+    let done = runtime.block_on(async {
+        let stop = stop_signal()?;
+        server.run(stop).await
+    });
+    // What is left are requests that were cut and probes: nobody waits for them.
+    runtime.shutdown_background();
+    finish(done)
+}
+
+pub(super) fn finish(done: Result<bool, StartError>) -> io::Result<ExitCode> {
+    match done {
+        Ok(true) => Ok(ExitCode::SUCCESS),
+        Ok(false) => Ok(fail(FAILED, "stopped; some requests had to be cut")),
+        Err(error) => Ok(fail(CANNOT_START, &format!("error: {error}"))),
+    }
+}
+
+/// Starts the process log. The filter is `PORTCULLIS_LOG`, in env_logger's syntax.
+pub(super) fn log_to_stderr() {
+    let environment = env_logger::Env::new().filter_or("PORTCULLIS_LOG", LOG_FILTER);
+    // A logger that is there already (in a test) may stay.
+    let _ = env_logger::Builder::from_env(environment).try_init();
+}
+
+/// Ready at the first SIGTERM or SIGINT; a second one ends the process at once. Must be called within a
+/// runtime.
+pub(super) fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    // SIGHUP would end the process; a reload is not built yet, so it is told apart from a stop.
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            log::warn!("SIGHUP: this version cannot reload; restart it to change the configuration");
+        }
+    });
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => log::info!("SIGTERM"),
+            _ = interrupt.recv() => log::info!("SIGINT"),
+        }
+        tokio::spawn(async move {
+            tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
+            log::warn!("a second signal: stopping at once");
+            std::process::exit(i32::from(FAILED));
+        });
+    })
+}

@@ -1,0 +1,125 @@
+//! Writing answers of our own, mapping those of upstreams back, and telling the log.
+
+use std::time::Instant;
+
+use http::header::{CONTENT_LENGTH, HeaderValue, SERVER};
+use http::{Method, StatusCode};
+use pingora::http::ResponseHeader;
+use pingora::prelude::Result;
+use pingora::proxy::Session;
+
+use crate::auth::Permit;
+use crate::exchange::{Exchange, REQUEST_ID};
+use crate::observe::access_log::{Record, Timings};
+use crate::reject::Rejection;
+use crate::reply::{self, Reply};
+use crate::rewrite::location;
+use crate::snapshot::{Action, Route};
+
+/// How our own answers are signed. It tells no version.
+const SERVER_NAME: HeaderValue = HeaderValue::from_static("portcullis");
+
+/// Sends an answer of our own; the client keeps its connection.
+pub(super) async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Result<()> {
+    let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 5))?;
+    for (name, value) in reply.headers {
+        head.insert_header(name, value)?;
+    }
+    head.insert_header(SERVER, SERVER_NAME)?;
+    head.insert_header(REQUEST_ID, x.id.clone())?;
+    let has_no_body =
+        matches!(reply.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !has_no_body {
+        head.insert_header(CONTENT_LENGTH, HeaderValue::from(reply.body.len()))?;
+    }
+    x.status = reply.status.as_u16();
+    let head_only = has_no_body || reply.body.is_empty() || x.line.method == Method::HEAD;
+    session.write_response_header(Box::new(head), head_only).await?;
+    if !head_only {
+        session.write_response_body(Some(reply.body), true).await?;
+    }
+    Ok(())
+}
+
+/// Sends a refusal, and notes why.
+pub(super) async fn refuse(
+    session: &mut Session,
+    x: &mut Exchange,
+    rejection: &Rejection,
+) -> Result<()> {
+    x.why = Some(rejection.code());
+    let wanted = reply::wanted(&session.req_header().headers);
+    let reply = rejection.reply(wanted, x.id());
+    send(session, x, reply).await
+}
+
+/// Ends a request that failed: with an answer where none has begun and somebody is there to read it.
+pub(super) async fn fail(session: &mut Session, x: &mut Exchange, rejection: &Rejection) {
+    x.why = Some(rejection.code());
+    let begun = session
+        .response_written()
+        .is_some_and(|head| !head.status.is_informational() || head.status == 101);
+    if begun || matches!(rejection, Rejection::ClientClosed) {
+        if !begun {
+            x.status = rejection.status();
+        }
+        return;
+    }
+    session.as_downstream_mut().set_keepalive(None);
+    if let Err(error) = refuse(session, x, rejection).await {
+        log::debug!("request {}: the answer could not be sent: {error}", x.id());
+        return;
+    }
+    // Pingora drops the connection after a failure, unread bytes and all; closing it in order first gives
+    // the answer time to be read.
+    if let pingora::protocols::http::ServerSession::H1(h1) = session.as_downstream_mut() {
+        h1.shutdown().await;
+    }
+}
+
+/// Maps `Location` and cookie paths of an upstream's answer back to what the client knows.
+pub(super) fn map_back(x: &Exchange, head: &mut ResponseHeader) {
+    let Some(attempt) = &x.attempt else { return };
+    let Some(Action::Forward(forward)) = x.route.as_deref().map(|route| &route.action) else {
+        return;
+    };
+    location::map_back(
+        head,
+        &location::Public {
+            authorities: forward.upstream.authorities(attempt.target(), &x.line.host),
+            host: &x.line.host,
+            map: x.onward.map.as_ref(),
+        },
+    );
+}
+
+/// What the log is told of a request that has ended.
+pub(super) fn record(session: &Session, x: &mut Exchange) -> Record {
+    let route = x.route.as_deref();
+    let target = x.attempt.as_ref().map(|a| a.target()).or(x.last.as_ref());
+    Record {
+        time: x.time,
+        request_id: x.id.clone(),
+        client: x.client.address,
+        method: x.line.method.clone(),
+        host: std::mem::take(&mut x.line.host),
+        path: x.line.raw.take().unwrap_or_else(|| std::mem::take(&mut x.line.path)),
+        query: x.line.query.take(),
+        protocol: x.line.protocol,
+        route: route.map(|route| route.name.clone()),
+        consumer: x.permit.as_ref().and_then(Permit::consumer).map(|c| c.name().clone()),
+        upstream: route.and_then(Route::upstream).map(|upstream| upstream.name().clone()),
+        target: target.map(|target| target.label().clone()),
+        tries: x.tries,
+        status: x.status,
+        bytes_in: x.bytes_in,
+        bytes_out: session.body_bytes_sent() as u64,
+        timings: Timings {
+            total: Instant::now().saturating_duration_since(x.started),
+            connect: x.marks.connect,
+            first_byte: x.marks.first_byte,
+        },
+        why: x.why,
+        detail: x.detail,
+    }
+}

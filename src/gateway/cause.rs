@@ -1,0 +1,107 @@
+//! From Pingora's errors to causes of ours.
+
+use pingora::{Error, ErrorSource, ErrorType};
+
+use crate::exchange::Exchange;
+use crate::reject::Rejection;
+use std::time::{Duration, Instant};
+
+/// When a client should come back after a connection that could not be made.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Ends a phase with a cause of our own; `fail_to_proxy` answers with it.
+pub(super) fn raise(x: &mut Exchange, rejection: Rejection) -> Box<Error> {
+    let code = rejection.code();
+    x.rejection = Some(rejection);
+    Error::explain(ErrorType::Custom(code), code)
+}
+
+/// A state that the order of the phases rules out.
+pub(super) fn internal(what: &'static str) -> Box<Error> {
+    Error::explain(ErrorType::InternalError, what)
+}
+
+/// Whether the upstream is to blame for it, and not the client or this program.
+pub(super) fn is_upstreams(error: &Error) -> bool {
+    *error.esource() == ErrorSource::Upstream
+}
+
+/// Whether it looks like a pooled connection that the other side had closed before we used it.
+pub(super) fn is_stale_connection(error: &Error) -> bool {
+    use ErrorType::{ConnectionClosed, ReadError, WriteError};
+    matches!(error.etype(), ConnectionClosed | ReadError | WriteError)
+}
+
+/// The cause that an error stands for.
+pub(super) fn of(error: &Error, x: &Exchange) -> Rejection {
+    match error.esource() {
+        ErrorSource::Upstream => of_upstream(error.etype(), x),
+        ErrorSource::Downstream => of_client(error.etype()),
+        ErrorSource::Internal | ErrorSource::Unset => Rejection::Internal,
+    }
+}
+
+fn of_upstream(kind: &ErrorType, x: &Exchange) -> Rejection {
+    use ErrorType as E;
+    match kind {
+        E::ConnectTimedout
+        | E::TLSHandshakeTimedout
+        | E::ReadTimedout
+        | E::WriteTimedout => {
+            if x.is_overdue(Instant::now()) {
+                Rejection::DeadlineExceeded
+            } else {
+                Rejection::UpstreamTimeout
+            }
+        }
+        E::ConnectRefused
+        | E::ConnectNoRoute
+        | E::ConnectError
+        | E::BindError
+        | E::SocketError
+        | E::ConnectProxyFailure => Rejection::UpstreamUnreachable { retry_after: SOON },
+        _ => Rejection::UpstreamBroken,
+    }
+}
+
+fn of_client(kind: &ErrorType) -> Rejection {
+    use ErrorType as E;
+    match kind {
+        E::ReadTimedout => Rejection::RequestTimeout,
+        E::ConnectionClosed | E::ReadError | E::WriteError | E::WriteTimedout => {
+            Rejection::ClientClosed
+        }
+        _ => Rejection::BadRequest("The request is not well formed."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_connection_a_slow_and_a_broken_answer_are_told_apart() {
+        let x = Exchange::begin();
+        for (kind, code) in [
+            (ErrorType::ConnectRefused, "upstream_unreachable"),
+            (ErrorType::ConnectTimedout, "upstream_timeout"),
+            (ErrorType::ReadTimedout, "upstream_timeout"),
+            (ErrorType::ConnectionClosed, "upstream_broken"),
+            (ErrorType::InvalidHTTPHeader, "upstream_broken"),
+            (ErrorType::TLSHandshakeFailure, "upstream_broken"),
+            (ErrorType::InvalidCert, "upstream_broken"),
+        ] {
+            let error = Error::new(kind.clone()).into_up();
+            assert_eq!(of(&error, &x).code(), code, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_left_is_no_fault_of_anybody() {
+        let x = Exchange::begin();
+        let gone = Error::new(ErrorType::ConnectionClosed).into_down();
+        assert_eq!(of(&gone, &x).code(), "client_closed");
+        let slow = Error::new(ErrorType::ReadTimedout).into_down();
+        assert_eq!(of(&slow, &x).code(), "request_timeout");
+    }
+}

@@ -1,0 +1,314 @@
+//! Taking a request in: is it clean, where does it go, who sent it, and may they.
+//!
+//! The order of the checks is the order of the code, and each ends the request with its own cause. What
+//! is decided here is written into the [`Exchange`]; nothing of it is decided again later.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+
+use super::Gateway;
+use crate::auth::Denied;
+use crate::exchange::{Client, Exchange, Line, Onward, protocol};
+use crate::hygiene::{CleanTarget, clean_host};
+use crate::reject::{MAX_HEAD, MAX_HEADERS, MAX_TARGET, Rejection};
+use crate::reply::Reply;
+use crate::rewrite::{client_address, forwarded};
+use crate::route::{Found, Matched, Request};
+use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
+use crate::upstream::HashKey;
+use crate::upstream::retry::{Failure, Retry};
+
+impl Gateway {
+    /// Decides everything about a request that its head allows. `None`: it is to be forwarded.
+    pub(super) fn take_in(
+        &self,
+        session: &Session,
+        x: &mut Exchange,
+    ) -> Result<Option<Reply>, Rejection> {
+        let head = session.req_header();
+        let raw_target = head.raw_path();
+        let (raw_path, raw_query) = split_query(raw_target);
+        x.line = Line {
+            method: head.method.clone(),
+            host: host_as_sent(head).into(),
+            path: String::from_utf8_lossy(raw_path).into(),
+            query: raw_query.map(|query| String::from_utf8_lossy(query).into()),
+            raw: None,
+            protocol: protocol(head.version),
+        };
+        let snapshot = self.live.now();
+        x.client = client(session, &head.headers, &snapshot);
+        if x.client.trusted {
+            x.adopt_id(&head.headers);
+        }
+
+        within_bounds(head, raw_target)?;
+        let target = CleanTarget::parse(raw_target).map_err(|e| Rejection::BadRequest(e.detail()))?;
+        note_target(&mut x.line, &target);
+        let host = agreed_host(head, &target)?;
+        let request =
+            Request { host: &host, method: &head.method, target: &target, headers: &head.headers };
+        let matched = match snapshot.routes.find(&request) {
+            Found::Route(matched) => matched,
+            Found::NoRoute => return Err(Rejection::NoRoute),
+            Found::WrongMethod { allow } => return Err(Rejection::MethodNotAllowed { allow }),
+            Found::Ambiguous => return Err(Rejection::AmbiguousPath),
+        };
+        let route = matched.value.clone();
+        x.route = Some(route.clone());
+        x.captures = matched.captures.values(&target).map(Box::from).collect();
+
+        self.admit(&route, head, x)?;
+        within_body_limit(&route, &head.headers)?;
+        self.act(&route, &matched, &target, session, x)
+    }
+
+    fn admit(&self, route: &Route, head: &RequestHeader, x: &mut Exchange) -> Result<(), Rejection> {
+        match route.guard.admit(&head.headers, x.time) {
+            Ok(permit) => {
+                x.permit = Some(permit);
+                Ok(())
+            }
+            Err(denied) => {
+                x.detail = Some(denied.reason());
+                Err(match denied {
+                    Denied::Unauthorized { .. } => {
+                        Rejection::Unauthorized { challenge: route.guard.challenge() }
+                    }
+                    Denied::Forbidden { .. } => Rejection::Forbidden,
+                })
+            }
+        }
+    }
+
+    fn act(
+        &self,
+        route: &Route,
+        matched: &Matched<'_, Arc<Route>>,
+        target: &CleanTarget<'_>,
+        session: &Session,
+        x: &mut Exchange,
+    ) -> Result<Option<Reply>, Rejection> {
+        let headers = &session.req_header().headers;
+        match &route.action {
+            Action::Forward(forward) => {
+                x.onward = onward(forward, matched, target, &x.line);
+                // An upgraded connection lives as long as its ends want it to.
+                if !session.is_upgrade_req() {
+                    x.deadline = forward.upstream.deadline(x.started);
+                }
+                Ok(None)
+            }
+            Action::Respond(respond) => Ok(Some(respond_reply(respond, x, headers))),
+            Action::Redirect(redirect) => redirect_reply(redirect, x, headers).map(Some),
+            Action::Health => Ok(Some(self.health())),
+        }
+    }
+
+    fn health(&self) -> Reply {
+        let (status, body) = if *self.shutdown.borrow() {
+            (StatusCode::SERVICE_UNAVAILABLE, "{\"status\":\"stopping\"}\n")
+        } else {
+            (StatusCode::OK, "{\"status\":\"ready\"}\n")
+        };
+        json(status, body)
+    }
+
+    /// Picks the target of the next try.
+    pub(super) fn choose(&self, session: &Session, x: &mut Exchange) -> Result<(), Rejection> {
+        let now = Instant::now();
+        if x.is_overdue(now) {
+            return Err(Rejection::DeadlineExceeded);
+        }
+        let Some(upstream) = x.route.as_deref().and_then(Route::upstream) else {
+            return Err(Rejection::Internal);
+        };
+        let key = match upstream.hash_source() {
+            Some(source) => source.key(&session.req_header().headers, x.client.address, &x.line.path),
+            None => HashKey::none(),
+        };
+        match upstream.attempt(&key, &x.tried, now) {
+            Ok(attempt) => {
+                x.attempt = Some(attempt);
+                Ok(())
+            }
+            Err(unavailable) => {
+                Err(Rejection::NoHealthyTarget { retry_after: unavailable.retry_after })
+            }
+        }
+    }
+
+    /// Whether a failed try is followed by another.
+    pub(super) fn retries(
+        &self,
+        session: &Session,
+        x: &Exchange,
+        failure: Failure,
+        now: Instant,
+    ) -> bool {
+        let Some(upstream) = x.route.as_deref().and_then(Route::upstream) else { return false };
+        let begun = session
+            .response_written()
+            .is_some_and(|head| !head.status.is_informational() || head.status == 101);
+        upstream.retry().again(&Retry {
+            failure,
+            method: &x.line.method,
+            tries: x.tries,
+            replayable: !session.as_downstream().retry_buffer_truncated(),
+            response_begun: begun,
+            overdue: x.is_overdue(now),
+        })
+    }
+}
+
+/// The Host as the client sent it: in a header, or (HTTP/2) in the target's authority.
+fn host_as_sent(head: &RequestHeader) -> &str {
+    let header = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    header.or_else(|| head.uri.authority().map(|a| a.as_str())).unwrap_or_default()
+}
+
+/// The host that routes are matched by. A target in absolute form must name the same one as Host.
+fn agreed_host<'a>(
+    head: &'a RequestHeader,
+    target: &CleanTarget<'a>,
+) -> Result<std::borrow::Cow<'a, str>, Rejection> {
+    let sent = host_as_sent(head);
+    if sent.is_empty() && target.authority().is_none() {
+        return if head.version == Version::HTTP_10 || head.version == Version::HTTP_09 {
+            Ok("".into())
+        } else {
+            Err(Rejection::BadRequest("The request has no Host header."))
+        };
+    }
+    let refuse = |_| Rejection::BadRequest("The Host header is not a host name with an optional port.");
+    let Some(authority) = target.authority() else { return clean_host(sent).map_err(refuse) };
+    let named = clean_host(authority).map_err(refuse)?;
+    if !sent.is_empty() && clean_host(sent).map_err(refuse)? != named {
+        return Err(Rejection::BadRequest("The Host header and the target name different hosts."));
+    }
+    Ok(named)
+}
+
+fn within_bounds(head: &RequestHeader, target: &[u8]) -> Result<(), Rejection> {
+    if target.len() > MAX_TARGET {
+        return Err(Rejection::UriTooLong);
+    }
+    // Name, colon, space, value, line end.
+    let line = |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    if head.headers.len() > MAX_HEADERS || head.headers.iter().map(line).sum::<usize>() > MAX_HEAD {
+        return Err(Rejection::HeaderTooLarge);
+    }
+    Ok(())
+}
+
+/// A length that was announced is judged before a byte of the body is read.
+fn within_body_limit(route: &Route, headers: &HeaderMap) -> Result<(), Rejection> {
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok())
+        .and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > route.body_limit) {
+        return Err(Rejection::BodyTooLarge);
+    }
+    Ok(())
+}
+
+/// Path and query of a target, as sent.
+fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(b'?', target) {
+        Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
+        None => (target, None),
+    }
+}
+
+/// Notes the clean path; keeps what was sent, for the log, if it was another.
+fn note_target(line: &mut Line, target: &CleanTarget<'_>) {
+    if *line.path != *target.path() {
+        line.raw = Some(std::mem::replace(&mut line.path, target.path().into()));
+    }
+}
+
+fn client(session: &Session, headers: &HeaderMap, snapshot: &Snapshot) -> Client {
+    let inet = |address: Option<&pingora::protocols::l4::socket::SocketAddr>| {
+        address.and_then(|a| a.as_inet()).copied()
+    };
+    let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let peer = inet(session.client_addr()).unwrap_or(nobody);
+    let local_port = inet(session.server_addr()).map_or(0, |local| local.port());
+    // A listener on `[::]` sees IPv4 clients as mapped addresses; rules and logs mean the plain one.
+    let peer_ip: IpAddr = peer.ip().to_canonical();
+    let trusted = snapshot.trusted.contains(peer_ip);
+    let address =
+        if trusted { client_address(peer_ip, headers, &snapshot.trusted) } else { peer_ip };
+    Client { peer: SocketAddr::new(peer_ip, peer.port()), address, trusted, local_port }
+}
+
+fn onward(
+    forward: &Forward,
+    matched: &Matched<'_, Arc<Route>>,
+    target: &CleanTarget<'_>,
+    line: &Line,
+) -> Onward {
+    let forwarded = forward.path.apply(target, matched);
+    let unchanged = line.raw.is_none() && forwarded.map.is_none();
+    let sent = (!unchanged).then(|| match target.query() {
+        Some(query) => format!("{}?{query}", forwarded.path).into_boxed_str(),
+        None => forwarded.path.as_ref().into(),
+    });
+    Onward { target: sent, map: forwarded.map }
+}
+
+/// What the upstream is told of where the request came from.
+pub(super) fn origin<'a>(x: &'a Exchange, forward: &'a Forward) -> forwarded::Origin<'a> {
+    forwarded::Origin {
+        peer: x.client.peer.ip(),
+        trusted: x.client.trusted,
+        scheme: "http",
+        host: &x.line.host,
+        port: x.client.local_port,
+        prefix: x.onward.map.as_ref().and_then(|map| map.stripped_prefix()),
+        protocol: x.line.protocol,
+        forwarded_header: forward.forwarded_header,
+    }
+}
+
+fn respond_reply(respond: &Respond, x: &Exchange, headers: &HeaderMap) -> Reply {
+    let body = match &respond.body {
+        RespondBody::Fixed(bytes) => bytes.clone(),
+        RespondBody::Filled(template) => {
+            let mut out = Vec::new();
+            template.render(&x.fill(headers), &mut out);
+            out.into()
+        }
+    };
+    let mut reply = Reply::new(respond.status);
+    if !body.is_empty() {
+        reply = reply.with(http::header::CONTENT_TYPE, respond.content_type.clone());
+    }
+    Reply { body, ..reply }
+}
+
+fn redirect_reply(
+    redirect: &Redirect,
+    x: &Exchange,
+    headers: &HeaderMap,
+) -> Result<Reply, Rejection> {
+    let mut location = Vec::new();
+    redirect.to.render(&x.fill(headers), &mut location);
+    let location = HeaderValue::from_bytes(&location)
+        .map_err(|_| Rejection::BadRequest("The redirect's target cannot be written in a header."))?;
+    Ok(Reply::new(redirect.status).with(http::header::LOCATION, location))
+}
+
+fn json(status: StatusCode, body: &'static str) -> Reply {
+    let reply = Reply::new(status)
+        .with(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+        .with(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Reply { body: body.into(), ..reply }
+}
