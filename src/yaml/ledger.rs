@@ -1,0 +1,87 @@
+//! The mistakes of one reading, each once, and no more than anybody reads.
+
+use std::collections::BTreeSet;
+
+use crate::diagnostic::{At, Diagnostic, Diagnostics, Place, Severity};
+
+/// So many errors are reported, and a note instead of the rest.
+pub(super) const LIMIT: usize = 100;
+
+#[derive(Debug)]
+pub(super) struct Ledger {
+    found: Vec<Diagnostic>,
+    /// A mistake in an anchored value is found once for every alias; it stands in one place.
+    seen: BTreeSet<(Place, String)>,
+    errors: usize,
+    overflow: bool,
+    end: Place,
+}
+
+impl Ledger {
+    pub(super) fn new(text: &str) -> Self {
+        let end = Place { line: text.lines().count() + 1, column: 1 };
+        Self { found: Vec::new(), seen: BTreeSet::new(), errors: 0, overflow: false, end }
+    }
+
+    /// No further error will be taken.
+    pub(super) fn full(&self) -> bool {
+        self.overflow
+    }
+
+    pub(super) fn error(
+        &mut self,
+        at: At,
+        place: Place,
+        what: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let what = what.into();
+        if self.errors >= LIMIT {
+            self.overflow |= !self.seen.contains(&(place, what));
+        } else if self.add(Severity::Error, at, place, what, help.into()) {
+            self.errors += 1;
+        }
+    }
+
+    pub(super) fn warning(
+        &mut self,
+        at: At,
+        place: Place,
+        what: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.add(Severity::Warning, at, place, what.into(), help.into());
+    }
+
+    fn add(
+        &mut self,
+        severity: Severity,
+        at: At,
+        place: Place,
+        what: String,
+        help: String,
+    ) -> bool {
+        let new = self.seen.insert((place, what.clone()));
+        if new {
+            self.found.push(Diagnostic { severity, at, place: Some(place), what, help });
+        }
+        new
+    }
+
+    /// Hands everything over; whether there was no error.
+    pub(super) fn close(self, diagnostics: &mut Diagnostics) -> bool {
+        for diagnostic in self.found {
+            diagnostics.add(diagnostic);
+        }
+        if self.overflow {
+            diagnostics.add(Diagnostic {
+                severity: Severity::Error,
+                at: At::root(),
+                place: Some(self.end),
+                what: format!("there are more mistakes than the {LIMIT} shown"),
+                help: "mend these first".to_owned(),
+            });
+        }
+        self.errors == 0
+    }
+}
