@@ -1,0 +1,288 @@
+//! The access log: one line a request, written off the request path.
+//!
+//! A request hands over a [`Record`] of plain values and goes its way. It waits for no lock that another
+//! request holds, formats nothing, and makes no system call. One thread turns records into lines and
+//! writes many of them at once, at the latest 100 ms after they came, and sleeps while there are none.
+//!
+//! Between the two is a buffer of [`CAPACITY`] records. When the disk or the reader of a pipe is
+//! too slow for the traffic, the buffer fills and further lines are dropped: a gateway that waits for its
+//! log is down whenever the log is. What was dropped is counted, told in the process log, and shown in
+//! the next line that gets through (`dropped`), so that a gap is never silent. The same holds for a disk
+//! that is full.
+//!
+//! A log file that is moved away is opened anew within a second, so `logrotate` needs neither
+//! `copytruncate` nor a signal.
+//!
+//! # Fields
+//!
+//! | field | meaning | absent when |
+//! |---|---|---|
+//! | `time` | when the request's head had arrived; RFC 3339, UTC, milliseconds | |
+//! | `request_id` | the id that client and upstream saw as `X-Request-Id` | |
+//! | `client` | the client's address, seen past trusted proxies | |
+//! | `method` | the request's method | |
+//! | `host` | the host asked for | the request named none |
+//! | `path` | the path as the client sent it, nothing decoded | |
+//! | `query` | the query with its names; every value is `***`, as is a part without a `=` | there was none |
+//! | `protocol` | `HTTP/1.0`, `HTTP/1.1` or `HTTP/2` | |
+//! | `route` | the name of the route | none matched |
+//! | `consumer` | the name of the consumer | nobody was recognised |
+//! | `upstream` | the name of the upstream | the request did not go so far |
+//! | `target` | the address of the target of the last try | the request did not go so far |
+//! | `tries` | how many times a target was tried | 0 |
+//! | `status` | the status that the client got; 0 if it left before one was sent | |
+//! | `bytes_in` | bytes of the request's body | |
+//! | `bytes_out` | bytes of the response's body that were sent | |
+//! | `duration_ms` | from the request's head to the last byte of the response | |
+//! | `gateway_ms` | from the request's head to the first try: our own checks | there was no try |
+//! | `connect_ms` | to get a connection for the last try; near 0 when one was at hand | there was no try |
+//! | `first_byte_ms` | from the connection to the head of the upstream's answer | no answer came |
+//! | `upstream_ms` | from the first try to the end of the upstream's part, all tries together | there was no try |
+//! | `why` | why we answered ourselves: the `code` of that answer | the upstream answered |
+//! | `detail` | more about `why`, for the operator only | there is no more to say |
+//! | `dropped` | lines lost since the line before this one | 0 |
+//!
+//! Times are in milliseconds with three decimals. In the text format the first seven words are `time`,
+//! `status`, `method`, the path with its query, `duration_ms`, `client` and `request_id`; the rest
+//! follows as `name=value`, and a value that is not plain printable ASCII is a JSON string.
+
+mod buffer;
+mod file;
+mod line;
+mod record;
+mod writer;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+pub use record::{Record, Timings};
+
+use writer::{Shared, Writer};
+
+/// How many records may wait to be written; further ones are dropped.
+pub const CAPACITY: usize = 16_384;
+
+/// How long dropping an [`AccessLog`] waits for the last lines.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// What is logged of each request, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Logs")]
+pub struct Config {
+    /// Where the access log goes: `stdout` (the default), `off`, or the path of a file, which is appended to.
+    pub access: Access,
+    /// How a line looks: `json` (the default) or `text`.
+    pub format: Format,
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Access {
+    /// To standard output.
+    #[default]
+    Stdout,
+    /// Nowhere.
+    Off,
+    /// To the end of a file.
+    File(PathBuf),
+}
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "LogFormat")]
+pub enum Format {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// Words for people.
+    Text,
+}
+
+impl<'de> Deserialize<'de> for Access {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AccessVisitor;
+
+        impl de::Visitor<'_> for AccessVisitor {
+            type Value = Access;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("stdout, off, or the path of a file")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Access, E> {
+                match text {
+                    "stdout" => Ok(Access::Stdout),
+                    "off" => Ok(Access::Off),
+                    // A word without a slash is sooner a slip of the pen than a file's name.
+                    path if path.contains('/') => Ok(Access::File(PathBuf::from(path))),
+                    other => Err(E::custom(format_args!(
+                        "{other:?} is no place for the access log (write stdout, off, or the path \
+                         of a file, such as /var/log/portcullis/access.log)"
+                    ))),
+                }
+            }
+        }
+
+        deserializer.deserialize_str(AccessVisitor)
+    }
+}
+
+impl Serialize for Access {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Stdout => serializer.serialize_str("stdout"),
+            Self::Off => serializer.serialize_str("off"),
+            Self::File(path) => path.serialize(serializer),
+        }
+    }
+}
+
+impl JsonSchema for Access {
+    fn schema_name() -> Cow<'static, str> {
+        "LogPlace".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "Where the access log goes: stdout, off, or the path of a file.",
+            "pattern": "^(stdout|off|.*/.*)$",
+            "examples": ["stdout", "off", "/var/log/portcullis/access.log"],
+        })
+    }
+}
+
+/// An access log that cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file cannot be opened for appending.
+    #[error("cannot open the access log {}", path.display())]
+    File {
+        /// The file's path.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Standard output is closed.
+    #[error("cannot write the access log to standard output")]
+    Stdout(#[source] io::Error),
+    /// The thread that writes it cannot be started.
+    #[error("cannot start the thread that writes the access log")]
+    Thread(#[source] io::Error),
+}
+
+/// An access log that is being written. Dropping it waits up to two seconds for the last lines.
+#[derive(Debug)]
+pub struct AccessLog {
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    shared: Arc<Shared>,
+    writer: thread::Thread,
+}
+
+impl AccessLog {
+    /// Opens the place that the configuration names and starts the thread that writes to it.
+    ///
+    /// # Errors
+    /// The file or standard output cannot be written to, or no thread can be started.
+    pub fn open(config: &Config) -> Result<Self, OpenError> {
+        let sink: Box<dyn Write + Send> = match &config.access {
+            Access::Off => return Ok(Self { running: None }),
+            Access::Stdout => Box::new(unbuffered_stdout().map_err(OpenError::Stdout)?),
+            Access::File(path) => Box::new(open_file(path)?),
+        };
+        Self::to(sink, config.format)
+    }
+
+    /// Starts a log that is written to `sink`, a piece of up to about 64 KiB of whole lines at a time.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn to(sink: Box<dyn Write + Send>, format: Format) -> Result<Self, OpenError> {
+        let shared = Arc::new(Shared::new(CAPACITY));
+        let writer = Writer::new(Arc::clone(&shared), sink, format);
+        let thread = thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || writer.run())
+            .map_err(OpenError::Thread)?;
+        Ok(Self { running: Some(Running { shared, writer: thread.thread().clone() }) })
+    }
+
+    /// Whether anybody reads records; if not, none need be made.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Hands over a record. Never waits for the writing; a record for which there is no room is dropped
+    /// and counted.
+    pub fn write(&self, record: Record) {
+        if let Some(running) = &self.running
+            && running.shared.push(record)
+        {
+            running.writer.unpark();
+        }
+    }
+
+    /// How many lines were lost since the start, for want of room or because they could not be written.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.running.as_ref().map_or(0, |running| running.shared.dropped())
+    }
+
+    /// Waits until everything handed over before is written, or until `bound` is over. Blocks.
+    ///
+    /// Returns whether it was all written in time, or lost and counted.
+    #[must_use]
+    pub fn flush(&self, bound: Duration) -> bool {
+        self.running.as_ref().is_none_or(|running| running.finish(false, bound))
+    }
+
+    /// As [`AccessLog::flush`], and ends the writing: records handed over later are dropped.
+    #[must_use]
+    pub fn close(&self, bound: Duration) -> bool {
+        self.running.as_ref().is_none_or(|running| running.finish(true, bound))
+    }
+}
+
+impl Running {
+    fn finish(&self, close: bool, bound: Duration) -> bool {
+        let request = self.shared.ask(close);
+        self.writer.unpark();
+        self.shared.wait_for(request, bound)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.finish(true, LAST_LINES);
+    }
+}
+
+/// Standard output without the library's line buffer, which would cut our pieces at its own bounds and
+/// hide a closed one.
+fn unbuffered_stdout() -> io::Result<File> {
+    Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
+}
+
+fn open_file(path: &Path) -> Result<file::LogFile, OpenError> {
+    file::LogFile::open(path).map_err(|source| OpenError::File { path: path.to_path_buf(), source })
+}
+
+#[cfg(test)]
+mod tests;
