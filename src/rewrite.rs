@@ -1,1 +1,28 @@
-//! (being written)
+//! What is changed in the heads of messages on their way through.
+//!
+//! A head is rewritten in this order, and each step can rely on the ones before it:
+//!
+//! | request | response |
+//! |---|---|
+//! | [`hop::strip_request`]: what was meant for us alone | [`hop::strip_response`] |
+//! | [`forwarded::forward`]: where the request came from | [`location::restore`]: addresses as the client knows them |
+//! | [`identity::stamp`]: who was let in | [`forwarded::answer`]: `Via`, `X-Request-Id` |
+//! | [`HeaderOps::request`]: what the configuration says | [`HeaderOps::response`] |
+//!
+//! The configured operations come last, so that a route can remove or rename what the gateway itself
+//! added, and nothing that a client sends can pass for it. Each step is a function of plain values;
+//! each costs next to nothing when it has nothing to do.
+
+pub mod config;
+pub mod forwarded;
+pub mod hop;
+pub mod identity;
+pub mod location;
+pub mod ops;
+pub mod trusted;
+
+mod head;
+
+pub use config::{HeaderValues, HeadersConfig};
+pub use ops::{Direction, HeaderOps};
+pub use trusted::{TrustedProxies, client_address};

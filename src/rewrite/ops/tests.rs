@@ -1,0 +1,158 @@
+use super::*;
+use crate::template::Variable;
+
+/// `${client.ip}` breaks the line, `${path.0}` is an id, nothing else is there.
+struct Values;
+
+impl Fill for Values {
+    fn fill(&self, variable: &Variable, out: &mut Vec<u8>) {
+        match variable {
+            Variable::ClientIp => out.extend_from_slice(b"a\r\nX-Evil: 1"),
+            Variable::ClientPort => out.push(0),
+            Variable::Path(0) => out.extend_from_slice(b"7%2F"),
+            _ => {}
+        }
+    }
+}
+
+fn compile(yaml: &str, direction: Direction) -> Result<HeaderOps, Vec<(String, String, String)>> {
+    let config: HeadersConfig = serde_yaml::from_str(yaml).expect(yaml);
+    let mut diagnostics = Diagnostics::new();
+    let at = At::root().key("h");
+    let ops = HeaderOps::compile(&config, &["id"], direction, &at, &mut diagnostics);
+    let said = diagnostics.iter().map(|d| (d.at.to_string(), d.what.clone(), d.help.clone()));
+    let said: Vec<_> = said.collect();
+    assert_eq!(ops.is_none(), !said.is_empty(), "{yaml}");
+    ops.ok_or(said)
+}
+
+/// The head as it goes over the wire, line by line, sorted.
+fn wire(head: &RequestHeader) -> Vec<String> {
+    let mut buffer = Vec::new();
+    head.header_to_h1_wire(&mut buffer);
+    let text = String::from_utf8(buffer).expect("text");
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn operations_are_applied_in_their_order() {
+    for (yaml, before, after) in [
+        ("{}", &["A: 1"][..], &["A: 1"][..]),
+        (
+            "{ set: { X-Gateway: \"True\" } }",
+            &["x-gateway: no", "x-gateway: never"],
+            &["X-Gateway: True"],
+        ),
+        ("{ set: { X-Gateway: \"True\" } }", &[], &["X-Gateway: True"]),
+        ("{ add: { X-A: \"2\" } }", &["x-a: 1"], &["X-A: 2", "x-a: 1"]),
+        ("{ add: { X-A: [ \"1\", \"2\" ] } }", &[], &["X-A: 1", "X-A: 2"]),
+        ("{ remove: [ x-a ] }", &["X-A: 1", "X-A: 2", "B: 3"], &["B: 3"]),
+        ("{ rename: { x-a: X-B } }", &["X-A: 1", "X-A: 2", "x-b: 0"], &["X-B: 1", "X-B: 2"]),
+        ("{ rename: { x-a: X-B } }", &["x-b: 0"], &["x-b: 0"]),
+        ("{ rename: { x-a: X-A } }", &["x-a: 1"], &["X-A: 1"]),
+        (
+            "{ remove: [ X-A ], set: { X-A: s }, add: { X-A: a } }",
+            &["X-A: c"],
+            &["X-A: a", "X-A: s"],
+        ),
+        ("{ rename: { X-A: X-B }, set: { X-A: s } }", &["X-A: c"], &["X-A: s", "X-B: c"]),
+        ("{ set: { X-Id: \"<${path.id}>\" } }", &[], &["X-Id: <7%2F>"]),
+        ("{ set: { X-Who: \"${consumer.name}\" } }", &["X-Who: me"], &["X-Who: "]),
+        ("{ set: { X-Ip: \"${client.ip}\" } }", &["X-Ip: forged", "B: 1"], &["B: 1"]),
+        ("{ add: { X-Ip: \"${client.ip}\" } }", &["X-Ip: kept"], &["X-Ip: kept"]),
+        ("{ set: { X-P: \"${client.port}\" } }", &[], &[]),
+        ("{ remove: [ X-Consumer-Name ] }", &["X-Consumer-Name: a"], &[]),
+        ("{ rename: { X-Consumer-Name: X-User } }", &["X-Consumer-Name: a"], &["X-User: a"]),
+        ("{ set: { X-Dollar: \"$${x}\" } }", &[], &["X-Dollar: ${x}"]),
+    ] {
+        let ops = compile(yaml, Direction::Request).expect(yaml);
+        let mut head = RequestHeader::build("GET", b"/", None).expect("head");
+        for line in before {
+            let (name, value) = line.split_once(": ").expect("line");
+            head.append_header(name, value).expect("header");
+        }
+        ops.request(&mut head, &Values);
+        assert_eq!(wire(&head), after, "{yaml}");
+    }
+}
+
+#[test]
+fn responses_are_changed_alike() {
+    let ops = compile("{ remove: [ Server ], set: { X-Consumer-Plan: x } }", Direction::Response)
+        .expect("ops");
+    let mut head = ResponseHeader::build(200, None).expect("head");
+    head.insert_header("Server", "uvicorn").expect("header");
+    ops.response(&mut head, &Values);
+    assert_eq!(head.headers.len(), 1);
+    assert_eq!(head.headers["x-consumer-plan"], "x");
+    assert!(!ops.is_empty());
+    assert!(compile("{}", Direction::Response).expect("ops").is_empty());
+}
+
+#[test]
+fn literals_are_ready_at_load() {
+    let ops = compile("{ set: { A: \"True\", B: \"${path.id}\" } }", Direction::Request);
+    let values: Vec<_> = ops.expect("ops").write.into_iter().map(|write| write.value).collect();
+    assert!(matches!(&values[..], [Value::Ready(_), Value::Rendered(_)]));
+}
+
+#[test]
+fn mistakes_have_place_cause_and_help() {
+    for (yaml, at, what, help) in [
+        ("{ set: { Host: a } }", "h.set.Host", "virtual host", "the upstream's `host`"),
+        ("{ remove: [ a, HOST ] }", "h.remove[1]", "virtual host", "`host`"),
+        ("{ set: { Connection: a } }", "h.set.Connection", "one connection", "removes it"),
+        ("{ set: { transfer-encoding: a } }", "h.set.transfer-encoding", "frames", "fits the body"),
+        ("{ remove: [ Content-Length ] }", "h.remove[0]", "frames", "fits the body"),
+        ("{ add: { Upgrade: a } }", "h.add.Upgrade", "one connection", "removes it"),
+        ("{ add: { TE: a } }", "h.add.TE", "one connection", "removes it"),
+        ("{ add: { Trailer: a } }", "h.add.Trailer", "one connection", "removes it"),
+        ("{ set: { Keep-Alive: a } }", "h.set.Keep-Alive", "one connection", "removes it"),
+        ("{ rename: { a: Proxy-Authorization } }", "h.rename.a", "next proxy", "removes it"),
+        ("{ rename: { Host: X-Host } }", "h.rename.Host", "virtual host", "`host`"),
+        ("{ set: { \":path\": a } }", "h.set.:path", "pseudo-header", "name a header"),
+        ("{ set: { \"a b\": a } }", "h.set.\"a b\"", "not a header's name", "letters"),
+        ("{ set: { \"\": a } }", "h.set.\"\"", "not a header's name", "letters"),
+        (
+            "{ set: { X-Consumer-Name: a } }",
+            "h.set.X-Consumer-Name",
+            "by the gateway alone",
+            "${consumer.name}",
+        ),
+        (
+            "{ add: { x_consumer_x: a } }",
+            "h.add.x_consumer_x",
+            "by the gateway alone",
+            "${consumer.name}",
+        ),
+        (
+            "{ rename: { X-A: X-Consumer-Name } }",
+            "h.rename.X-A",
+            "by the gateway alone",
+            "another name",
+        ),
+        ("{ set: { A: \"x\\r\\ny\" } }", "h.set.A", "line break", "one line"),
+        ("{ set: { A: \"x\\ny ${client.ip}\" } }", "h.set.A", "line break", "one line"),
+        ("{ add: { A: [ a, \"\\0\" ] } }", "h.add.A[1]", "control character", "one line"),
+        ("{ set: { A: \"${client.pi}\" } }", "h.set.A", "no variable", "client.ip"),
+        ("{ set: { A: \"${path.idd}\" } }", "h.set.A", "captures no", "did you mean \"id\"?"),
+        ("{ set: { A: a, a: b } }", "h.set.a", "is set twice", "h.set.A"),
+        ("{ add: { A: a, a: b } }", "h.add.a", "twice in `add`", "h.add.A"),
+        ("{ remove: [ A, a ] }", "h.remove[1]", "removed twice", "h.remove[0]"),
+        ("{ rename: { A: B, C: b } }", "h.rename.C", "two renamings", "h.rename.A"),
+        ("{ rename: { A: B, B: C } }", "h.rename.B", "two renamings", "h.rename.A"),
+        ("{ remove: [ a ], rename: { A: B } }", "h.rename.A", "removed before", "out of `remove`"),
+    ] {
+        let said = compile(yaml, Direction::Request).expect_err(yaml);
+        let found = said.iter().any(|(a, w, h)| a == at && w.contains(what) && h.contains(help));
+        assert!(found, "{yaml}: {said:?}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let yaml = "{ set: { Host: a, B: \"${x}\" }, remove: [ TE ], add: { \":m\": [ \"\\n\", a ] } }";
+    assert_eq!(compile(yaml, Direction::Response).expect_err("mistakes").len(), 5);
+}
