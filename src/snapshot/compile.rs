@@ -1,0 +1,382 @@
+//! From the file to what is served: names are resolved, templates parsed, and every mistake is collected.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::StatusCode;
+
+use super::{Action, Compiled, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
+use crate::auth::Auth;
+use crate::config::{self, Config, RouteConfig};
+use crate::diagnostic::{At, Diagnostics, did_you_mean};
+use crate::rewrite::{Direction, HeaderOps, TrustedProxies};
+use crate::route::{Conditions, Forwarding, PathPattern, Rule, Table};
+use crate::template::Template;
+use crate::upstream::Upstream;
+use crate::yaml::Sources;
+
+/// Resolves a configuration. `None` if a mistake refuses it; all mistakes are among the diagnostics.
+pub fn compile(
+    config: &Config,
+    sources: &dyn Sources,
+    diagnostics: &mut Diagnostics,
+) -> Option<Compiled> {
+    let root = At::root();
+    let listeners = compile_listeners(config, diagnostics);
+    let admin = compile_admin(config, diagnostics);
+    let trusted = TrustedProxies::compile(
+        &config.trusted_proxies,
+        &root.key("trusted_proxies"),
+        diagnostics,
+    );
+    let upstreams = compile_upstreams(config, sources, diagnostics);
+    let read_file = |path: &Path| sources.file(path);
+    let auth = Auth::compile(&config.auth, &config.consumers, &read_file, diagnostics);
+    let routes = compile_routes(config, &upstreams, auth.as_ref(), diagnostics);
+
+    let workers = config.workers.or_else(|| std::thread::available_parallelism().ok());
+    Some(Compiled {
+        snapshot: Snapshot {
+            routes: routes?,
+            upstreams: upstreams.into_iter().filter_map(|(k, v)| Some((k, v?))).collect(),
+            trusted: trusted?,
+        },
+        listeners,
+        admin: admin?,
+        workers: workers.map_or(1, usize::from),
+        drain: config.drain.get(),
+        logs: config.logs.clone(),
+    })
+    .filter(|_| !diagnostics.has_errors())
+}
+
+fn compile_listeners(config: &Config, diagnostics: &mut Diagnostics) -> Vec<(String, SocketAddr)> {
+    let at = At::root().key("listeners");
+    if config.listeners.is_empty() {
+        diagnostics.error(
+            at.clone(),
+            "there is no listener, so nobody could be served",
+            "add one: public: { address: \"0.0.0.0:8080\" }",
+        );
+    }
+    let mut taken: BTreeMap<SocketAddr, &str> = BTreeMap::new();
+    let mut listeners = Vec::new();
+    for (name, listener) in &config.listeners {
+        let at = at.key(name);
+        let Some(address) = listener.compile(&at, diagnostics) else { continue };
+        // Port 0 is another port each time.
+        if let Some(other) = taken.insert(address, name).filter(|_| address.port() != 0) {
+            diagnostics.error(
+                at.key("address"),
+                format!("{address} is the address of the listener {other:?} too"),
+                "give each listener an address of its own",
+            );
+        }
+        listeners.push((name.clone(), address));
+    }
+    listeners
+}
+
+#[expect(clippy::option_option, reason = "the outer one says whether it compiled")]
+fn compile_admin(config: &Config, diagnostics: &mut Diagnostics) -> Option<Option<SocketAddr>> {
+    let Some(admin) = &config.admin else { return Some(None) };
+    let at = At::root().key("admin");
+    let address = admin.compile(&at, diagnostics)?;
+    if !address.ip().to_canonical().is_loopback() {
+        diagnostics.warning(
+            at.key("address"),
+            format!("the operators' listener is open to the network at {address}"),
+            "listen on a loopback address, such as 127.0.0.1:9901",
+        );
+    }
+    Some(Some(address))
+}
+
+/// All upstreams by name; one with a mistake is there without a value, so that its name is still known.
+fn compile_upstreams(
+    config: &Config,
+    sources: &dyn Sources,
+    diagnostics: &mut Diagnostics,
+) -> BTreeMap<String, Option<Arc<Upstream>>> {
+    let read_file = |path: &Path| sources.file(path).map(String::into_bytes);
+    let at = At::root().key("upstreams");
+    let compile = |(name, upstream): (&String, &crate::upstream::Config)| {
+        let compiled = Upstream::compile(name, upstream, &at.key(name), &read_file, diagnostics);
+        (name.clone(), compiled)
+    };
+    config.upstreams.iter().map(compile).collect()
+}
+
+fn compile_routes(
+    config: &Config,
+    upstreams: &BTreeMap<String, Option<Arc<Upstream>>>,
+    auth: Option<&Auth>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Table<Arc<Route>>> {
+    let at = At::root().key("routes");
+    if config.routes.is_empty() {
+        diagnostics.error(
+            at.clone(),
+            "there is no route, so every request would be answered with 404",
+            "add one: users: { path: /users, to: users }",
+        );
+    }
+    let mut compiled = Vec::with_capacity(config.routes.len());
+    for (name, route) in &config.routes {
+        let at = at.key(name);
+        let mut builder = RouteBuilder { config, route, upstreams, auth, at: &at, diagnostics };
+        if let Some((rule, route)) = builder.build(name) {
+            compiled.push((route.name.clone(), rule, route));
+        }
+    }
+    match Table::build(compiled) {
+        Ok(table) => {
+            for shadow in table.shadows() {
+                diagnostics.warning(at.key(&*shadow.shadowed), shadow.to_string(), shadow.help());
+            }
+            Some(table)
+        }
+        Err(clashes) => {
+            for clash in clashes {
+                diagnostics.error(at.key(&*clash.second), clash.to_string(), clash.help());
+            }
+            None
+        }
+    }
+}
+
+/// What one route is built from.
+struct RouteBuilder<'a> {
+    config: &'a Config,
+    route: &'a RouteConfig,
+    upstreams: &'a BTreeMap<String, Option<Arc<Upstream>>>,
+    auth: Option<&'a Auth>,
+    at: &'a At,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl RouteBuilder<'_> {
+    fn build(&mut self, name: &str) -> Option<(Rule, Arc<Route>)> {
+        let route = self.route;
+        let conditions = Conditions {
+            hosts: &route.host.0,
+            path: &route.path,
+            exact: route.exact,
+            methods: &route.methods,
+            headers: &route.headers,
+            query: &route.query,
+        };
+        let rule = if route.path.is_empty() {
+            self.diagnostics.error(
+                self.at.clone(),
+                "the key \"path\" is missing",
+                "say which requests the route takes, such as path: /users (or path: / for all)",
+            );
+            None
+        } else {
+            conditions.compile(self.at, self.diagnostics)
+        };
+        let captures: Vec<String> =
+            rule.iter().flat_map(|rule| rule.path().captures()).map(str::to_owned).collect();
+        let action = self.action(rule.as_ref().map(Rule::path), &captures);
+        let defaults = &self.config.defaults;
+        let guard = self.auth.and_then(|auth| {
+            let wanted = route.auth.as_ref().or(defaults.auth.as_ref());
+            auth.guard(wanted, route.allow.as_ref(), self.at, self.diagnostics)
+        });
+        let request_headers = self.headers(Direction::Request, &captures);
+        let response_headers = self.headers(Direction::Response, &captures);
+        let body_limit = route.body_limit.unwrap_or(defaults.body_limit).bytes();
+        let compiled = Route {
+            name: name.into(),
+            guard: guard?,
+            credentials: self.auth?.credential_headers(),
+            action: action?,
+            request_headers: request_headers?,
+            response_headers: response_headers?,
+            body_limit,
+        };
+        Some((rule?, Arc::new(compiled)))
+    }
+
+    /// The operations of the route over those of the defaults. A mistake in a default that no route of its
+    /// own repeats is told once, since equal diagnostics are merged.
+    fn headers(&mut self, direction: Direction, captures: &[String]) -> Option<HeaderOps> {
+        let defaults = &self.config.defaults;
+        let (own, default, key) = match direction {
+            Direction::Request => {
+                (&self.route.request_headers, &defaults.request_headers, "request_headers")
+            }
+            Direction::Response => {
+                (&self.route.response_headers, &defaults.response_headers, "response_headers")
+            }
+        };
+        let default_at = At::root().key("defaults").key(key);
+        HeaderOps::compile(default, captures, direction, &default_at, self.diagnostics)?;
+        HeaderOps::compile(own, captures, direction, &self.at.key(key), self.diagnostics)?;
+        let merged = own.over(default);
+        HeaderOps::compile(&merged, captures, direction, &self.at.key(key), self.diagnostics)
+    }
+
+    fn action(&mut self, path: Option<&PathPattern>, captures: &[String]) -> Option<Action> {
+        let route = self.route;
+        let chosen = [
+            ("to", route.to.is_some()),
+            ("respond", route.respond.is_some()),
+            ("redirect", route.redirect.is_some()),
+            ("health", route.health),
+        ];
+        let chosen: Vec<&str> = chosen.iter().filter(|(_, on)| *on).map(|(key, _)| *key).collect();
+        match chosen[..] {
+            [] => {
+                self.diagnostics.error(
+                    self.at.clone(),
+                    "the route does not say what is done with its requests",
+                    "add `to: UPSTREAM`, or one of `respond`, `redirect` and `health: true`",
+                );
+                None
+            }
+            [one] => {
+                if one != "to" {
+                    self.refuse_path_changes(one);
+                }
+                self.compile_action(path, captures)
+            }
+            _ => {
+                let told = chosen.join("` and `");
+                self.diagnostics.error(
+                    self.at.clone(),
+                    format!("`{told}` stand side by side, but a route does one thing"),
+                    "keep one of them, and make a route of its own for the other",
+                );
+                None
+            }
+        }
+    }
+
+    fn refuse_path_changes(&mut self, action: &str) {
+        let keys = [
+            ("strip_prefix", self.route.strip_prefix.is_some()),
+            ("rewrite", self.route.rewrite.is_some()),
+        ];
+        for (key, _) in keys.into_iter().filter(|(_, on)| *on) {
+            self.diagnostics.error(
+                self.at.key(key),
+                format!("changes what an upstream sees, but `{action}` asks none"),
+                format!("leave `{key}` out"),
+            );
+        }
+    }
+
+    fn compile_action(
+        &mut self,
+        path: Option<&PathPattern>,
+        captures: &[String],
+    ) -> Option<Action> {
+        let route = self.route;
+        if let Some(to) = &route.to {
+            let upstream = self.upstream(to);
+            let forwarding = path.and_then(|path| {
+                Forwarding::compile(
+                    route.strip_prefix.as_ref(),
+                    route.rewrite.as_deref(),
+                    path,
+                    self.at,
+                    self.diagnostics,
+                )
+            });
+            return Some(Action::Forward(Forward {
+                upstream: upstream?,
+                path: forwarding?,
+                forwarded_header: self.config.forwarded_header,
+            }));
+        }
+        if let Some(respond) = &route.respond {
+            return self.respond(respond, captures).map(Action::Respond);
+        }
+        if let Some(redirect) = &route.redirect {
+            return self.redirect(redirect, captures).map(Action::Redirect);
+        }
+        Some(Action::Health)
+    }
+
+    fn upstream(&mut self, name: &str) -> Option<Arc<Upstream>> {
+        match self.upstreams.get(name) {
+            Some(upstream) => upstream.clone(),
+            None => {
+                self.diagnostics.error(
+                    self.at.key("to"),
+                    format!("no upstream {name:?}"),
+                    did_you_mean(name, self.upstreams.keys().map(String::as_str)),
+                );
+                None
+            }
+        }
+    }
+
+    fn template(&mut self, text: &str, captures: &[String], at: &At) -> Option<Template> {
+        Template::parse(text, captures)
+            .map_err(|error| self.diagnostics.error(at.clone(), error.what(), error.help()))
+            .ok()
+    }
+
+    fn respond(&mut self, respond: &config::Respond, captures: &[String]) -> Option<Respond> {
+        let at = self.at.key("respond");
+        let status = StatusCode::from_u16(respond.status)
+            .ok()
+            .filter(|status| (200..=599).contains(&status.as_u16()));
+        if status.is_none() {
+            self.diagnostics.error(
+                at.key("status"),
+                format!("{} is not a status that an answer can have", respond.status),
+                "write one from 200 to 599",
+            );
+        }
+        let content_type = HeaderValue::from_str(&respond.content_type).ok();
+        if content_type.is_none() {
+            self.diagnostics.error(
+                at.key("content_type"),
+                format!("{:?} cannot be written in the header {CONTENT_TYPE}", respond.content_type),
+                "write a media type, such as application/json",
+            );
+        }
+        let template = self.template(&respond.body, captures, &at.key("body"))?;
+        let body = match template.literal() {
+            Some(text) => RespondBody::Fixed(Bytes::copy_from_slice(text.as_bytes())),
+            None => RespondBody::Filled(template),
+        };
+        Some(Respond { status: status?, content_type: content_type?, body })
+    }
+
+    fn redirect(&mut self, redirect: &config::Redirect, captures: &[String]) -> Option<Redirect> {
+        let at = self.at.key("redirect");
+        let status = matches!(redirect.status, 301 | 302 | 303 | 307 | 308)
+            .then(|| StatusCode::from_u16(redirect.status).ok())
+            .flatten();
+        if status.is_none() {
+            self.diagnostics.error(
+                at.key("status"),
+                format!("{} is not a redirect", redirect.status),
+                "write 301, 302, 303, 307 or 308",
+            );
+        }
+        let to = self.template(&redirect.to, captures, &at.key("to"));
+        let absolute = redirect.to.starts_with("http://") || redirect.to.starts_with("https://");
+        // `//host` would be read as a host by every browser.
+        let path = redirect.to.starts_with('/') && !redirect.to.starts_with("//");
+        if !absolute && !path {
+            self.diagnostics.error(
+                at.key("to"),
+                format!("{:?} is neither a URL nor an absolute path", redirect.to),
+                "begin it with https://, http:// or a single /",
+            );
+            return None;
+        }
+        Some(Redirect { status: status?, to: to? })
+    }
+}
+

@@ -1,0 +1,107 @@
+//! A gateway in this process, as `portcullis run` would build it from the same text.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use portcullis::server::Server;
+use portcullis::snapshot::{self, Loaded};
+use portcullis::yaml::Sources;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A gateway that serves until it is stopped or dropped.
+pub struct Gateway {
+    /// Where its listeners are, by name.
+    pub addresses: BTreeMap<String, SocketAddr>,
+    stop: Option<oneshot::Sender<()>>,
+    done: Option<JoinHandle<bool>>,
+    log: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+/// Variables and files of a test's own.
+#[derive(Default)]
+pub struct TestSources {
+    pub env: BTreeMap<String, String>,
+    pub base: PathBuf,
+}
+
+impl Sources for TestSources {
+    fn env(&self, name: &str) -> Option<String> {
+        self.env.get(name).cloned()
+    }
+
+    fn file(&self, path: &Path) -> io::Result<String> {
+        std::fs::read_to_string(self.base.join(path))
+    }
+}
+
+impl Gateway {
+    /// Starts a gateway by this text, to which a listener, a log and the version are added: the access log goes
+    /// to a file, where [`Gateway::log`] reads it.
+    pub async fn start(yaml: &str) -> Self {
+        Self::start_with(yaml, TestSources::default()).await
+    }
+
+    /// The same with variables and files of the test's own.
+    pub async fn start_with(yaml: &str, sources: TestSources) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("access.log");
+        let text = format!(
+            "version: 1\nworkers: 2\nlisteners: {{ public: {{ address: \"127.0.0.1:0\" }} }}\n\
+             logs: {{ access: {} }}\n{yaml}",
+            log.display()
+        );
+        let Loaded { compiled, diagnostics, .. } = snapshot::load_text(&text, &sources);
+        let Some(compiled) = compiled else {
+            panic!("the configuration is refused:\n{}\n{text}", diagnostics.render("test"))
+        };
+        let server = Server::bind(compiled).unwrap();
+        let addresses = server.addresses();
+        let (stop, stopped) = oneshot::channel();
+        let done = tokio::spawn(async move {
+            let stop = async {
+                let _ = stopped.await;
+            };
+            server.run(stop).await.unwrap()
+        });
+        Self { addresses, stop: Some(stop), done: Some(done), log, _folder: folder }
+    }
+
+    /// Where clients are served.
+    pub fn address(&self) -> SocketAddr {
+        self.addresses["public"]
+    }
+
+    /// Asks it to stop, without waiting.
+    pub fn ask_to_stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+
+    /// Waits until it has stopped; whether all requests were answered.
+    pub async fn stopped(&mut self) -> bool {
+        self.done.take().unwrap().await.unwrap()
+    }
+
+    /// Stops it.
+    pub async fn stop(mut self) -> bool {
+        self.ask_to_stop();
+        self.stopped().await
+    }
+
+    /// The access log as soon as it has this many lines.
+    pub async fn log(&self, lines: usize) -> Vec<serde_json::Value> {
+        let mut entries = Vec::new();
+        super::eventually(&format!("{lines} lines in the access log"), async || {
+            let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+            entries = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            entries.len() >= lines
+        })
+        .await;
+        entries
+    }
+}
