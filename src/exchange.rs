@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use crate::auth::Permit;
 use crate::reject::Rejection;
-use crate::route::PathMap;
+use crate::route::{Captures, Prefixes};
 use crate::snapshot::Route;
 use crate::template::{Fill, Variable};
 use crate::upstream::{Attempt, Target};
@@ -57,7 +57,7 @@ pub struct Onward {
     /// Path and query for the upstream, if they differ from what the client sent.
     pub target: Option<Box<str>>,
     /// The way back for `Location` and cookie paths, if the path was changed.
-    pub map: Option<PathMap>,
+    pub prefixes: Option<Prefixes>,
 }
 
 /// Points in time, since the start of the request.
@@ -87,7 +87,7 @@ pub struct Exchange {
     /// Its route, once matched.
     pub route: Option<Arc<Route>>,
     /// What the route's captures caught, in their order.
-    pub captures: Box<[Box<str>]>,
+    pub captures: Captures,
     /// The proof that it may pass.
     pub permit: Option<Permit>,
     /// What is sent on.
@@ -132,7 +132,7 @@ impl Exchange {
             },
             line: Line::default(),
             route: None,
-            captures: Box::default(),
+            captures: Captures::default(),
             permit: None,
             onward: Onward::default(),
             attempt: None,
@@ -167,24 +167,11 @@ impl Exchange {
         self.deadline.is_some_and(|deadline| now >= deadline)
     }
 
-    /// Takes over the id that a trusted peer gave, if it is one that can be logged as it is.
-    pub fn adopt_id(&mut self, headers: &HeaderMap) {
-        if let Some(id) = headers.get(REQUEST_ID).filter(|id| is_plain_id(id.as_bytes())) {
-            self.id = id.clone();
-        }
-    }
-
     /// The values of this request for templates; `headers` are the client's.
     #[must_use]
     pub fn fill<'a>(&'a self, headers: &'a HeaderMap) -> Values<'a> {
         Values { exchange: self, headers }
     }
-}
-
-/// An id from elsewhere is kept if it is short and has no character that a log line would have to escape.
-fn is_plain_id(id: &[u8]) -> bool {
-    (1..=128).contains(&id.len())
-        && id.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:+/=@".contains(b))
 }
 
 /// The name of an HTTP version in logs.
@@ -228,7 +215,7 @@ impl Fill for Values<'_> {
                 x.route.as_deref().and_then(Route::upstream).map_or("", |upstream| upstream.name())
             }
             Variable::Path(index) => {
-                x.captures.get(usize::from(*index)).map_or("", |capture| capture)
+                x.captures.nth(usize::from(*index), &x.line.path).unwrap_or_default()
             }
             Variable::Header(name) => {
                 let value = self.headers.get(name).map(HeaderValue::as_bytes);
@@ -285,19 +272,6 @@ mod tests {
         let ids: std::collections::HashSet<_> = (0..1000).map(|_| new_id()).collect();
         assert_eq!(ids.len(), 1000);
         assert!(ids.iter().all(|id| id.len() == 32));
-    }
-
-    #[test]
-    fn an_id_from_outside_is_kept_only_if_it_is_plain() {
-        let mut exchange = Exchange::begin();
-        let own = exchange.id.clone();
-        for (given, kept) in [("abc-123", true), ("", false), ("a b", false), ("a\"b", false)] {
-            exchange.id = own.clone();
-            let mut headers = HeaderMap::new();
-            headers.insert(REQUEST_ID, HeaderValue::from_str(given).unwrap());
-            exchange.adopt_id(&headers);
-            assert_eq!(exchange.id() == given, kept, "{given:?}");
-        }
     }
 
     #[test]

@@ -19,12 +19,13 @@ use pingora::prelude::{Error, HttpPeer, Result};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 
-use crate::exchange::{Exchange, REQUEST_ID};
+use crate::auth::Permit;
+use crate::exchange::Exchange;
 use crate::listen::Shutdown;
 use crate::live::Live;
 use crate::observe::access_log::AccessLog;
 use crate::reject::Rejection;
-use crate::rewrite::{forwarded, hop, identity, location};
+use crate::rewrite::{forwarded, hop, identity};
 use crate::snapshot::Action;
 use crate::upstream::retry::{Failure, Retry};
 use crate::upstream::PeerWish;
@@ -142,10 +143,10 @@ impl ProxyHttp for Gateway {
         for credential in &*route.credentials {
             head.remove_header(credential);
         }
-        forwarded::apply(&intake::origin(x, forward), head)?;
-        identity::apply(x.permit.as_ref().and_then(|permit| permit.consumer()), head)?;
-        head.insert_header(REQUEST_ID, x.id.clone())?;
-        route.request_headers.apply_to_request(head, &x.fill(&session.req_header().headers));
+        let sent = session.req_header();
+        forwarded::forward(head, &intake::arrival(x, forward, sent.version));
+        identity::stamp(head, x.permit.as_ref().and_then(Permit::consumer).map(|c| c.header()));
+        route.request_headers.request(head, &x.fill(&sent.headers));
         // Last, so that nothing above can reach a backend in the gateway's name.
         forward.upstream.dress(attempt.target(), head);
         Ok(())
@@ -181,6 +182,7 @@ impl ProxyHttp for Gateway {
         }
         hop::strip_response(head);
         answer::map_back(x, head);
+        forwarded::answer(head, head.version, x.id());
         Ok(())
     }
 
@@ -194,9 +196,8 @@ impl ProxyHttp for Gateway {
             return Ok(());
         }
         if let Some(route) = &x.route {
-            route.response_headers.apply_to_response(head, &x.fill(&session.req_header().headers));
+            route.response_headers.response(head, &x.fill(&session.req_header().headers));
         }
-        head.insert_header(REQUEST_ID, x.id.clone())?;
         x.status = head.status.as_u16();
         Ok(())
     }

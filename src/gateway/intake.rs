@@ -18,8 +18,9 @@ use crate::exchange::{Client, Exchange, Line, Onward, protocol};
 use crate::hygiene::{CleanTarget, clean_host};
 use crate::reject::{MAX_HEAD, MAX_HEADERS, MAX_TARGET, Rejection};
 use crate::reply::Reply;
-use crate::rewrite::{client_address, forwarded};
-use crate::route::{Found, Matched, Request};
+use crate::rewrite::client_address;
+use crate::rewrite::forwarded::{Arrival, accepted_request_id};
+use crate::route::{Found, Matched, Prefixes, Request};
 use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
 use crate::upstream::HashKey;
 use crate::upstream::retry::{Failure, Retry};
@@ -44,8 +45,10 @@ impl Gateway {
         };
         let snapshot = self.live.now();
         x.client = client(session, &head.headers, &snapshot);
-        if x.client.trusted {
-            x.adopt_id(&head.headers);
+        if let Some(id) = accepted_request_id(&head.headers, x.client.trusted)
+            && let Ok(id) = HeaderValue::from_str(id)
+        {
+            x.id = id;
         }
 
         within_bounds(head, raw_target)?;
@@ -62,7 +65,7 @@ impl Gateway {
         };
         let route = matched.value.clone();
         x.route = Some(route.clone());
-        x.captures = matched.captures.values(&target).map(Box::from).collect();
+        x.captures = matched.captures.clone();
 
         self.admit(&route, head, x)?;
         within_body_limit(&route, &head.headers)?;
@@ -245,8 +248,12 @@ fn client(session: &Session, headers: &HeaderMap, snapshot: &Snapshot) -> Client
     let peer_ip: IpAddr = peer.ip().to_canonical();
     let trusted = snapshot.trusted.contains(peer_ip);
     let address =
-        if trusted { client_address(peer_ip, headers, &snapshot.trusted) } else { peer_ip };
+        if trusted { client_address(peer_ip, forwarded_for(headers), &snapshot.trusted) } else { peer_ip };
     Client { peer: SocketAddr::new(peer_ip, peer.port()), address, trusted, local_port }
+}
+
+fn forwarded_for(headers: &HeaderMap) -> http::header::ValueIter<'_, HeaderValue> {
+    headers.get_all("x-forwarded-for").into_iter()
 }
 
 fn onward(
@@ -255,26 +262,27 @@ fn onward(
     target: &CleanTarget<'_>,
     line: &Line,
 ) -> Onward {
-    let forwarded = forward.path.apply(target, matched);
-    let unchanged = line.raw.is_none() && forwarded.map.is_none();
+    let forwarded = forward.path.apply(target, &matched.captures, matched.matched_len);
+    let unchanged = line.raw.is_none() && forwarded.prefixes.is_none();
     let sent = (!unchanged).then(|| match target.query() {
         Some(query) => format!("{}?{query}", forwarded.path).into_boxed_str(),
         None => forwarded.path.as_ref().into(),
     });
-    Onward { target: sent, map: forwarded.map }
+    Onward { target: sent, prefixes: forwarded.prefixes }
 }
 
 /// What the upstream is told of where the request came from.
-pub(super) fn origin<'a>(x: &'a Exchange, forward: &'a Forward) -> forwarded::Origin<'a> {
-    forwarded::Origin {
+pub(super) fn arrival<'a>(x: &'a Exchange, forward: &Forward, version: Version) -> Arrival<'a> {
+    Arrival {
         peer: x.client.peer.ip(),
-        trusted: x.client.trusted,
+        peer_is_trusted: x.client.trusted,
         scheme: "http",
-        host: &x.line.host,
+        host: Some(&*x.line.host).filter(|host| !host.is_empty()),
         port: x.client.local_port,
-        prefix: x.onward.map.as_ref().and_then(|map| map.stripped_prefix()),
-        protocol: x.line.protocol,
-        forwarded_header: forward.forwarded_header,
+        prefix: x.onward.prefixes.as_ref().filter(|p| p.upstream().is_empty()).map(Prefixes::public),
+        version,
+        request_id: x.id(),
+        forwarded: forward.forwarded_header,
     }
 }
 

@@ -1,0 +1,5 @@
+//! Stories over a gateway in this process and real sockets.
+
+mod support;
+
+mod routing;
