@@ -1,0 +1,194 @@
+//! A [`Target`] is one address of an upstream; an [`Attempt`] is one request's try at one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::upstreams::peer::HttpPeer;
+
+use super::Upstream;
+use super::ejection::{Ejection, Fault, Role};
+
+/// The read timeout of an upgraded connection: a `WebSocket` may be silent for long.
+const UPGRADED_READ: Duration = Duration::from_hours(1);
+/// The shortest timeout handed to Pingora, for a request whose time is as good as over.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// One address of an upstream. It lives as long as the address is known, and longer while requests
+/// to it are under way.
+pub struct Target {
+    label: Arc<str>,
+    pub(super) template: HttpPeer,
+    authority: HeaderValue,
+    weight: usize,
+    pub(super) in_flight: AtomicUsize,
+    /// What the probes say; true until they say otherwise.
+    pub(super) healthy: AtomicBool,
+    /// Whether it was ever seen to work.
+    pub(super) proven: AtomicBool,
+    pub(super) ejection: Ejection,
+}
+
+impl Target {
+    pub(super) fn new(
+        label: Arc<str>,
+        template: HttpPeer,
+        authority: HeaderValue,
+        weight: usize,
+    ) -> Self {
+        Self {
+            label,
+            template,
+            authority,
+            weight,
+            in_flight: AtomicUsize::new(0),
+            healthy: AtomicBool::new(true),
+            proven: AtomicBool::new(false),
+            ejection: Ejection::default(),
+        }
+    }
+
+    /// The target as the configuration has it, such as `http://users-2:8001`. Of a host name with
+    /// several addresses, all have the same label.
+    #[must_use]
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    /// What is connected to.
+    #[must_use]
+    pub fn address(&self) -> &SocketAddr {
+        &self.template._address
+    }
+
+    /// The target's own Host.
+    #[must_use]
+    pub fn authority(&self) -> &HeaderValue {
+        &self.authority
+    }
+
+    /// Its share in relation to the other targets.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// Requests under way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Target")
+            .field("label", &self.label)
+            .field("address", self.address())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a request needs of its connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PeerWish {
+    /// Whether it asks for an upgrade, which only HTTP/1.1 has.
+    pub upgrade: bool,
+    /// What is left of its total time; `None` means no limit.
+    pub remaining: Option<Duration>,
+}
+
+/// One request's try at one target. What became of it is told by [`answered`](Attempt::answered),
+/// [`connect_failed`](Attempt::connect_failed) or [`broke`](Attempt::broke); dropping it ends it.
+pub struct Attempt {
+    upstream: Arc<Upstream>,
+    target: Arc<Target>,
+    role: Role,
+    started: Instant,
+}
+
+impl Attempt {
+    pub(super) fn new(
+        upstream: Arc<Upstream>,
+        target: Arc<Target>,
+        role: Role,
+        now: Instant,
+    ) -> Self {
+        target.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self { upstream, target, role, started: now }
+    }
+
+    /// The target tried.
+    #[must_use]
+    pub fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
+    /// The upstream it belongs to.
+    #[must_use]
+    pub fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+
+    /// When it began.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Where Pingora connects to, and with which timeouts: the upstream's, but no longer than what
+    /// is left of the request's time.
+    #[must_use]
+    pub fn peer(&self, wish: PeerWish) -> Box<HttpPeer> {
+        let mut peer = Box::new(self.target.template.clone());
+        let options = &mut peer.options;
+        if wish.upgrade {
+            options.set_http_version(1, 1);
+            options.read_timeout = Some(UPGRADED_READ);
+        }
+        if let Some(remaining) = wish.remaining {
+            let remaining = remaining.max(SHORTEST);
+            for timeout in [
+                &mut options.connection_timeout,
+                &mut options.total_connection_timeout,
+                &mut options.read_timeout,
+                &mut options.write_timeout,
+            ] {
+                *timeout = Some(timeout.map_or(remaining, |own| own.min(remaining)));
+            }
+        }
+        peer
+    }
+
+    /// No connection could be made. The target leaves the rotation at once.
+    pub fn connect_failed(&self, now: Instant) {
+        self.upstream.pool.failed(&self.target, Fault::Connect, self.role, now);
+    }
+
+    /// The target answered with this final status.
+    pub fn answered(&self, status: u16, now: Instant) {
+        if is_fault(status) {
+            self.upstream.pool.failed(&self.target, Fault::Answer, self.role, now);
+        } else {
+            self.upstream.pool.succeeded(&self.target, self.role, now);
+        }
+    }
+
+    /// The connection died, or the time was over, before there was an answer.
+    pub fn broke(&self, now: Instant) {
+        self.upstream.pool.failed(&self.target, Fault::Answer, self.role, now);
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.target.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether a status speaks against the target. 501 and 505 speak about the request.
+const fn is_fault(status: u16) -> bool {
+    status >= 500 && status <= 599 && status != 501 && status != 505
+}
