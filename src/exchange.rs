@@ -56,18 +56,24 @@ pub struct Line {
 pub struct Onward {
     /// Path and query for the upstream, if they differ from what the client sent.
     pub target: Option<Box<str>>,
+    /// The Host that the upstream was sent.
+    pub host: Option<HeaderValue>,
     /// The way back for `Location` and cookie paths, if the path was changed.
     pub prefixes: Option<Prefixes>,
 }
 
-/// Points in time, since the start of the request.
+/// When what happened.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Marks {
-    /// When the last try was sent off to connect.
+    /// From the start of the request to its first try.
+    pub first_try: Option<Duration>,
+    /// When the last try began.
     pub try_started: Option<Instant>,
     /// How long the last try took to get a connection.
     pub connect: Option<Duration>,
-    /// When the upstream's final head was there.
+    /// When the last try had its connection.
+    pub connected: Option<Instant>,
+    /// From that connection to the head of the upstream's final answer.
     pub first_byte: Option<Duration>,
 }
 

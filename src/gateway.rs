@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::Version;
+use http::header::HOST;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::{Error, HttpPeer, Result};
 use pingora::protocols::Digest;
-use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::auth::Permit;
 use crate::exchange::Exchange;
@@ -27,8 +27,7 @@ use crate::observe::access_log::AccessLog;
 use crate::reject::Rejection;
 use crate::rewrite::{forwarded, hop, identity};
 use crate::snapshot::Action;
-use crate::upstream::retry::{Failure, Retry};
-use crate::upstream::PeerWish;
+use crate::upstream::{FailureKind, PeerWish};
 
 /// How long an idle connection from a client is kept, in seconds (Pingora's own default is for ever).
 const KEEPALIVE_SECONDS: u64 = 75;
@@ -105,8 +104,8 @@ impl ProxyHttp for Gateway {
         }
         let now = Instant::now();
         x.tries = x.tries.saturating_add(1);
+        x.marks.first_try.get_or_insert(now.saturating_duration_since(x.started));
         x.marks.try_started = Some(now);
-        x.marks.connect = None;
         let wish = PeerWish { upgrade: session.is_upgrade_req(), remaining: x.remaining(now) };
         let Some(attempt) = &x.attempt else { return Err(cause::internal("no attempt")) };
         Ok(attempt.peer(wish))
@@ -121,7 +120,9 @@ impl ProxyHttp for Gateway {
         _digest: Option<&Digest>,
         x: &mut Exchange,
     ) -> Result<()> {
-        x.marks.connect = x.marks.try_started.map(|start| start.elapsed());
+        let now = Instant::now();
+        x.marks.connect = x.marks.try_started.map(|start| now.saturating_duration_since(start));
+        x.marks.connected = Some(now);
         Ok(())
     }
 
@@ -148,7 +149,8 @@ impl ProxyHttp for Gateway {
         identity::stamp(head, x.permit.as_ref().and_then(Permit::consumer).map(|c| c.header()));
         route.request_headers.request(head, &x.fill(&sent.headers));
         // Last, so that nothing above can reach a backend in the gateway's name.
-        forward.upstream.dress(attempt.target(), head);
+        forward.upstream.dress(attempt.target(), head)?;
+        x.onward.host = head.headers.get(HOST).cloned();
         Ok(())
     }
 
@@ -176,9 +178,10 @@ impl ProxyHttp for Gateway {
         if head.status.is_informational() && head.status != 101 {
             return Ok(());
         }
-        x.marks.first_byte = Some(x.started.elapsed());
+        let now = Instant::now();
+        x.marks.first_byte = x.marks.connected.map(|from| now.saturating_duration_since(from));
         if let Some(attempt) = &x.attempt {
-            attempt.answered(head.status.as_u16(), Instant::now());
+            attempt.answered(head.status.as_u16(), now);
         }
         hop::strip_response(head);
         answer::map_back(x, head);
@@ -227,7 +230,7 @@ impl ProxyHttp for Gateway {
             attempt.connect_failed(now);
             x.tried.push(attempt.target().clone());
         }
-        error.set_retry(self.retries(session, x, Failure::NotSent, now));
+        error.set_retry(intake::tries_again(session, x, FailureKind::NotSent, now));
         error
     }
 
@@ -249,7 +252,7 @@ impl ProxyHttp for Gateway {
             }
             x.last = Some(attempt.target().clone());
         }
-        error.set_retry(blame && self.retries(session, x, Failure::Sent, now));
+        error.set_retry(blame && intake::tries_again(session, x, FailureKind::Sent, now));
         error
     }
 
@@ -268,6 +271,16 @@ impl ProxyHttp for Gateway {
 
     // The access log has it, with its cause; Pingora's line would repeat it, and show the request's query.
     fn suppress_error_log(&self, _session: &Session, _x: &Exchange, _error: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _x: &Exchange,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
         true
     }
 

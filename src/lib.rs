@@ -1,28 +1,72 @@
 //! Portcullis: an API gateway and edge proxy on Pingora.
+//!
+//! # The life of a request
+//!
+//! 1. [`listen`] accepts the connection and hands it to Pingora's HTTP proxy, which calls [`gateway`] phase by
+//!    phase. Read [`gateway`] first: it is the whole way on one page.
+//! 2. [`hygiene`] refuses what two readers could understand differently; what passes is matched *and*
+//!    forwarded in the same form.
+//! 3. [`route`] finds the one route for host, path, method, headers and query.
+//! 4. [`auth`] admits the caller, or does not. Its [`auth::Permit`] is the only way on.
+//! 5. [`upstream`] chooses a target; a failed try may be followed by another.
+//! 6. [`rewrite`] changes the heads, there and back.
+//! 7. [`reject`] turns every cause of a refusal or failure into an answer; [`observe`] writes one line.
+//!
+//! # The life of a configuration
+//!
+//! [`yaml`] reads the file with its places; [`config`] is the file as types; [`snapshot`] is what it becomes,
+//! with every name resolved and every mistake reported at once ([`diagnostic`]); [`live`] holds the one in force.
+//!
+//! # The order of the modules
+//!
+//! A module uses only modules that stand above it in this list; a test holds that. So there are no cycles,
+//! and a station knows nothing of the gateway around it.
+
 // -- words --
-pub mod diagnostic;
-pub mod reply;
-pub mod template;
 pub mod units;
+
+pub mod diagnostic;
+
 pub mod yaml;
+
+pub mod template;
+
+pub mod reply;
+
 // -- stations, in the order in which a request passes them --
-pub mod auth;
 pub mod hygiene;
+
 pub mod listen;
-pub mod rewrite;
+
 pub mod route;
+
+pub mod auth;
+
+pub mod rewrite;
+
 pub mod upstream;
+
+pub mod observe;
+
 // -- the file, and what it becomes --
 pub mod config;
-pub mod live;
+
 pub mod snapshot;
+
+pub mod live;
+
 // -- one request in motion --
-pub mod exchange;
-pub mod gateway;
-pub mod observe;
 pub mod reject;
+
+pub mod exchange;
+
+pub mod gateway;
+
 // -- the process --
 pub mod admin;
-pub mod cli;
+
 pub mod demo;
+
 pub mod server;
+
+pub mod cli;

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::admin;
 use crate::gateway::Gateway;
-use crate::listen::{self, BindError, Connections, Listener};
+use crate::listen::{self, BindError, Connections, Listener, Shutdown};
 use crate::live::Live;
 use crate::observe::access_log::{AccessLog, OpenError};
 use crate::snapshot::Compiled;
@@ -28,6 +28,9 @@ const UPSTREAM_POOL: usize = 512;
 const MAX_TRIES: usize = 16;
 /// How long the start waits for the first resolution of host names.
 const FIRST_RESOLUTION: Duration = Duration::from_secs(3);
+
+/// How long the stop waits for the last lines of the access log.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// Why a process could not start.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +92,7 @@ impl Server {
         let (stopping, shutdown) = watch::channel(false);
         self.start_upstreams().await;
 
-        let proxy = Arc::new(self.proxy());
+        let proxy = Arc::new(self.proxy(shutdown.clone()));
         let connections = Connections::default();
         for listener in self.listeners {
             log::info!("listener {}: serving on {}", listener.name, listener.address);
@@ -119,7 +122,9 @@ impl Server {
         if let Some(task) = admin {
             task.abort();
         }
-        self.log.flush();
+        // Waiting for the disk would hold up a worker of the runtime.
+        let log = self.log.clone();
+        let _ = tokio::task::spawn_blocking(move || log.flush(LAST_LINES)).await;
         Ok(drained)
     }
 
@@ -135,14 +140,14 @@ impl Server {
         }
     }
 
-    fn proxy(&self) -> HttpProxy<Gateway> {
+    fn proxy(&self, shutdown: Shutdown) -> HttpProxy<Gateway> {
         let conf = ServerConf {
             threads: self.workers,
             upstream_keepalive_pool_size: UPSTREAM_POOL,
             max_retries: MAX_TRIES,
             ..ServerConf::default()
         };
-        let gateway = Gateway::new(self.live.clone(), self.log.clone());
+        let gateway = Gateway::new(self.live.clone(), self.log.clone(), shutdown);
         let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
         proxy.handle_init_modules();
         proxy

@@ -1,6 +1,5 @@
 //! Writing answers of our own, mapping those of upstreams back, and telling the log.
 
-use std::time::Instant;
 
 use http::header::{CONTENT_LENGTH, HeaderValue, SERVER};
 use http::{Method, StatusCode};
@@ -9,12 +8,13 @@ use pingora::prelude::Result;
 use pingora::proxy::Session;
 
 use crate::auth::Permit;
+use super::intake::has_begun;
 use crate::exchange::{Exchange, REQUEST_ID};
 use crate::observe::access_log::{Record, Timings};
 use crate::reject::Rejection;
 use crate::reply::{self, Reply};
 use crate::rewrite::location;
-use crate::snapshot::{Action, Route};
+use crate::snapshot::Route;
 
 /// How our own answers are signed. It tells no version.
 const SERVER_NAME: HeaderValue = HeaderValue::from_static("portcullis");
@@ -56,9 +56,7 @@ pub(super) async fn refuse(
 /// Ends a request that failed: with an answer where none has begun and somebody is there to read it.
 pub(super) async fn fail(session: &mut Session, x: &mut Exchange, rejection: &Rejection) {
     x.why = Some(rejection.code());
-    let begun = session
-        .response_written()
-        .is_some_and(|head| !head.status.is_informational() || head.status == 101);
+    let begun = has_begun(session);
     if begun || matches!(rejection, Rejection::ClientClosed) {
         if !begun {
             x.status = rejection.status();
@@ -80,29 +78,33 @@ pub(super) async fn fail(session: &mut Session, x: &mut Exchange, rejection: &Re
 /// Maps `Location` and cookie paths of an upstream's answer back to what the client knows.
 pub(super) fn map_back(x: &Exchange, head: &mut ResponseHeader) {
     let Some(attempt) = &x.attempt else { return };
-    let Some(Action::Forward(forward)) = x.route.as_deref().map(|route| &route.action) else {
-        return;
+    let host = x.onward.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let authority = attempt.target().authority().to_str().unwrap_or_default();
+    let to_public = |path: &str| match &x.onward.prefixes {
+        Some(prefixes) => prefixes.to_public(path),
+        None => Some(path.to_owned()),
     };
-    location::map_back(
+    location::restore(
         head,
-        &location::Public {
-            authorities: forward.upstream.authorities(attempt.target(), &x.line.host),
-            host: &x.line.host,
-            map: x.onward.map.as_ref(),
+        &location::Origin {
+            authorities: &[host, authority],
+            public_host: Some(&*x.line.host).filter(|host| !host.is_empty()),
+            to_public: &to_public,
         },
     );
 }
 
 /// What the log is told of a request that has ended.
 pub(super) fn record(session: &Session, x: &mut Exchange) -> Record {
+    let total = x.started.elapsed();
     let route = x.route.as_deref();
     let target = x.attempt.as_ref().map(|a| a.target()).or(x.last.as_ref());
     Record {
         time: x.time,
-        request_id: x.id.clone(),
+        request_id: x.id().into(),
         client: x.client.address,
         method: x.line.method.clone(),
-        host: std::mem::take(&mut x.line.host),
+        host: Some(std::mem::take(&mut x.line.host)).filter(|host| !host.is_empty()),
         path: x.line.raw.take().unwrap_or_else(|| std::mem::take(&mut x.line.path)),
         query: x.line.query.take(),
         protocol: x.line.protocol,
@@ -115,9 +117,11 @@ pub(super) fn record(session: &Session, x: &mut Exchange) -> Record {
         bytes_in: x.bytes_in,
         bytes_out: session.body_bytes_sent() as u64,
         timings: Timings {
-            total: Instant::now().saturating_duration_since(x.started),
+            total,
+            gateway: x.marks.first_try,
             connect: x.marks.connect,
             first_byte: x.marks.first_byte,
+            upstream: x.marks.first_try.map(|first| total.saturating_sub(first)),
         },
         why: x.why,
         detail: x.detail,

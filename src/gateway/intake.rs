@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST};
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -22,8 +22,7 @@ use crate::rewrite::client_address;
 use crate::rewrite::forwarded::{Arrival, accepted_request_id};
 use crate::route::{Found, Matched, Prefixes, Request};
 use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
-use crate::upstream::HashKey;
-use crate::upstream::retry::{Failure, Retry};
+use crate::upstream::{Failure, FailureKind, HashKey, HashSource};
 
 impl Gateway {
     /// Decides everything about a request that its head allows. `None`: it is to be forwarded.
@@ -104,7 +103,7 @@ impl Gateway {
                 x.onward = onward(forward, matched, target, &x.line);
                 // An upgraded connection lives as long as its ends want it to.
                 if !session.is_upgrade_req() {
-                    x.deadline = forward.upstream.deadline(x.started);
+                    x.deadline = Some(x.started + forward.upstream.total_timeout());
                 }
                 Ok(None)
             }
@@ -132,11 +131,23 @@ impl Gateway {
         let Some(upstream) = x.route.as_deref().and_then(Route::upstream) else {
             return Err(Rejection::Internal);
         };
-        let key = match upstream.hash_source() {
-            Some(source) => source.key(&session.req_header().headers, x.client.address, &x.line.path),
-            None => HashKey::none(),
+        let address;
+        let key = match upstream.hash_key_source() {
+            None => HashKey::NONE,
+            Some(HashSource::Path) => HashKey::of(x.line.path.as_bytes()),
+            Some(HashSource::ClientIp) => {
+                address = x.client.address.to_string();
+                HashKey::of(address.as_bytes())
+            }
+            Some(HashSource::Header(name)) => {
+                let value = session.req_header().headers.get(name);
+                value.map_or(HashKey::NONE, |value| HashKey::of(value.as_bytes()))
+            }
+            Some(HashSource::Cookie(name)) => {
+                cookie(&session.req_header().headers, name).map_or(HashKey::NONE, HashKey::of)
+            }
         };
-        match upstream.attempt(&key, &x.tried, now) {
+        match upstream.attempt(key, &x.tried, now) {
             Ok(attempt) => {
                 x.attempt = Some(attempt);
                 Ok(())
@@ -147,27 +158,35 @@ impl Gateway {
         }
     }
 
-    /// Whether a failed try is followed by another.
-    pub(super) fn retries(
-        &self,
-        session: &Session,
-        x: &Exchange,
-        failure: Failure,
-        now: Instant,
-    ) -> bool {
-        let Some(upstream) = x.route.as_deref().and_then(Route::upstream) else { return false };
-        let begun = session
-            .response_written()
-            .is_some_and(|head| !head.status.is_informational() || head.status == 101);
-        upstream.retry().again(&Retry {
-            failure,
-            method: &x.line.method,
-            tries: x.tries,
-            replayable: !session.as_downstream().retry_buffer_truncated(),
-            response_begun: begun,
-            overdue: x.is_overdue(now),
-        })
-    }
+}
+
+/// Whether a failed try is followed by another.
+pub(super) fn tries_again(session: &Session, x: &Exchange, kind: FailureKind, now: Instant) -> bool {
+    let Some(upstream) = x.route.as_deref().and_then(Route::upstream) else { return false };
+    upstream.retry().decide(&Failure {
+        kind,
+        method: &x.line.method,
+        tries_so_far: x.tries,
+        body_replayable: !session.as_downstream().retry_buffer_truncated(),
+        response_started: has_begun(session),
+        remaining: x.remaining(now),
+    })
+}
+
+/// Whether the client has been sent a final status, so that there can be no other.
+pub(super) fn has_begun(session: &Session) -> bool {
+    session
+        .response_written()
+        .is_some_and(|head| !head.status.is_informational() || head.status == 101)
+}
+
+/// The value of a cookie (RFC 6265, section 4.2).
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    let pairs = headers.get_all(COOKIE).into_iter().flat_map(|v| v.as_bytes().split(|b| *b == b';'));
+    pairs.map(<[u8]>::trim_ascii).find_map(|pair| {
+        let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        Some(value).filter(|value| !value.is_empty())
+    })
 }
 
 /// The Host as the client sent it: in a header, or (HTTP/2) in the target's authority.
