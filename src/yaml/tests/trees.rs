@@ -124,7 +124,7 @@ fn outside_the_dialect(value: &serde_json::Value) -> bool {
         serde_json::Value::String(text) => odd(text),
         serde_json::Value::Array(items) => items.iter().any(outside_the_dialect),
         serde_json::Value::Object(map) => {
-            map.iter().any(|(key, value)| odd(key) || outside_the_dialect(value))
+            map.iter().any(|(key, value)| key == "<<" || odd(key) || outside_the_dialect(value))
         }
         _ => false,
     }
