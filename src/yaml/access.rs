@@ -2,10 +2,8 @@
 
 use std::slice;
 
-use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer as _, MapAccess, SeqAccess,
-    VariantAccess, Visitor,
+    DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
 use super::decode::Run;
@@ -40,17 +38,17 @@ impl Walk {
 /// The items of a list.
 pub(super) struct Items<'r> {
     run: &'r Run<'r>,
-    items: slice::Iter<'r, NodeId>,
+    rest: slice::Iter<'r, NodeId>,
     walk: Walk,
 }
 
 impl<'r> Items<'r> {
     pub(super) fn all(run: &'r Run<'r>, items: &'r [NodeId]) -> Self {
-        Self { run, items: items.iter(), walk: Walk::All }
+        Self { run, rest: items.iter(), walk: Walk::All }
     }
 
     pub(super) fn open(run: &'r Run<'r>, items: &'r [NodeId]) -> Self {
-        Self { run, items: items.iter(), walk: Walk::Open }
+        Self { run, rest: items.iter(), walk: Walk::Open }
     }
 }
 
@@ -61,7 +59,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, Error> {
-        let Some(id) = self.items.find(|id| !self.walk.skips(self.run, **id)) else {
+        let Some(id) = self.rest.find(|id| !self.walk.skips(self.run, **id)) else {
             return Ok(None);
         };
         let value = seed
@@ -75,14 +73,14 @@ impl<'de> SeqAccess<'de> for Items<'_> {
 /// The entries of a map.
 pub(super) struct Entries<'r> {
     run: &'r Run<'r>,
-    entries: slice::Iter<'r, Entry>,
+    rest: slice::Iter<'r, Entry>,
     value: Option<NodeId>,
     walk: Walk,
 }
 
 impl<'r> Entries<'r> {
     pub(super) fn all(run: &'r Run<'r>, map: &'r Map) -> Self {
-        Self { run, entries: map.entries.iter(), value: None, walk: Walk::All }
+        Self { run, rest: map.entries.iter(), value: None, walk: Walk::All }
     }
 
     pub(super) fn open(run: &'r Run<'r>, map: &'r Map) -> Self {
@@ -97,7 +95,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, Error> {
-        let next = self.entries.find(|entry| !self.walk.skips(self.run, entry.value));
+        let next = self.rest.find(|entry| !self.walk.skips(self.run, entry.value));
         self.value = next.map(|entry| entry.value);
         let Some(entry) = next else { return Ok(None) };
         let spot = Spot::Key(entry.value);
@@ -106,7 +104,9 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
         let Some(id) = self.value.take() else {
-            return Err(Error::new(Fault::Custom("a value was asked for before its key".to_owned())));
+            return Err(Error::new(Fault::Custom(
+                "a value was asked for before its key".to_owned(),
+            )));
         };
         let value = seed
             .deserialize(NodeReader::new(self.run, id))
@@ -163,8 +163,7 @@ impl<'de> Deserializer<'de> for KeyReader<'_> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        let word: StrDeserializer<'_, Error> = self.0.into_deserializer();
-        visitor.visit_enum(word)
+        visitor.visit_enum(Word(self.0))
     }
 
     serde::forward_to_deserialize_any! {
@@ -228,5 +227,49 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         self.value().deserialize_struct("", fields, visitor)
+    }
+}
+
+/// An enum's variant written as a word.
+pub(super) struct Word<'r>(pub &'r str);
+
+impl Word<'_> {
+    fn alone(&self) -> Error {
+        let word = self.0;
+        let what = format!("\"{word}\" needs more than its name (write {{ {word}: ... }})");
+        Error::new(Fault::Custom(what))
+    }
+}
+
+impl<'de> EnumAccess<'de> for Word<'_> {
+    type Error = Error;
+    type Variant = Self;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Error> {
+        Ok((seed.deserialize(KeyReader(self.0))?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Word<'_> {
+    type Error = Error;
+
+    fn unit_variant(self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, _: S) -> Result<S::Value, Error> {
+        Err(self.alone())
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Error> {
+        Err(self.alone())
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Error> {
+        Err(self.alone())
     }
 }

@@ -52,7 +52,7 @@ impl Run<'_> {
             }
         }
         if !self.follows(spot, &fault) {
-            self.report::<T>(spot, fault);
+            self.report::<T>(spot, &fault);
         }
         self.tree.fail(spot.node());
     }
@@ -83,10 +83,10 @@ impl Run<'_> {
         }
     }
 
-    fn report<T: DeserializeOwned>(&self, spot: Spot, fault: Fault) {
+    fn report<T: DeserializeOwned>(&self, spot: Spot, fault: &Fault) {
         let (what, help) = match spot {
             Spot::Value(id) => self.without_outside_text::<T>(id, fault),
-            Spot::Key(_) => words::tell(self.tree, spot, &fault),
+            Spot::Key(_) => words::tell(self.tree, spot, fault),
         };
         self.error(spot, what, help);
     }
@@ -96,7 +96,7 @@ impl Run<'_> {
     fn without_outside_text<T: DeserializeOwned>(
         &self,
         id: NodeId,
-        fault: Fault,
+        fault: &Fault,
     ) -> (String, String) {
         let spot = Spot::Value(id);
         let mut names: Vec<&str> = Vec::new();
@@ -110,22 +110,24 @@ impl Run<'_> {
             }
         }
         if names.is_empty() {
-            return words::tell(self.tree, spot, &fault);
+            return words::tell(self.tree, spot, fault);
         }
         for node in subtree.iter().map(|id| self.tree.get(*id)) {
             if matches!(node.mark.get(), Mark::Done(_)) {
                 node.mark.set(Mark::Open);
             }
         }
-        if let Err(error) = self.read::<T>() {
-            let (again, fault) = error.into_parts();
-            if again == Some(spot) {
-                return words::tell(self.tree, spot, &fault);
-            }
-        }
         names.sort_unstable();
         names.dedup();
         let names = names.join(" and ");
+        if let Err(error) = self.read::<T>() {
+            let (again, fault) = error.into_parts();
+            if again == Some(spot) {
+                let (what, help) = words::tell(self.tree, spot, &fault);
+                let told = what.contains("${") || help.contains("${");
+                return (if told { what } else { format!("the value of {names}: {what}") }, help);
+            }
+        }
         (
             format!("the value of {names} is not accepted here"),
             format!("check what {names} holds; this message does not show it"),

@@ -1,9 +1,8 @@
 //! A [`Deserializer`] over one node of the tree.
 
-use serde::de::value::StrDeserializer;
-use serde::de::{Deserializer, IntoDeserializer as _, Visitor};
+use serde::de::{Deserializer, Visitor};
 
-use super::access::{Entries, Items, Variant};
+use super::access::{Entries, Items, Variant, Word};
 use super::decode::Run;
 use super::error::{Error, Fault, Spot};
 use super::node::{Kind, Map, NodeId, Scalar, Typed};
@@ -153,9 +152,7 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
                 Typed::Unsigned(number) => visitor.visit_u64(number),
                 Typed::Signed(number) => visitor.visit_i64(number),
                 Typed::Float(number) => visitor.visit_f64(number),
-                Typed::Text => {
-                    self.checked(scalar).and_then(|()| visitor.visit_str(scalar.text()))
-                }
+                Typed::Text => self.checked(scalar).and_then(|()| visitor.visit_str(scalar.text())),
             },
         }
         .map_err(|e| self.here(e))
@@ -269,10 +266,7 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
     ) -> Result<V::Value, Error> {
         match (self.kind(), self.text()) {
             (Kind::Map(map), _) => self.variant(map, variants, visitor),
-            (_, Some(text)) => {
-                let word: StrDeserializer<'_, Error> = text?.into_deserializer();
-                visitor.visit_enum(word).map_err(|e| self.here(e))
-            }
+            (_, Some(text)) => visitor.visit_enum(Word(text?)).map_err(|e| self.here(e)),
             (_, None) => Err(self.refuse(&visitor)),
         }
     }

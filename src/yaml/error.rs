@@ -24,12 +24,26 @@ impl Spot {
 
 #[derive(Debug)]
 pub(super) enum Fault {
-    UnknownKey { key: String, known: &'static [&'static str] },
+    UnknownKey {
+        key: String,
+        known: &'static [&'static str],
+    },
     MissingKey(&'static str),
-    WrongType { expected: String },
-    WrongValue { found: String, expected: String },
-    WrongLength { length: usize, expected: String },
-    UnknownVariant { found: String, known: &'static [&'static str] },
+    WrongType {
+        expected: String,
+    },
+    WrongValue {
+        found: String,
+        expected: String,
+    },
+    WrongLength {
+        length: usize,
+        expected: String,
+    },
+    UnknownVariant {
+        found: String,
+        known: &'static [&'static str],
+    },
     Custom(String),
     /// What is wrong is reported already, further down.
     Reported,
@@ -68,7 +82,9 @@ impl fmt::Display for Error {
             Fault::WrongType { expected } | Fault::WrongLength { expected, .. } => {
                 write!(f, "expected {expected}")
             }
-            Fault::WrongValue { found, expected } => write!(f, "expected {expected}, found {found}"),
+            Fault::WrongValue { found, expected } => {
+                write!(f, "expected {expected}, found {found}")
+            }
             Fault::UnknownVariant { found, .. } => write!(f, "unknown value {found:?}"),
             Fault::Custom(text) => f.write_str(text),
             Fault::Reported => f.write_str("a mistake further down"),

@@ -56,8 +56,13 @@ struct Filled {
 enum Piece<'a> {
     /// As it stands, escapes and templates included.
     Text(&'a str),
-    Env { name: &'a str, default: Option<&'a str> },
-    File { path: &'a str },
+    Env {
+        name: &'a str,
+        default: Option<&'a str>,
+    },
+    File {
+        path: &'a str,
+    },
 }
 
 fn complete(written: &str, sources: &dyn Sources) -> Result<Filled, Mistake> {

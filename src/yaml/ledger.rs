@@ -28,6 +28,11 @@ impl Ledger {
         self.overflow
     }
 
+    /// No error so far.
+    pub(super) fn clean(&self) -> bool {
+        self.errors == 0
+    }
+
     pub(super) fn error(
         &mut self,
         at: At,

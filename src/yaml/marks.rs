@@ -149,12 +149,16 @@ impl Builder<'_> {
                 "write the keys out; \"defaults:\" holds what every route shares",
             ))
         } else if text.contains("${env:") || text.contains("${file:") {
-            Some(("a key cannot come from outside the file", "use ${env:..} and ${file:..} in values only"))
+            Some((
+                "a key cannot come from outside the file",
+                "use ${env:..} and ${file:..} in values only",
+            ))
         } else {
             None
         };
         if let Some((what, help)) = mistake {
-            let at = self.here().key(text.clone());
+            let map = self.here();
+            let at = if text.is_empty() { map } else { map.key(text.clone()) };
             self.ledger.error(at, place, what, help);
         }
         self.set_key(Key { text, place, plain, bad: mistake.is_some() });

@@ -40,6 +40,7 @@ fn allowed(c: char) -> bool {
 /// Reports that a parser stopped: `info` is its own message, never shown.
 pub(super) fn report(text: &str, place: Place, info: &str, ledger: &mut Ledger) {
     let (what, help) = explain(info);
+    let place = if info.contains("tab") { tab(text, place).unwrap_or(place) } else { place };
     let line = text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default();
     // Without quotes, `[ ${env:X} ]` is a list of `$` and a map: the commonest slip of all.
     let help = if unquoted_reference(line) {
@@ -48,6 +49,19 @@ pub(super) fn report(text: &str, place: Place, info: &str, ledger: &mut Ledger) 
         help
     };
     ledger.error(At::root(), place, what, help);
+}
+
+/// The first tab in an indentation from that line on: the parsers name the text before it.
+fn tab(text: &str, place: Place) -> Option<Place> {
+    for (line, written) in text.lines().enumerate().skip(place.line - 1) {
+        let indent = written.chars().take_while(|c| matches!(c, ' ' | '\t'));
+        if let Some(before) = indent.clone().position(|c| c == '\t')
+            && indent.count() < written.chars().count()
+        {
+            return Some(Place { line: line + 1, column: before + 1 });
+        }
+    }
+    None
 }
 
 /// Whether `${` stands outside quotes after a bracket or brace.
@@ -67,7 +81,7 @@ fn unquoted_reference(line: &str) -> bool {
 }
 
 /// The parsers' messages by the words in them; the first match counts.
-const MEANINGS: [(&str, &str, &str); 24] = [
+const MEANINGS: [(&str, &str, &str); 25] = [
     ("tab", "a tab where only spaces may stand", "indent with spaces"),
     (
         "unknown anchor",
@@ -80,7 +94,11 @@ const MEANINGS: [(&str, &str, &str); 24] = [
         "a character that cannot begin a value",
         "put the value in double quotes",
     ),
-    ("cannot start any token", "a character that cannot begin a value", "put the value in double quotes"),
+    (
+        "cannot start any token",
+        "a character that cannot begin a value",
+        "put the value in double quotes",
+    ),
     (
         "mapping values are not allowed",
         "a colon where no key can stand",
@@ -122,11 +140,7 @@ const MEANINGS: [(&str, &str, &str); 24] = [
         "a [ that is not closed, or a comma missing within",
         "separate the items by commas and close with ]",
     ),
-    (
-        "illegal placement of ':'",
-        "a key within [ ]",
-        "close the list with ] before the next key",
-    ),
+    ("illegal placement of ':'", "a key within [ ]", "close the list with ] before the next key"),
     (
         "flow construct",
         "a line within [ ] or { } that is not indented",
@@ -148,11 +162,7 @@ const MEANINGS: [(&str, &str, &str); 24] = [
         "a line whose indentation fits nothing above it",
         "indent it exactly as its neighbours",
     ),
-    (
-        "simple key",
-        "a line that is no \"key: value\"",
-        "write a colon and a space after the key",
-    ),
+    ("simple key", "a line that is no \"key: value\"", "write a colon and a space after the key"),
     (
         "block scalar",
         "a wrong header or indentation of a text of several lines",
@@ -169,12 +179,20 @@ const MEANINGS: [(&str, &str, &str); 24] = [
         "put the text in quotes, or move the comment",
     ),
     ("directive", "a line beginning with %", "remove it: the file needs no directives"),
+    (
+        "recursion limit",
+        "more than 64 maps and lists within one another",
+        "look for brackets that are not closed; nothing in this file is that deep",
+    ),
     ("repetition limit", "aliases that grow without bound", "write the values out"),
 ];
 
 fn explain(info: &str) -> (&'static str, &'static str) {
-    MEANINGS
-        .iter()
-        .find(|(part, _, _)| info.contains(part))
-        .map_or(("this is not valid YAML", "check the indentation, quotes and brackets here and on the line above"), |(_, what, help)| (what, help))
+    MEANINGS.iter().find(|(part, _, _)| info.contains(part)).map_or(
+        (
+            "this is not valid YAML",
+            "check the indentation, quotes and brackets here and on the line above",
+        ),
+        |(_, what, help)| (what, help),
+    )
 }

@@ -250,8 +250,8 @@ fn places_are_found_by_path() {
     assert_eq!(places.of(&at.key("routes").key("a.b").key("nope").index(3)), place(3, 3));
     assert_eq!(places.of(&at.key("nope")), place(1, 1));
     let targets = at.key("upstreams").key("u").key("targets");
-    assert_eq!(places.of(&targets.index(0)), place(7, 32));
-    assert_eq!(places.of(&targets.index(1)), place(7, 39));
-    assert_eq!(places.of(&targets.index(1).key("url")), place(7, 46));
+    assert_eq!(places.of(&targets.index(0)), place(7, 30));
+    assert_eq!(places.of(&targets.index(1)), place(7, 37));
+    assert_eq!(places.of(&targets.index(1).key("url")), place(7, 44));
     assert_eq!(Places::default().of(&targets), place(1, 1));
 }

@@ -23,6 +23,10 @@ pub(super) fn fill(text: &str, marked: Marked, ledger: &mut Ledger) -> Option<Tr
     if let Err(error) = walk.deserialize(document)
         && alone
     {
+        // An error after another is likely to be the same one, seen by the other parser.
+        if !ledger.clean() {
+            return None;
+        }
         let place = error
             .location()
             .map_or(Place { line: 1, column: 1 }, |l| Place { line: l.line(), column: l.column() });

@@ -11,8 +11,14 @@ pub(super) fn tell(tree: &Tree, spot: Spot, fault: &Fault) -> (String, String) {
         Fault::MissingKey(key) => missing_key(tree, spot.node(), key),
         Fault::WrongType { expected } => {
             let expected = plain_words(expected);
+            if let (Spot::Key(_), Some(entry)) = (spot, tree.entry(spot.node())) {
+                return (
+                    format!("the key \"{}\" is not accepted: expected {expected}", entry.key),
+                    format!("write {expected} as the key"),
+                );
+            }
             (
-                format!("expected {expected}, found {}", found(tree, spot)),
+                format!("expected {expected}, found {}", found(tree, spot, &expected)),
                 type_help(tree, spot, &expected),
             )
         }
@@ -28,10 +34,7 @@ pub(super) fn tell(tree: &Tree, spot: Spot, fault: &Fault) -> (String, String) {
         }
         Fault::UnknownVariant { found, known } => {
             let thing = if matches!(spot, Spot::Key(_)) { "key" } else { "value" };
-            (
-                format!("unknown {thing} \"{found}\""),
-                did_you_mean(found, known.iter().copied()),
-            )
+            (format!("unknown {thing} \"{found}\""), did_you_mean(found, known.iter().copied()))
         }
         Fault::Custom(text) => split(text),
         Fault::Reported => (String::new(), String::new()),
@@ -97,16 +100,20 @@ fn plain_words(expected: &str) -> String {
 }
 
 /// What stands there; never the text itself, which may be a secret in the wrong place.
-fn found(tree: &Tree, spot: Spot) -> String {
-    let Spot::Value(id) = spot else { return "this key".to_owned() };
-    match &tree.get(id).kind {
+fn found(tree: &Tree, spot: Spot, expected: &str) -> String {
+    match &tree.get(spot.node()).kind {
         Kind::Map(_) => "a map".to_owned(),
         Kind::List(_) => "a list".to_owned(),
-        Kind::Scalar(Scalar { origin: Some(origin), .. }) => format!("the value of {}", origin.names),
+        Kind::Scalar(Scalar { origin: Some(origin), .. }) => {
+            format!("the value of {}", origin.names)
+        }
         Kind::Scalar(scalar) => match scalar.typed {
             Typed::Null => "nothing",
             Typed::Bool(true) => "true",
             Typed::Bool(false) => "false",
+            Typed::Float(_) if expected.contains("whole") => {
+                "a number that is not whole, or too large"
+            }
             Typed::Unsigned(_) | Typed::Signed(_) | Typed::Float(_) => "a number",
             Typed::Text => "a string",
         }
@@ -116,9 +123,8 @@ fn found(tree: &Tree, spot: Spot) -> String {
 
 fn type_help(tree: &Tree, spot: Spot, expected: &str) -> String {
     let other = || format!("write {expected} here");
-    let Spot::Value(id) = spot else { return other() };
     let number = expected.contains("number");
-    let kind = &tree.get(id).kind;
+    let kind = &tree.get(spot.node()).kind;
     match (expected, kind) {
         (_, Kind::Scalar(Scalar { origin: Some(origin), .. })) => {
             format!("check what {} holds; this message does not show it", origin.names)

@@ -1,98 +1,55 @@
+use std::fmt::Write as _;
+
 use super::*;
 
-const CASES: &[&str] = &[
-    "",
-    "# only a comment\n",
-    "---\n",
-    "version: 1\n---\nversion: 2\n",
-    "version: 1\n\troutes: {}\n",
-    "routes:\n  a: {path: /a}\n b: 1\n",
-    "routes: [a, b\nversion: 1\n",
-    "routes: {a: {path: x}\nversion: 1\n",
-    "version: 1 routes: 2\n",
-    "version: @x\n",
-    "logs: { level: [ ${env:TOKEN} ] }\n",
-    "logs: { level: \"a\\qb\" }\n",
-    "logs: { level: \"abc }\n",
-    "logs: { level: \"abc\" def }\n",
-    "logs: *nope\n",
-    "logs: - a\n",
-    "- a\nb: 1\n",
-    "version: !int 1\n",
-    "logs:\n  <<: { json: true }\n",
-    "? [a, b]\n: 1\nversion: x\n",
-    ": 1\n",
-    "${env:TOKEN}: 1\n",
-    "logs: { level: \"a\u{7}\" }\n",
-    "version: 1\nlogs: {json: true}\nversion: 2\n",
-    "200: 1\n\"200\": 2\n",
-    "routes:\n  orders:\n    pth: /x\n    to: y\n",
-    "routes:\n  orders:\n    path: /x\n    zebra: y\n",
-    "routes:\n  orders:\n    to: y\n",
-    "routes: { a: {} }\n",
-    "upstreams: { a: { targets: [ { weight: 1 } ] } }\n",
-    "upstreams:\n  a:\n    targets:\n    - url: x\n      wieght: 1\n",
-    "routes:\n  a:\n    path: /a\n    methods: GET\n",
-    "routes:\n  a:\n    path: /a\n    methods: 5\n",
-    "routes:\n  a:\n    path: /a\n    methods: { GET: true }\n",
-    "routes:\n  a:\n    path: [ /a ]\n",
-    "routes:\n  a:\n    path:\n",
-    "routes:\n",
-    "routes: []\n",
-    "routes: hello\n",
-    "logs: 5\n",
-    "logs: { json: yes }\n",
-    "logs: { json: \"true\" }\n",
-    "logs: { json: 1 }\n",
-    "version: \"1\"\n",
-    "version: one\n",
-    "version: 300\n",
-    "version: -1\n",
-    "version: 1.5\n",
-    "version: 99999999999999999999999\n",
-    "workers: 0\n",
-    "upstreams: { a: { targets: [], every: 5 } }\n",
-    "upstreams: { a: { targets: [], balance: randm } }\n",
-    "upstreams: { a: { targets: [], balance: { hsh: { header: x } } } }\n",
-    "upstreams: { a: { targets: [], balance: { hash: { headr: x } } } }\n",
-    "upstreams: { a: { targets: [], balance: { hash: { header: x }, random: 1 } } }\n",
-    "upstreams: { a: { targets: [], balance: { random: 1 } } }\n",
-    "upstreams: { a: { targets: [], balance: hash } }\n",
-    "upstreams: { a: { targets: [], balance: { sticky: { cooky: x } } } }\n",
-    "upstreams: { a: { targets: [ host, { url: x, weight: 0 }, 5, [ x ] ] } }\n",
-    "upstreams: { a: { targets: [], secret: hunter3 } }\n",
-    "upstreams: { a: { targets: [], secret: } }\n",
-    "upstreams: { a: { targets: [], secret: \"x${env:TOKEN}\" } }\n",
-    "upstreams: { a: { targets: [], secret: \"${env:NOPE:-x}\" } }\n",
-    "upstreams: { a: { targets: [], weight: heavy } }\n",
-    "routes: { a: { path: x, auth: nobody } }\n",
-    "routes: { a: { path: x, auth: { key: 1 } } }\n",
-    "routes: { a: { path: x, address: here } }\n",
-    "statuses: { ok: x, 70000: y, 200: z }\n",
-    "pair: [ 1, 2, 3 ]\n",
-    "pair: [ 1, x ]\n",
-    "logs: { level: \"${env:NOPE}\" }\n",
-    "logs: { level: \"${env:EMPTY}\" }\n",
-    "logs: { level: \"${env:}\" }\n",
-    "logs: { level: \"${env:A-B}\" }\n",
-    "logs: { level: \"${env:TOKEN\" }\n",
-    "logs: { level: \"${env:NOPE:-${client.ip}}\" }\n",
-    "logs: { level: \"${file:/nope}\" }\n",
-    "logs: { level: \"${file:/locked}\" }\n",
-    "logs: { level: \"${file:/void}\" }\n",
-    "logs: { level: \"${file:}\" }\n",
-    "logs: { level: \"${env:OPENS}\" }\n",
-    "version: ${env:TOKEN}\n",
-    "upstreams: { a: { targets: [ \"${env:TOKEN}\" ], every: \"${env:TOKEN}\" } }\n",
-    "upstreams: { a: { targets: [ { url: \"${env:TOKEN}\", weight: 0 } ] } }\n",
-    "upstreams: { a: { targets: [], balance: \"${env:TOKEN}\" } }\n",
-    "version: x\nvesion: 1\nroutes:\n  a: { to: 1, strip: maybe }\n  b: { path: /b, methods: x, methds: 1 }\n  c: { path: /c }\n  d: 7\nlogs: { json: on, lvl: x }\n",
-    "logs: &l { json: 1 }\nroutes: { a: *l, b: *l }\n",
-];
+/// Files with mistakes, each followed by its whole report: `=====`, file, `-----`, report.
+const GOLDEN: &str = include_str!("mistakes.txt");
 
 #[test]
-fn dump() {
-    for case in CASES {
-        println!("--- {case:?}\n{}", report::<File>(case));
+fn every_mistake_has_its_message() {
+    let cases: Vec<_> = GOLDEN.split("=====\n").filter_map(|c| c.split_once("-----\n")).collect();
+    assert!(cases.len() >= 80);
+    for (file, expected) in cases {
+        assert_eq!(report::<File>(file), expected, "{file}");
     }
+}
+
+#[test]
+fn invisible_characters_are_named() {
+    for (text, place, name) in [
+        ("logs: { level: \"a\u{7}\" }\n", "f:1:18:", "U+0007"),
+        ("version: 1\r\nx\0", "f:2:2:", "U+0000"),
+        ("version: 1\n\u{feff}logs: {}\n", "f:2:1:", "U+FEFF"),
+    ] {
+        let told = report::<File>(text);
+        assert!(told.starts_with(place) && told.contains(name), "{told}");
+    }
+}
+
+fn large(routes: usize, wrong: impl Fn(usize) -> bool) -> String {
+    let mut text = "routes:\n".to_owned();
+    for n in 0..routes {
+        let strip = if wrong(n) { "7" } else { "true" };
+        let rest = "methods: [ GET, POST ], auth: [ key ]";
+        writeln!(text, "  r{n}: {{ path: /r{n}, strip: {strip}, {rest} }}").expect("memory");
+    }
+    text
+}
+
+#[test]
+fn a_large_file_with_many_mistakes_is_told_within_bounds() {
+    let (_, places, found) = settled::<File>(&large(10_000, |n| n % 10 == 9));
+    assert_eq!(found.len(), 101);
+    let told = found.render("f");
+    assert!(told.contains("f:11:27: error: routes.r9.strip: expected true or false"), "{told}");
+    assert!(
+        told.ends_with("there are more mistakes than the 100 shown\n    help: mend these first\n")
+    );
+    let at = At::root().key("routes").key("r9999").key("path");
+    assert_eq!(places.of(&at), Some(Place { line: 10_001, column: 18 }));
+
+    let (_, _, found) = settled::<File>(&large(10_000, |n| n == 3 || n >= 9_990));
+    assert_eq!(found.len(), 11);
+    let file: File = good(&large(10_000, |_| false));
+    assert_eq!(file.routes.len(), 10_000);
 }

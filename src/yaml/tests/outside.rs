@@ -41,7 +41,7 @@ fn templates_and_escapes_pass_untouched() {
         "${envy:X}",
         "$env:X",
     ] {
-        assert_eq!(value(text), text);
+        assert_eq!(value(&format!("'{text}'")), text);
     }
     assert_eq!(value("$${env:TOKEN} ${env:TOKEN} ${id}"), "$${env:TOKEN} hunter2 ${id}");
 }
