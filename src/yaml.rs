@@ -63,8 +63,10 @@ pub use places::Places;
 pub trait Sources {
     /// The variable's value; `None` if it is not set (or is not UTF-8).
     fn env(&self, name: &str) -> Option<String>;
-    /// The file's text. The path is as written in the configuration.
+    /// The text of a file that is named by `${file:..}`. The path is as written in the configuration.
     fn file(&self, path: &Path) -> io::Result<String>;
+    /// A file of data that a key of the configuration names, such as keys or certificates, of any size.
+    fn data(&self, path: &Path) -> io::Result<Vec<u8>>;
 }
 
 /// The process environment and the file system; relative paths start at `base`.
@@ -91,6 +93,10 @@ impl Sources for System {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"));
         }
         Ok(text)
+    }
+
+    fn data(&self, path: &Path) -> io::Result<Vec<u8>> {
+        std::fs::read(self.base.join(path))
     }
 }
 

@@ -1,6 +1,7 @@
 //! From the file to what is served: names are resolved, templates parsed, and every mistake is collected.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::StatusCode;
 
 use super::{Action, Compiled, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
-use crate::auth::Auth;
+use crate::auth::{self, Auth};
 use crate::config::{self, Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
 use crate::rewrite::{Direction, HeaderOps, TrustedProxies};
@@ -34,8 +35,11 @@ pub fn compile(
         diagnostics,
     );
     let upstreams = compile_upstreams(config, sources, diagnostics);
-    let read_file = |path: &Path| sources.file(path);
-    let auth = Auth::compile(&config.auth, &config.consumers, &read_file, diagnostics);
+    let read_keys = |path: &Path| {
+        let text = String::from_utf8(sources.data(path)?);
+        text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not a text in UTF-8"))
+    };
+    let auth = auth::compile(&config.auth, &config.consumers, &read_keys, diagnostics);
     let routes = compile_routes(config, &upstreams, auth.as_ref(), diagnostics);
 
     let workers = config.workers.or_else(|| std::thread::available_parallelism().ok());
@@ -102,7 +106,7 @@ fn compile_upstreams(
     sources: &dyn Sources,
     diagnostics: &mut Diagnostics,
 ) -> BTreeMap<String, Option<Arc<Upstream>>> {
-    let read_file = |path: &Path| sources.file(path).map(String::into_bytes);
+    let read_file = |path: &Path| sources.data(path);
     let at = At::root().key("upstreams");
     let compile = |(name, upstream): (&String, &crate::upstream::Config)| {
         let compiled = Upstream::compile(name, upstream, &at.key(name), &read_file, diagnostics);

@@ -36,6 +36,10 @@ impl Sources for TestSources {
     fn file(&self, path: &Path) -> io::Result<String> {
         std::fs::read_to_string(self.base.join(path))
     }
+
+    fn data(&self, path: &Path) -> io::Result<Vec<u8>> {
+        std::fs::read(self.base.join(path))
+    }
 }
 
 impl Gateway {
