@@ -1,1 +1,32 @@
-//! (being written)
+//! Who may pass: [`Guard`] admits a request and gives out a [`Permit`], or denies it.
+//!
+//! A *method* is a way to prove who one is, a *consumer* is who one is then, and a route demands one of
+//! some methods and perhaps one of some consumers. Auth is on unless a route says `auth: none`, and
+//! every name in it is resolved at load: a misspelt one refuses the file, and never opens a route.
+//!
+//! A client learns two things only: 401, nobody that we know, and 403, somebody whom the route is not
+//! for. Whether a key is missing, unknown, expired or switched off is for the access log. Keys are
+//! looked up by their SHA-256 digest; [`keyring`] says why that needs no constant-time comparison.
+
+mod compile;
+pub mod config;
+mod consumer;
+mod guard;
+pub mod key;
+pub mod keyring;
+mod keys_file;
+mod routes;
+
+pub use compile::compile;
+pub use config::{
+    Allow, ApiKeyConfig, ApiKeysConfig, ConsumerConfig, ConsumersConfig, KeyConfig, MethodConfig,
+    MethodsConfig, RouteAuth,
+};
+pub use consumer::Consumer;
+pub use guard::{Denied, Guard, Permit};
+pub use key::{Digest, InvalidDigest, digest, new_key};
+pub use keyring::{Keyring, Reason};
+pub use routes::Auth;
+
+#[cfg(test)]
+mod tests;
