@@ -43,4 +43,4 @@ mod tests;
 pub use host::{UncleanHost, clean_host};
 pub use target::{CleanTarget, Unclean};
 
-pub(crate) use percent::{decode, is_dot_segment, same_decoded};
+pub(crate) use percent::{decode, decoded, is_dot_segment, same_decoded};

@@ -38,7 +38,7 @@ pub(super) fn wide_escape(text: &[u8]) -> Option<usize> {
 }
 
 /// The bytes that `text` stands for. What is no escape stands for itself.
-pub(super) fn bytes(text: &str) -> impl Iterator<Item = u8> {
+pub(crate) fn decoded(text: &str) -> impl Iterator<Item = u8> {
     let mut rest = text.as_bytes();
     std::iter::from_fn(move || {
         let (byte, length) = match escape(rest) {
@@ -54,13 +54,13 @@ pub(super) fn bytes(text: &str) -> impl Iterator<Item = u8> {
 pub(crate) fn decode(text: &str) -> Cow<'_, [u8]> {
     match memchr(b'%', text.as_bytes()) {
         None => Cow::Borrowed(text.as_bytes()),
-        Some(_) => Cow::Owned(bytes(text).collect()),
+        Some(_) => Cow::Owned(decoded(text).collect()),
     }
 }
 
 /// Whether two texts stand for the same bytes.
 pub(crate) fn same_decoded(one: &str, other: &str) -> bool {
-    one == other || bytes(one).eq(bytes(other))
+    one == other || decoded(one).eq(decoded(other))
 }
 
 /// How many dots a segment consists of, encoded or not; none if of anything else too.
@@ -69,7 +69,7 @@ pub(super) fn dots(segment: &str) -> Option<usize> {
     if segment.len() > 6 {
         return None;
     }
-    bytes(segment).all(|byte| byte == b'.').then(|| bytes(segment).count())
+    decoded(segment).all(|byte| byte == b'.').then(|| decoded(segment).count())
 }
 
 /// Whether a segment means "here" or "one up".
