@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
-use crate::auth::Permit;
+use crate::auth::{Consumer, Permit};
 use crate::reject::Rejection;
 use crate::route::{Captures, Prefixes};
 use crate::snapshot::Route;
@@ -78,7 +78,6 @@ pub struct Marks {
 }
 
 /// The record of one request.
-#[derive(Debug)]
 pub struct Exchange {
     /// When it began.
     pub started: Instant,
@@ -96,6 +95,8 @@ pub struct Exchange {
     pub captures: Captures,
     /// The proof that it may pass.
     pub permit: Option<Permit>,
+    /// Who sent it, if that is known, let in or not.
+    pub consumer: Option<Arc<Consumer>>,
     /// What is sent on.
     pub onward: Onward,
     /// The try under way.
@@ -140,6 +141,7 @@ impl Exchange {
             route: None,
             captures: Captures::default(),
             permit: None,
+            consumer: None,
             onward: Onward::default(),
             attempt: None,
             tried: Vec::new(),
@@ -193,7 +195,7 @@ pub fn protocol(version: Version) -> &'static str {
 }
 
 /// The values of one request, for templates.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Values<'a> {
     exchange: &'a Exchange,
     headers: &'a HeaderMap,
@@ -213,9 +215,7 @@ impl Fill for Values<'_> {
             Variable::RequestPath => &x.line.path,
             Variable::RequestQuery => x.line.query.as_deref().unwrap_or_default(),
             Variable::RequestScheme => "http",
-            Variable::ConsumerName => {
-                x.permit.as_ref().and_then(Permit::consumer).map_or("", |consumer| consumer.name())
-            }
+            Variable::ConsumerName => x.consumer.as_ref().map_or("", |consumer| consumer.name()),
             Variable::RouteName => x.route.as_deref().map_or("", |route| &route.name),
             Variable::UpstreamName => {
                 x.route.as_deref().and_then(Route::upstream).map_or("", |upstream| upstream.name())

@@ -19,7 +19,6 @@ use pingora::prelude::{Error, HttpPeer, Result};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use crate::auth::Permit;
 use crate::exchange::Exchange;
 use crate::listen::Shutdown;
 use crate::live::Live;
@@ -98,7 +97,11 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    async fn upstream_peer(&self, session: &mut Session, x: &mut Exchange) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+    ) -> Result<Box<HttpPeer>> {
         if x.attempt.is_none() {
             self.choose(session, x).map_err(|rejection| cause::raise(x, rejection))?;
         }
@@ -132,8 +135,8 @@ impl ProxyHttp for Gateway {
         head: &mut RequestHeader,
         x: &mut Exchange,
     ) -> Result<()> {
-        let (Some(route), Some(attempt)) = (&x.route, &x.attempt) else {
-            return Err(cause::internal("no route"));
+        let (Some(route), Some(permit), Some(attempt)) = (&x.route, &x.permit, &x.attempt) else {
+            return Err(cause::internal("no route, permit or attempt"));
         };
         let Action::Forward(forward) = &route.action else {
             return Err(cause::internal("not a route that forwards"));
@@ -141,12 +144,12 @@ impl ProxyHttp for Gateway {
         if let Some(target) = &x.onward.target {
             head.set_raw_path(target.as_bytes())?;
         }
-        for credential in &*route.credentials {
+        for credential in route.guard.credential_headers() {
             head.remove_header(credential);
         }
         let sent = session.req_header();
         forwarded::forward(head, &intake::arrival(x, forward, sent.version));
-        identity::stamp(head, x.permit.as_ref().and_then(Permit::consumer).map(|c| c.header()));
+        identity::stamp(head, permit.consumer().map(|consumer| consumer.header_value()));
         route.request_headers.request(head, &x.fill(&sent.headers));
         // Last, so that nothing above can reach a backend in the gateway's name.
         forward.upstream.dress(attempt.target(), head)?;

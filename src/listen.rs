@@ -72,7 +72,9 @@ pub struct BindError {
 
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => " (another process listens there; choose another port, or stop it)",
+        io::ErrorKind::AddrInUse => {
+            " (another process listens there; choose another port, or stop it)"
+        }
         io::ErrorKind::PermissionDenied => {
             " (ports below 1024 need the capability CAP_NET_BIND_SERVICE)"
         }

@@ -6,13 +6,14 @@
 mod compile;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 
 pub use compile::compile;
 
@@ -27,7 +28,6 @@ use crate::upstream::Upstream;
 use crate::yaml;
 
 /// Everything that serving a request needs.
-#[derive(Debug)]
 pub struct Snapshot {
     /// Which request goes where.
     pub routes: Table<Arc<Route>>,
@@ -37,6 +37,12 @@ pub struct Snapshot {
     pub trusted: TrustedProxies,
 }
 
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("upstreams", &self.upstreams).finish_non_exhaustive()
+    }
+}
+
 /// What is done with the requests of one route.
 #[derive(Debug)]
 pub struct Route {
@@ -44,8 +50,6 @@ pub struct Route {
     pub name: Arc<str>,
     /// Who may pass.
     pub guard: Arc<Guard>,
-    /// Headers that carry a credential and end at the gate.
-    pub credentials: Arc<[HeaderName]>,
     /// What is done.
     pub action: Action,
     /// Changes to the request's head.
@@ -153,8 +157,7 @@ pub struct Loaded {
 pub fn load_text(text: &str, sources: &dyn yaml::Sources) -> Loaded {
     let mut diagnostics = Diagnostics::new();
     let (config, places) = yaml::read::<Config>(text, sources, &mut diagnostics);
-    let compiled =
-        config.as_ref().and_then(|config| compile(config, sources, &mut diagnostics));
+    let compiled = config.as_ref().and_then(|config| compile(config, sources, &mut diagnostics));
     diagnostics.settle(|at| places.of(at));
     let compiled = compiled.filter(|_| !diagnostics.has_errors());
     Loaded { compiled, config, diagnostics }

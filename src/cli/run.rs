@@ -60,7 +60,9 @@ pub(super) fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            log::warn!("SIGHUP: this version cannot reload; restart it to change the configuration");
+            log::warn!(
+                "SIGHUP: this version cannot reload; restart it to change the configuration"
+            );
         }
     });
     Ok(async move {

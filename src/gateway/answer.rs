@@ -1,13 +1,11 @@
 //! Writing answers of our own, mapping those of upstreams back, and telling the log.
 
-
 use http::header::{CONTENT_LENGTH, HeaderValue, SERVER};
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Result;
 use pingora::proxy::Session;
 
-use crate::auth::Permit;
 use super::intake::has_begun;
 use crate::exchange::{Exchange, REQUEST_ID};
 use crate::observe::access_log::{Record, Timings};
@@ -27,8 +25,7 @@ pub(super) async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) 
     }
     head.insert_header(SERVER, SERVER_NAME)?;
     head.insert_header(REQUEST_ID, x.id.clone())?;
-    let has_no_body =
-        matches!(reply.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let has_no_body = matches!(reply.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if !has_no_body {
         head.insert_header(CONTENT_LENGTH, HeaderValue::from(reply.body.len()))?;
     }
@@ -109,7 +106,7 @@ pub(super) fn record(session: &Session, x: &mut Exchange) -> Record {
         query: x.line.query.take(),
         protocol: x.line.protocol,
         route: route.map(|route| route.name.clone()),
-        consumer: x.permit.as_ref().and_then(Permit::consumer).map(|c| c.name().clone()),
+        consumer: x.consumer.as_ref().map(|consumer| consumer.name().into()),
         upstream: route.and_then(Route::upstream).map(|upstream| upstream.name().clone()),
         target: target.map(|target| target.label().clone()),
         tries: x.tries,

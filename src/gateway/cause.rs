@@ -44,10 +44,7 @@ pub(super) fn of(error: &Error, x: &Exchange) -> Rejection {
 fn of_upstream(kind: &ErrorType, x: &Exchange) -> Rejection {
     use ErrorType as E;
     match kind {
-        E::ConnectTimedout
-        | E::TLSHandshakeTimedout
-        | E::ReadTimedout
-        | E::WriteTimedout => {
+        E::ConnectTimedout | E::TLSHandshakeTimedout | E::ReadTimedout | E::WriteTimedout => {
             if x.is_overdue(Instant::now()) {
                 Rejection::DeadlineExceeded
             } else {

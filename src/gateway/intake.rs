@@ -51,7 +51,8 @@ impl Gateway {
         }
 
         within_bounds(head, raw_target)?;
-        let target = CleanTarget::parse(raw_target).map_err(|e| Rejection::BadRequest(e.detail()))?;
+        let target =
+            CleanTarget::parse(raw_target).map_err(|e| Rejection::BadRequest(e.detail()))?;
         note_target(&mut x.line, &target);
         let host = agreed_host(head, &target)?;
         let request =
@@ -71,14 +72,21 @@ impl Gateway {
         self.act(&route, &matched, &target, session, x)
     }
 
-    fn admit(&self, route: &Route, head: &RequestHeader, x: &mut Exchange) -> Result<(), Rejection> {
+    fn admit(
+        &self,
+        route: &Route,
+        head: &RequestHeader,
+        x: &mut Exchange,
+    ) -> Result<(), Rejection> {
         match route.guard.admit(&head.headers, x.time) {
             Ok(permit) => {
+                x.consumer = permit.consumer().cloned();
                 x.permit = Some(permit);
                 Ok(())
             }
             Err(denied) => {
                 x.detail = Some(denied.reason());
+                x.consumer = denied.consumer().cloned();
                 Err(match denied {
                     Denied::Unauthorized { .. } => {
                         Rejection::Unauthorized { challenge: route.guard.challenge() }
@@ -157,16 +165,20 @@ impl Gateway {
             }
         }
     }
-
 }
 
 /// Whether a failed try is followed by another.
-pub(super) fn tries_again(session: &Session, x: &Exchange, kind: FailureKind, now: Instant) -> bool {
+pub(super) fn tries_again(
+    session: &Session,
+    x: &Exchange,
+    kind: FailureKind,
+    now: Instant,
+) -> bool {
     let Some(upstream) = x.route.as_deref().and_then(Route::upstream) else { return false };
     upstream.retry().decide(&Failure {
         kind,
         method: &x.line.method,
-        tries_so_far: x.tries,
+        tries_so_far: u32::from(x.tries),
         body_replayable: !session.as_downstream().retry_buffer_truncated(),
         response_started: has_begun(session),
         remaining: x.remaining(now),
@@ -182,7 +194,8 @@ pub(super) fn has_begun(session: &Session) -> bool {
 
 /// The value of a cookie (RFC 6265, section 4.2).
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let pairs = headers.get_all(COOKIE).into_iter().flat_map(|v| v.as_bytes().split(|b| *b == b';'));
+    let pairs =
+        headers.get_all(COOKIE).into_iter().flat_map(|v| v.as_bytes().split(|b| *b == b';'));
     pairs.map(<[u8]>::trim_ascii).find_map(|pair| {
         let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
         Some(value).filter(|value| !value.is_empty())
@@ -208,7 +221,8 @@ fn agreed_host<'a>(
             Err(Rejection::BadRequest("The request has no Host header."))
         };
     }
-    let refuse = |_| Rejection::BadRequest("The Host header is not a host name with an optional port.");
+    let refuse =
+        |_| Rejection::BadRequest("The Host header is not a host name with an optional port.");
     let Some(authority) = target.authority() else { return clean_host(sent).map_err(refuse) };
     let named = clean_host(authority).map_err(refuse)?;
     if !sent.is_empty() && clean_host(sent).map_err(refuse)? != named {
@@ -222,7 +236,8 @@ fn within_bounds(head: &RequestHeader, target: &[u8]) -> Result<(), Rejection> {
         return Err(Rejection::UriTooLong);
     }
     // Name, colon, space, value, line end.
-    let line = |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    let line =
+        |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
     if head.headers.len() > MAX_HEADERS || head.headers.iter().map(line).sum::<usize>() > MAX_HEAD {
         return Err(Rejection::HeaderTooLarge);
     }
@@ -266,8 +281,11 @@ fn client(session: &Session, headers: &HeaderMap, snapshot: &Snapshot) -> Client
     // A listener on `[::]` sees IPv4 clients as mapped addresses; rules and logs mean the plain one.
     let peer_ip: IpAddr = peer.ip().to_canonical();
     let trusted = snapshot.trusted.contains(peer_ip);
-    let address =
-        if trusted { client_address(peer_ip, forwarded_for(headers), &snapshot.trusted) } else { peer_ip };
+    let address = if trusted {
+        client_address(peer_ip, forwarded_for(headers), &snapshot.trusted)
+    } else {
+        peer_ip
+    };
     Client { peer: SocketAddr::new(peer_ip, peer.port()), address, trusted, local_port }
 }
 
@@ -287,7 +305,7 @@ fn onward(
         Some(query) => format!("{}?{query}", forwarded.path).into_boxed_str(),
         None => forwarded.path.as_ref().into(),
     });
-    Onward { target: sent, prefixes: forwarded.prefixes }
+    Onward { target: sent, prefixes: forwarded.prefixes, host: None }
 }
 
 /// What the upstream is told of where the request came from.
@@ -298,7 +316,12 @@ pub(super) fn arrival<'a>(x: &'a Exchange, forward: &Forward, version: Version) 
         scheme: "http",
         host: Some(&*x.line.host).filter(|host| !host.is_empty()),
         port: x.client.local_port,
-        prefix: x.onward.prefixes.as_ref().filter(|p| p.upstream().is_empty()).map(Prefixes::public),
+        prefix: x
+            .onward
+            .prefixes
+            .as_ref()
+            .filter(|p| p.upstream().is_empty())
+            .map(Prefixes::public),
         version,
         request_id: x.id(),
         forwarded: forward.forwarded_header,
@@ -328,8 +351,9 @@ fn redirect_reply(
 ) -> Result<Reply, Rejection> {
     let mut location = Vec::new();
     redirect.to.render(&x.fill(headers), &mut location);
-    let location = HeaderValue::from_bytes(&location)
-        .map_err(|_| Rejection::BadRequest("The redirect's target cannot be written in a header."))?;
+    let location = HeaderValue::from_bytes(&location).map_err(|_| {
+        Rejection::BadRequest("The redirect's target cannot be written in a header.")
+    })?;
     Ok(Reply::new(redirect.status).with(http::header::LOCATION, location))
 }
 

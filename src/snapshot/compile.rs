@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
 use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue};
 
 use super::{Action, Compiled, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
 use crate::auth::{self, Auth};
@@ -29,11 +29,8 @@ pub fn compile(
     let root = At::root();
     let listeners = compile_listeners(config, diagnostics);
     let admin = compile_admin(config, diagnostics);
-    let trusted = TrustedProxies::compile(
-        &config.trusted_proxies,
-        &root.key("trusted_proxies"),
-        diagnostics,
-    );
+    let trusted =
+        TrustedProxies::compile(&config.trusted_proxies, &root.key("trusted_proxies"), diagnostics);
     let upstreams = compile_upstreams(config, sources, diagnostics);
     let read_keys = |path: &Path| {
         let text = String::from_utf8(sources.data(path)?);
@@ -198,7 +195,6 @@ impl RouteBuilder<'_> {
         let compiled = Route {
             name: name.into(),
             guard: guard?,
-            credentials: self.auth?.credential_headers(),
             action: action?,
             request_headers: request_headers?,
             response_headers: response_headers?,
@@ -344,7 +340,10 @@ impl RouteBuilder<'_> {
         if content_type.is_none() {
             self.diagnostics.error(
                 at.key("content_type"),
-                format!("{:?} cannot be written in the header {CONTENT_TYPE}", respond.content_type),
+                format!(
+                    "{:?} cannot be written in the header {CONTENT_TYPE}",
+                    respond.content_type
+                ),
                 "write a media type, such as application/json",
             );
         }
@@ -383,4 +382,3 @@ impl RouteBuilder<'_> {
         Some(Redirect { status: status?, to: to? })
     }
 }
-

@@ -76,7 +76,8 @@ impl Client {
     /// Reads one answer; interim (1xx) ones are passed over.
     pub async fn read(&mut self, head_only: bool) -> Answer {
         loop {
-            let answer = self.read_any(head_only).await.expect("the connection ended before an answer");
+            let answer =
+                self.read_any(head_only).await.expect("the connection ended before an answer");
             if answer.status >= 200 || answer.status == 101 {
                 return answer;
             }
