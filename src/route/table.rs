@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use foldhash::HashMap;
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::captures::Captures;
 use super::clash::{Clash, Shadow};
 use super::conditions::Rule;
-use super::host::HostPattern;
+use super::host::{HostPattern, Hosts};
 use super::method::MethodSet;
 use super::pattern::PathPattern;
 use super::predicate::Predicate;
@@ -83,52 +82,6 @@ pub struct Table<T> {
     /// The routes of each path that has more than one, the first to be tried first.
     groups: Vec<Box<[u32]>>,
     shadows: Vec<Shadow>,
-}
-
-/// Where in the tree the paths of each host begin.
-#[derive(Default)]
-struct Hosts {
-    exact: HashMap<Box<str>, u32>,
-    /// By what follows `*.`.
-    under: HashMap<Box<str>, u32>,
-    /// The largest number of dots in a key of `under`.
-    under_dots: usize,
-    any: Option<u32>,
-}
-
-impl Hosts {
-    /// Where the paths of a host begin, planted if it is new.
-    fn root(&mut self, host: &HostPattern, trie: &mut Trie) -> u32 {
-        match host {
-            HostPattern::Any => *self.any.get_or_insert_with(|| trie.plant()),
-            HostPattern::Exact(name) => {
-                *self.exact.entry(name.clone()).or_insert_with(|| trie.plant())
-            }
-            HostPattern::Under(name) => {
-                self.under_dots = self.under_dots.max(dots(name));
-                *self.under.entry(name.clone()).or_insert_with(|| trie.plant())
-            }
-        }
-    }
-
-    /// The roots for a host, the most specific first.
-    fn roots<'a>(&'a self, host: &'a str) -> impl Iterator<Item = u32> {
-        let exact = if self.exact.is_empty() { None } else { self.exact.get(host) };
-        exact.into_iter().chain(self.under(host)).chain(&self.any).copied()
-    }
-
-    /// Those of `*.` patterns: of what follows each dot, the longest first. What has more dots than
-    /// any pattern is skipped, so a host of a hundred labels costs no hundred lookups.
-    fn under<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a u32> {
-        let host = if self.under.is_empty() || host.starts_with('[') { "" } else { host };
-        let skipped = dots(host).saturating_sub(self.under_dots + 1);
-        let dots = memchr::memchr_iter(b'.', host.as_bytes()).skip(skipped);
-        dots.filter_map(move |dot| self.under.get(&host[dot + 1..]))
-    }
-}
-
-fn dots(name: &str) -> usize {
-    memchr::memchr_iter(b'.', name.as_bytes()).count()
 }
 
 /// An [`Owner`] with this bit is the index of a group; without it, of an entry.
