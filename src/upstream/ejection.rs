@@ -121,16 +121,12 @@ impl Ejection {
 
     /// A request failed.
     pub fn failed(&self, fault: Fault, role: Role) -> Verdict {
-        match (self.until().is_some(), role) {
-            (true, Role::Trial) => Verdict::Again,
+        if self.until().is_some() {
             // Of many requests that fail together, one ejects.
-            (true, _) => Verdict::Bear,
-            (false, _) if fault != Fault::Answer => Verdict::Eject,
-            (false, _) if self.streak.fetch_add(1, Ordering::Relaxed) + 1 >= STREAK => {
-                Verdict::Eject
-            }
-            (false, _) => Verdict::Bear,
+            return if role == Role::Trial { Verdict::Again } else { Verdict::Bear };
         }
+        let streak = || self.streak.fetch_add(1, Ordering::Relaxed) + 1;
+        if fault != Fault::Answer || streak() >= STREAK { Verdict::Eject } else { Verdict::Bear }
     }
 
     /// Takes the target out of rotation and returns for how long, in milliseconds.
