@@ -88,7 +88,7 @@ impl ProxyHttp for Gateway {
     async fn proxy_upstream_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<bool> {
         // The first target is chosen here and not in `upstream_peer`, since an answer from here leaves the
         // client its connection.
-        match self.choose(session, x) {
+        match intake::choose(session, x) {
             Ok(()) => Ok(true),
             Err(rejection) => {
                 answer::refuse(session, x, &rejection).await?;
@@ -103,7 +103,7 @@ impl ProxyHttp for Gateway {
         x: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
         if x.attempt.is_none() {
-            self.choose(session, x).map_err(|rejection| cause::raise(x, rejection))?;
+            intake::choose(session, x).map_err(|rejection| cause::raise(x, rejection))?;
         }
         let now = Instant::now();
         x.tries = x.tries.saturating_add(1);
