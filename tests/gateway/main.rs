@@ -2,4 +2,10 @@
 
 mod support;
 
+mod answers;
+mod headers;
+mod keys;
+mod logs;
+mod paths;
 mod routing;
+mod websocket;
