@@ -2,4 +2,6 @@
 
 mod support;
 
+mod bodies;
+mod real;
 mod routing;
