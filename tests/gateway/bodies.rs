@@ -52,10 +52,6 @@ impl Rest {
         }
     }
 
-    fn len(&self) -> usize {
-        self.0.lock().unwrap().0.len()
-    }
-
     /// What was read, once the connection has ended.
     async fn ended(&self) -> Vec<u8> {
         eventually("the gateway ends its connection to the origin", async || {

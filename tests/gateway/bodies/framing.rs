@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::{before, read_exactly, sending};
-use crate::support::{Gateway, Origin, RawOrigin, Seen, get};
+use crate::support::{Gateway, Origin, RawOrigin, Seen};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pipelined_requests_are_answered_in_order() {
@@ -223,5 +223,42 @@ async fn an_answer_may_come_while_the_body_is_still_on_its_way() {
     let line = &gateway.log(1).await[0];
     assert_eq!((&line["bytes_in"], &line["bytes_out"]), (&5.into(), &10.into()), "{line}");
     assert!(line["why"].is_null(), "{line}");
-    assert_eq!(get(gateway.address(), "/", &[]).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_upstream_has_sent_does_not_wait_for_what_it_has_not() {
+    for (head, part) in [
+        ("Content-Length: 10", "event"),
+        ("Transfer-Encoding: chunked", "5\r\nevent\r\n"),
+        ("Content-Type: text/event-stream", "event"),
+    ] {
+        let origin = RawOrigin::with(move |mut stream: TcpStream| async move {
+            stream
+                .write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n").as_bytes())
+                .await
+                .unwrap();
+            // More only when the client has shown that it got this.
+            read_exactly(&mut stream, 3).await;
+            for _ in 0..2 {
+                stream.write_all(part.as_bytes()).await.unwrap();
+                read_exactly(&mut stream, 3).await;
+            }
+            if head.starts_with("Transfer") {
+                stream.write_all(b"0\r\n\r\n").await.unwrap();
+            }
+        })
+        .await;
+        let gateway = before(origin.address).await;
+        let mut client =
+            sending(&gateway, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n").await;
+        let answer = client.read_head().await;
+        assert_eq!(answer.status, 200, "{head}");
+        for _ in 0..2 {
+            client.write(b"got").await;
+            client.see(b"event").await;
+        }
+        client.write(b"got").await;
+        let answer = client.read_body(answer).await;
+        assert_eq!((answer.text(), answer.complete), ("eventevent", true), "{head}");
+    }
 }

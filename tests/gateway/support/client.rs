@@ -100,6 +100,16 @@ impl Client {
         timeout(PATIENCE, self.body(head)).await.expect("no body in time")
     }
 
+    /// Waits for more bytes that hold this; they stay where they are.
+    pub async fn see(&mut self, part: &[u8]) {
+        let count = |buffer: &[u8]| buffer.windows(part.len()).filter(|w| *w == part).count();
+        let before = count(&self.buffer);
+        while count(&self.buffer) <= before {
+            let more = timeout(PATIENCE, self.fill()).await.expect("the bytes did not come");
+            assert!(more, "the connection ended before the bytes came");
+        }
+    }
+
     async fn read_answer(&mut self, head_only: bool) -> Option<Answer> {
         let answer = self.head().await?;
         if head_only || answer.status < 200 || matches!(answer.status, 204 | 304) {
