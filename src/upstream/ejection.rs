@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn at_most_half_are_ejected_and_a_single_one_never() {
-        let most = |targets| (0..).find(|n| !room_for_one_more(*n, targets)).unwrap();
+        let most = |targets| (0..=targets).find(|n| !room_for_one_more(*n, targets)).unwrap();
         assert_eq!([0, 1, 2, 3, 4, 5, 10].map(most), [0, 0, 1, 1, 2, 2, 5]);
     }
 }
