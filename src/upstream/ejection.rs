@@ -1,5 +1,4 @@
-//! An [`Ejection`] is a target's record with real traffic: whether it has failed so plainly that it is
-//! left alone for a while.
+//! Passive ejection: a target that plainly fails real traffic is left alone for a while.
 //!
 //! Probes see a target every few seconds; requests see it all the time. So a target that refuses a
 //! connection is left out at once, and one that only answers with server errors after
