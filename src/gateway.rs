@@ -248,9 +248,12 @@ impl ProxyHttp for Gateway {
         let now = Instant::now();
         let blame = x.rejection.is_none() && cause::is_upstreams(&error);
         if let Some(attempt) = x.attempt.take() {
-            // A pooled connection that the upstream had closed meanwhile says nothing about its health.
-            if blame && !(reused && cause::is_stale_connection(&error)) {
-                attempt.broke(now);
+            if blame {
+                // A pooled connection that the upstream had closed meanwhile says nothing about its health.
+                if !(reused && cause::is_stale_connection(&error)) {
+                    attempt.broke(now);
+                }
+                // It may as well have died, so that the next try is better made elsewhere.
                 x.tried.push(attempt.target().clone());
             }
             x.last = Some(attempt.target().clone());
