@@ -2,5 +2,7 @@
 
 mod support;
 
+mod config;
 mod failures;
+mod house;
 mod routing;
