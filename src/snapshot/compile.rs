@@ -305,17 +305,15 @@ impl RouteBuilder<'_> {
     }
 
     fn upstream(&mut self, name: &str) -> Option<Arc<Upstream>> {
-        match self.upstreams.get(name) {
-            Some(upstream) => upstream.clone(),
-            None => {
-                self.diagnostics.error(
-                    self.at.key("to"),
-                    format!("no upstream {name:?}"),
-                    did_you_mean(name, self.upstreams.keys().map(String::as_str)),
-                );
-                None
-            }
+        if let Some(upstream) = self.upstreams.get(name) {
+            return upstream.clone();
         }
+        self.diagnostics.error(
+            self.at.key("to"),
+            format!("no upstream {name:?}"),
+            did_you_mean(name, self.upstreams.keys().map(String::as_str)),
+        );
+        None
     }
 
     fn template(&mut self, text: &str, captures: &[String], at: &At) -> Option<Template> {

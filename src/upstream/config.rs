@@ -1,13 +1,20 @@
 //! One entry of `upstreams:` as the file has it. [`compile`](super::Upstream::compile) makes it usable.
+//!
+//! What can be written as one word or as a map is read by a visitor of its own: an untagged enum would
+//! answer every mistake with "did not match any variant", and would hide which key was wrong.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Period, Secret};
 
+mod balance;
+mod target;
 mod words;
 
-pub use words::{Balance, Expected, HashBy, Health, HostHeader, TargetSpec};
+pub use balance::{Balance, HashBy};
+pub use target::TargetSpec;
+pub use words::{Expected, Health, HostHeader};
 
 /// A group of interchangeable addresses that requests are forwarded to.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
