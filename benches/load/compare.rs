@@ -52,13 +52,10 @@ pub struct Series {
 /// Each round has fresh processes: how a process lies in memory is luck that it keeps for life, and can be
 /// worth a few per cent.
 pub fn compare(plan: &Plan) -> Result<Vec<Series>, Failure> {
-    let pinned = plan.pin && process::can_pin();
-    let core = if pinned {
+    let core = if plan.pin { process::last_core() } else { None };
+    if core.is_some() {
         process::pin_self(0)?;
-        thread::available_parallelism().ok().map(|cores| cores.get() - 1)
-    } else {
-        None
-    };
+    }
     // One core is enough for the load, and leaves the other to the proxy.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (_origin, origin) = start_origin()?;

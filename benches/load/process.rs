@@ -42,9 +42,11 @@ pub fn program(path: &str, core: Option<usize>) -> Command {
     command
 }
 
-/// Whether pinning to a core is possible.
-pub fn can_pin() -> bool {
-    is_there("taskset") && thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
+/// The core that a proxy can have for itself; `None` if there is but one, or no means of pinning to it. To be
+/// asked before this process is pinned itself.
+pub fn last_core() -> Option<usize> {
+    let cores = thread::available_parallelism().ok()?.get();
+    (cores > 1 && is_there("taskset")).then(|| cores - 1)
 }
 
 /// Moves this process, and what it starts later without a core of its own, to a core.
