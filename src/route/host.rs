@@ -1,5 +1,8 @@
-//! The hosts a route is for.
+//! The hosts a route is for, and where in the tree the paths of each host begin.
 
+use foldhash::HashMap;
+
+use super::trie::Trie;
 use crate::diagnostic::{At, Diagnostics};
 use crate::hygiene::{UncleanHost, clean_host};
 
@@ -84,4 +87,50 @@ fn parse(text: &str) -> Result<HostPattern, String> {
     }
     let clean = clean.into_owned().into_boxed_str();
     Ok(if under { HostPattern::Under(clean) } else { HostPattern::Exact(clean) })
+}
+
+/// Where in the tree the paths of each host begin.
+#[derive(Default)]
+pub(super) struct Hosts {
+    exact: HashMap<Box<str>, u32>,
+    /// By what follows `*.`.
+    under: HashMap<Box<str>, u32>,
+    /// The largest number of dots in a key of `under`.
+    under_dots: usize,
+    any: Option<u32>,
+}
+
+impl Hosts {
+    /// Where the paths of a host begin, planted if it is new.
+    pub(super) fn root(&mut self, host: &HostPattern, trie: &mut Trie) -> u32 {
+        match host {
+            HostPattern::Any => *self.any.get_or_insert_with(|| trie.plant()),
+            HostPattern::Exact(name) => {
+                *self.exact.entry(name.clone()).or_insert_with(|| trie.plant())
+            }
+            HostPattern::Under(name) => {
+                self.under_dots = self.under_dots.max(dots(name));
+                *self.under.entry(name.clone()).or_insert_with(|| trie.plant())
+            }
+        }
+    }
+
+    /// The roots for a host, the most specific first.
+    pub(super) fn roots<'a>(&'a self, host: &'a str) -> impl Iterator<Item = u32> {
+        let exact = if self.exact.is_empty() { None } else { self.exact.get(host) };
+        exact.into_iter().chain(self.under(host)).chain(&self.any).copied()
+    }
+
+    /// Those of `*.` patterns: of what follows each dot, the longest first. What has more dots than
+    /// any pattern is skipped, so a host of a hundred labels costs no hundred lookups.
+    fn under<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a u32> {
+        let host = if self.under.is_empty() || host.starts_with('[') { "" } else { host };
+        let skipped = dots(host).saturating_sub(self.under_dots + 1);
+        let dots = memchr::memchr_iter(b'.', host.as_bytes()).skip(skipped);
+        dots.filter_map(move |dot| self.under.get(&host[dot + 1..]))
+    }
+}
+
+fn dots(name: &str) -> usize {
+    memchr::memchr_iter(b'.', name.as_bytes()).count()
 }

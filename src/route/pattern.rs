@@ -1,7 +1,5 @@
 //! [`PathPattern`]: the paths a route is for.
 
-use std::sync::Arc;
-
 use super::captures::MAX_CAPTURES;
 use crate::diagnostic::{At, Diagnostics};
 use crate::hygiene::{CleanTarget, Unclean, decode, is_dot_segment};
@@ -23,7 +21,7 @@ pub(super) enum Segment {
 pub struct PathPattern {
     text: Box<str>,
     segments: Box<[Segment]>,
-    names: Option<Arc<[Box<str>]>>,
+    names: Box<[Box<str>]>,
     exact: bool,
 }
 
@@ -65,13 +63,12 @@ impl PathPattern {
                 format!("a path has at most {MAX_CAPTURES} captures and {MAX_SEGMENTS} segments");
             return Err((what, "end the path earlier: it takes all paths below it too".to_owned()));
         }
-        let names = (!names.is_empty()).then(|| names.into());
-        Ok(Self { text: text.into(), segments: segments.into(), names, exact })
+        Ok(Self { text: text.into(), segments: segments.into(), names: names.into(), exact })
     }
 
     /// The names of the captures, in the order of the path.
     pub fn captures(&self) -> impl Iterator<Item = &str> + Clone {
-        self.names.as_deref().unwrap_or_default().iter().map(AsRef::as_ref)
+        self.names.iter().map(AsRef::as_ref)
     }
 
     /// The path as written in the file.
@@ -88,10 +85,6 @@ impl PathPattern {
 
     pub(super) fn segments(&self) -> &[Segment] {
         &self.segments
-    }
-
-    pub(super) fn names(&self) -> Option<Arc<[Box<str>]>> {
-        self.names.clone()
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use foldhash::HashMap;
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::captures::Captures;
 use super::clash::{Clash, Shadow};
 use super::conditions::Rule;
-use super::host::HostPattern;
+use super::host::{HostPattern, Hosts};
 use super::method::MethodSet;
+use super::pattern::PathPattern;
 use super::predicate::Predicate;
 use super::trie::{Hit, Owner, Trie};
 use crate::hygiene::CleanTarget;
@@ -50,19 +50,28 @@ pub struct Matched<'t, T> {
     pub name: &'t Arc<str>,
     /// What the caller keeps under it.
     pub value: &'t T,
+    /// Its path.
+    pub path: &'t PathPattern,
     /// What the captures of its path took.
     pub captures: Captures,
     /// How many bytes of the normalised path its own path took; 0 for `/`, below which all paths are.
     pub matched_len: usize,
 }
 
-/// One route, with the rarely read things last.
+/// One route, in one cache line if the value is small: a search reads nothing that it points to, but
+/// for conditions on headers and query.
+#[repr(align(64))]
 struct Entry<T> {
     methods: MethodSet,
     predicates: Box<[Predicate]>,
     value: T,
-    captures: Option<Arc<[Box<str>]>>,
+    about: Box<About>,
+}
+
+/// What is told of a route.
+struct About {
     name: Arc<str>,
+    path: PathPattern,
 }
 
 /// All routes, ready for search. See [`route`](crate::route) for which one takes a request.
@@ -73,52 +82,6 @@ pub struct Table<T> {
     /// The routes of each path that has more than one, the first to be tried first.
     groups: Vec<Box<[u32]>>,
     shadows: Vec<Shadow>,
-}
-
-/// Where in the tree the paths of each host begin.
-#[derive(Default)]
-struct Hosts {
-    exact: HashMap<Box<str>, u32>,
-    /// By what follows `*.`.
-    under: HashMap<Box<str>, u32>,
-    /// The largest number of dots in a key of `under`.
-    under_dots: usize,
-    any: Option<u32>,
-}
-
-impl Hosts {
-    /// Where the paths of a host begin, planted if it is new.
-    fn root(&mut self, host: &HostPattern, trie: &mut Trie) -> u32 {
-        match host {
-            HostPattern::Any => *self.any.get_or_insert_with(|| trie.plant()),
-            HostPattern::Exact(name) => {
-                *self.exact.entry(name.clone()).or_insert_with(|| trie.plant())
-            }
-            HostPattern::Under(name) => {
-                self.under_dots = self.under_dots.max(dots(name));
-                *self.under.entry(name.clone()).or_insert_with(|| trie.plant())
-            }
-        }
-    }
-
-    /// The roots for a host, the most specific first.
-    fn roots<'a>(&'a self, host: &'a str) -> impl Iterator<Item = u32> {
-        let exact = if self.exact.is_empty() { None } else { self.exact.get(host) };
-        exact.into_iter().chain(self.under(host)).chain(&self.any).copied()
-    }
-
-    /// Those of `*.` patterns: of what follows each dot, the longest first. What has more dots than
-    /// any pattern is skipped, so a host of a hundred labels costs no hundred lookups.
-    fn under<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a u32> {
-        let host = if self.under.is_empty() || host.starts_with('[') { "" } else { host };
-        let skipped = dots(host).saturating_sub(self.under_dots + 1);
-        let dots = memchr::memchr_iter(b'.', host.as_bytes()).skip(skipped);
-        dots.filter_map(move |dot| self.under.get(&host[dot + 1..]))
-    }
-}
-
-fn dots(name: &str) -> usize {
-    memchr::memchr_iter(b'.', name.as_bytes()).count()
 }
 
 /// An [`Owner`] with this bit is the index of a group; without it, of an entry.
@@ -164,6 +127,7 @@ impl<T> Table<T> {
             };
             trie.own(group[0].0, group[0].1, group_owner);
         }
+        trie.seal();
         if !clashes.is_empty() {
             clashes.sort();
             clashes.dedup();
@@ -221,7 +185,7 @@ impl<T> Table<T> {
 
     /// All routes with their names, in the order in which they were given.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &T)> {
-        self.entries.iter().map(|entry| (&entry.name, &entry.value))
+        self.entries.iter().map(|entry| (&entry.about.name, &entry.value))
     }
 
     fn owner_of(&self, host: &str, path: &str, encoded: bool) -> Option<Hit> {
@@ -249,9 +213,10 @@ impl<T> Table<T> {
         };
         if let Some(entry) = holding().find(|entry| entry.methods.takes(request.method)) {
             return Found::Route(Matched {
-                name: &entry.name,
+                name: &entry.about.name,
                 value: &entry.value,
-                captures: Captures::new(entry.captures.clone(), hit.spans),
+                path: &entry.about.path,
+                captures: hit.captures,
                 matched_len: hit.matched_len,
             });
         }
@@ -305,8 +270,8 @@ impl<T> Table<T> {
 
 impl<T> Entry<T> {
     fn new(name: Arc<str>, rule: Rule, value: T) -> Self {
-        let captures = rule.path.names();
-        Self { methods: rule.methods, predicates: rule.predicates, value, captures, name }
+        let Rule { path, methods, predicates, .. } = rule;
+        Self { methods, predicates, value, about: Box::new(About { name, path }) }
     }
 
     fn predicates_hold(&self, request: &Request<'_>) -> bool {

@@ -1,9 +1,10 @@
 //! The tree of path segments, laid flat: one hash table from (node, segment) to node.
 //!
-//! A tree of small maps would cost an allocation per node and a chain of cache misses per lookup. Here
-//! an edge is 32 bytes with a short segment inside it, and a node is 12 bytes; a lookup touches one of
-//! each per segment. The hash is seeded at random, so no list of names can be prepared that falls into
-//! one bucket.
+//! A tree of small maps would cost an allocation per node and a chain of cache misses per lookup, and
+//! with many routes the misses are what a lookup costs. Here an edge is one cache line, which holds a
+//! segment of usual length, the node it leads to, and the node that a capture below leads to; so a
+//! lookup misses once for each literal segment. The hash is seeded at random, so no list of names can
+//! be prepared that falls into one bucket.
 
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
@@ -12,7 +13,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use memchr::memchr;
 
-use super::captures::Spans;
+use super::captures::Captures;
 use super::pattern::{PathPattern, Segment};
 use crate::hygiene::decode;
 
@@ -32,14 +33,27 @@ struct Node {
     prefix: Owner,
 }
 
+const BARE: Node = Node { capture: NONE, exact: NONE, prefix: NONE };
+
+/// A node as a search needs it.
+#[derive(Clone, Copy)]
+struct Place {
+    id: u32,
+    node: Node,
+    /// The child that takes any segment.
+    below: Node,
+}
+
 /// Longer segments are kept outside of the edge.
-const INLINE: usize = 20;
+const INLINE: usize = 28;
 
 /// The way from a node to a child by a literal segment.
+#[repr(align(64))]
 struct Edge {
     parent: u32,
-    child: u32,
     length: u32,
+    /// The child; its nodes are copies, made when the tree is full grown.
+    to: Place,
     /// The segment, or, if it is longer than this, its place in `Trie::long`.
     text: [u8; INLINE],
 }
@@ -50,14 +64,14 @@ pub(super) struct Hit {
     pub(super) owner: Owner,
     /// How many bytes of the path the pattern took.
     pub(super) matched_len: usize,
-    pub(super) spans: Spans,
+    pub(super) captures: Captures,
 }
 
 /// A search under way.
 struct Walk<'p> {
     path: &'p str,
     decodes: bool,
-    spans: Spans,
+    captures: Captures,
 }
 
 #[derive(Default)]
@@ -73,7 +87,7 @@ impl Trie {
     pub(super) fn plant(&mut self) -> u32 {
         // Four thousand million nodes do not fit into a configuration file.
         let node = u32::try_from(self.nodes.len()).unwrap_or(NONE);
-        self.nodes.push(Node { capture: NONE, exact: NONE, prefix: NONE });
+        self.nodes.push(BARE);
         node
     }
 
@@ -81,7 +95,7 @@ impl Trie {
     pub(super) fn grow(&mut self, root: u32, path: &PathPattern) -> u32 {
         path.segments().iter().fold(root, |node, segment| match segment {
             Segment::Literal(text) => match self.step(node, text) {
-                Some(child) => child,
+                Some(child) => child.id,
                 None => self.sprout(node, text),
             },
             Segment::Capture => match self.nodes[index(node)].capture {
@@ -113,68 +127,81 @@ impl Trie {
         let length = u32::try_from(segment.len()).unwrap_or(NONE);
         let Self { seed, edges, long, .. } = self;
         let hash = hash(seed, parent, segment);
-        let edge = Edge { parent, child, length, text };
+        let to = Place { id: child, node: BARE, below: BARE };
+        let edge = Edge { parent, length, to, text };
         edges.insert_unique(hash, edge, |edge| self::hash(seed, edge.parent, edge.segment(long)));
         child
     }
 
-    fn step(&self, node: u32, segment: &[u8]) -> Option<u32> {
+    /// Lays each node beside the edge that leads to it. Until then nothing is found.
+    pub(super) fn seal(&mut self) {
+        for edge in &mut self.edges {
+            edge.to = place(&self.nodes, edge.to.id);
+        }
+    }
+
+    fn step(&self, node: u32, segment: &[u8]) -> Option<Place> {
         self.edges
             .find(hash(&self.seed, node, segment), |edge| {
                 edge.parent == node && edge.segment(&self.long) == segment
             })
-            .map(|edge| edge.child)
+            .map(|edge| edge.to)
     }
 
     /// Who owns a normalised path. `decodes` may be false only if the path holds no escape.
     pub(super) fn find(&self, root: u32, path: &str, decodes: bool) -> Option<Hit> {
-        let mut walk = Walk { path, decodes, spans: Spans::default() };
-        let top = &self.nodes[index(root)];
-        if path == "/" && top.exact != NONE {
-            return Some(Hit { owner: top.exact, matched_len: 1, spans: walk.spans });
+        let mut walk = Walk { path, decodes, captures: Captures::default() };
+        let top = place(&self.nodes, root);
+        if path == "/" && top.node.exact != NONE {
+            return Some(Hit { owner: top.node.exact, matched_len: 1, captures: walk.captures });
         }
-        let (owner, matched_len) = self.search(root, 0, &mut walk)?;
-        Some(Hit { owner, matched_len, spans: walk.spans })
+        let (owner, matched_len) = self.search(top, 0, &mut walk)?;
+        Some(Hit { owner, matched_len, captures: walk.captures })
     }
 
-    /// The best owner below `node`, which has taken the path up to `at`, where a slash or the end is,
+    /// The best owner from `here` on, which has taken the path up to `at`, where a slash or the end is,
     /// and how far it took the path.
-    fn search(&self, node: u32, at: usize, walk: &mut Walk<'_>) -> Option<(Owner, usize)> {
-        let here = self.nodes[index(node)];
+    fn search(&self, here: Place, at: usize, walk: &mut Walk<'_>) -> Option<(Owner, usize)> {
+        let Place { id, node, below } = here;
         let rest = &walk.path[at..];
-        if rest.is_empty() && here.exact != NONE {
-            return Some((here.exact, at));
+        if rest.is_empty() && node.exact != NONE {
+            return Some((node.exact, at));
         }
         let segment = next_segment(rest, at);
         if !segment.is_empty() {
             let end = segment.end;
             let text = &walk.path[segment.clone()];
             let child = if walk.decodes {
-                self.step(node, &decode(text))
+                self.step(id, &decode(text))
             } else {
-                self.step(node, text.as_bytes())
+                self.step(id, text.as_bytes())
             };
             let found = child.and_then(|child| self.search(child, end, walk));
             if found.is_some() {
                 return found;
             }
-            if here.capture != NONE {
-                walk.spans.push(segment);
-                let found = self.search(here.capture, end, walk);
+            if node.capture != NONE {
+                walk.captures.push(segment);
+                let captured = Place {
+                    id: node.capture,
+                    node: below,
+                    below: self.nodes.get(index(below.capture)).copied().unwrap_or(BARE),
+                };
+                let found = self.search(captured, end, walk);
                 if found.is_some() {
                     return found;
                 }
-                walk.spans.pop();
+                walk.captures.pop();
             }
         }
-        (here.prefix != NONE).then_some((here.prefix, at))
+        (node.prefix != NONE).then_some((node.prefix, at))
     }
 
     /// The largest number of nodes that one search can enter.
     pub(super) fn worst_case(&self) -> usize {
         let mut parents = vec![NONE; self.nodes.len()];
         for edge in &self.edges {
-            parents[index(edge.child)] = edge.parent;
+            parents[index(edge.to.id)] = edge.parent;
         }
         // Children come after their parents, so from behind each child is done before its parent.
         let mut below_literal = vec![0_usize; self.nodes.len()];
@@ -201,6 +228,11 @@ impl Edge {
         let start = usize::try_from(u64::from_le_bytes(start)).unwrap_or(usize::MAX);
         long.get(start..start.saturating_add(length)).unwrap_or_default()
     }
+}
+
+fn place(nodes: &[Node], id: u32) -> Place {
+    let node = nodes[index(id)];
+    Place { id, node, below: nodes.get(index(node.capture)).copied().unwrap_or(BARE) }
 }
 
 /// Where the segment after the slash at the head of `rest` stands; `at` is where `rest` begins.

@@ -28,7 +28,7 @@ use crate::units::Period;
 /// The most tries after the first.
 const MOST_RETRIES: u32 = 10;
 /// The longest timeout: a day. Beyond it, a mistake is likelier than a wish.
-const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
 /// What the hash key of a request is taken from.
 #[derive(Debug, Clone, PartialEq, Eq)]

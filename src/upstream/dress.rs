@@ -87,17 +87,15 @@ fn host(config: &HostHeader, at: &At, diagnostics: &mut Diagnostics) -> Option<H
         );
         return None;
     }
-    match (check_authority(name), HeaderValue::from_str(name)) {
-        (Ok(()), Ok(value)) => Some(Host::Name(value)),
-        _ => {
-            diagnostics.error(
-                at.clone(),
-                format!("{name:?} is not a host"),
-                "write preserve, target, or a name such as users.internal or users.internal:8080",
-            );
-            None
-        }
+    let value = HeaderValue::from_str(name).ok().filter(|_| check_authority(name).is_ok());
+    if value.is_none() {
+        diagnostics.error(
+            at.clone(),
+            format!("{name:?} is not a host"),
+            "write preserve, target, or a name such as users.internal or users.internal:8080",
+        );
     }
+    value.map(Host::Name)
 }
 
 #[allow(clippy::option_option, reason = "the outer one tells a mistake from no secret")]

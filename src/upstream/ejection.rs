@@ -1,5 +1,4 @@
-//! An [`Ejection`] is a target's record with real traffic: whether it has failed so plainly that it is
-//! left alone for a while.
+//! Passive ejection: a target that plainly fails real traffic is left alone for a while.
 //!
 //! Probes see a target every few seconds; requests see it all the time. So a target that refuses a
 //! connection is left out at once, and one that only answers with server errors after
@@ -121,16 +120,12 @@ impl Ejection {
 
     /// A request failed.
     pub fn failed(&self, fault: Fault, role: Role) -> Verdict {
-        match (self.until().is_some(), role) {
-            (true, Role::Trial) => Verdict::Again,
+        if self.until().is_some() {
             // Of many requests that fail together, one ejects.
-            (true, _) => Verdict::Bear,
-            (false, _) if fault != Fault::Answer => Verdict::Eject,
-            (false, _) if self.streak.fetch_add(1, Ordering::Relaxed) + 1 >= STREAK => {
-                Verdict::Eject
-            }
-            (false, _) => Verdict::Bear,
+            return if role == Role::Trial { Verdict::Again } else { Verdict::Bear };
         }
+        let streak = || self.streak.fetch_add(1, Ordering::Relaxed) + 1;
+        if fault != Fault::Answer || streak() >= STREAK { Verdict::Eject } else { Verdict::Bear }
     }
 
     /// Takes the target out of rotation and returns for how long, in milliseconds.
@@ -267,7 +262,7 @@ mod tests {
 
     #[test]
     fn at_most_half_are_ejected_and_a_single_one_never() {
-        let most = |targets| (0..).find(|n| !room_for_one_more(*n, targets)).unwrap();
+        let most = |targets| (0..=targets).find(|n| !room_for_one_more(*n, targets)).unwrap();
         assert_eq!([0, 1, 2, 3, 4, 5, 10].map(most), [0, 0, 1, 1, 2, 2, 5]);
     }
 }

@@ -25,7 +25,7 @@ use super::target::Target;
 use crate::diagnostic::{At, Diagnostics};
 
 /// The shortest and longest time between probes.
-const EVERY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_hours(1));
+const EVERY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3600));
 
 /// How to probe.
 #[derive(Clone)]

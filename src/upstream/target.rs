@@ -12,7 +12,7 @@ use super::Upstream;
 use super::ejection::{Ejection, Fault, Role};
 
 /// The read timeout of an upgraded connection: a `WebSocket` may be silent for long.
-const UPGRADED_READ: Duration = Duration::from_hours(1);
+const UPGRADED_READ: Duration = Duration::from_secs(3600);
 /// The shortest timeout handed to Pingora, for a request whose time is as good as over.
 const SHORTEST: Duration = Duration::from_millis(1);
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::{Places, Sources, read};
+use super::{Places, Read, Sources, read};
 use crate::diagnostic::{At, Diagnostics, Place};
 use crate::units::{Period, Secret};
 
@@ -169,6 +169,10 @@ impl Sources for Fixed {
         self.find(name)
     }
 
+    fn data(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.file(path).map(String::into_bytes)
+    }
+
     fn file(&self, path: &Path) -> io::Result<String> {
         match path.to_str() {
             Some("/locked") => Err(io::ErrorKind::PermissionDenied.into()),
@@ -193,10 +197,11 @@ const OUTSIDE: Fixed = Fixed(&[
 
 fn settled<T: DeserializeOwned>(text: &str) -> (Option<T>, Places, Diagnostics) {
     let mut diagnostics = Diagnostics::new();
-    let (value, places) = read(text, &OUTSIDE, &mut diagnostics);
-    assert_eq!(value.is_none(), diagnostics.has_errors(), "{text}");
+    let Read { value, wrong, places } = read(text, &OUTSIDE, &mut diagnostics);
+    assert_eq!(!wrong.is_empty(), diagnostics.has_errors(), "{text}");
+    assert!(value.is_some() || !wrong.is_empty(), "{text}");
     diagnostics.settle(|at| places.of(at));
-    (value, places, diagnostics)
+    (value.filter(|_| wrong.is_empty()), places, diagnostics)
 }
 
 fn report<T: DeserializeOwned>(text: &str) -> String {

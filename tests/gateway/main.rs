@@ -3,5 +3,8 @@
 mod support;
 
 mod bodies;
+mod config;
+mod failures;
+mod house;
 mod real;
 mod routing;

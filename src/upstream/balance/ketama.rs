@@ -74,6 +74,12 @@ impl BackendSelection for Ketama {
 }
 
 impl Ketama {
+    /// How many points there are.
+    #[cfg(test)]
+    pub fn size(&self) -> usize {
+        self.points.len()
+    }
+
     /// The first point at or after `number`, around the ring.
     fn find(&self, number: u32) -> usize {
         let mut at = self.index[(number >> self.shift) as usize] as usize;
