@@ -3,14 +3,14 @@
 mod support;
 
 mod answers;
-mod headers;
-mod keys;
-mod logs;
-mod paths;
 mod bodies;
 mod config;
 mod failures;
+mod headers;
 mod house;
+mod keys;
+mod logs;
+mod paths;
 mod real;
 mod routing;
 mod websocket;
