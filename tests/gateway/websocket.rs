@@ -13,7 +13,7 @@ const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// How long the origin thinks before it switches. Pingora 0.9.1 ends an upgraded connection whose 101 it
-/// reads before it has seen that the request has no body (its issue 946), which takes an upstream that
+/// reads before it has seen that the request has no body, which takes an upstream that
 /// answers within microseconds. No condition can be awaited here: the gate shows nothing in between.
 const THINKING: Duration = Duration::from_millis(50);
 
