@@ -1,5 +1,8 @@
 //! Stories over a gateway in this process and real sockets.
 
+// Every line of this crate is a test's, also where Clippy sees no #[test].
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 mod bodies;
