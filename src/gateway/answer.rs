@@ -140,7 +140,11 @@ pub(super) fn record(session: &Session, x: &mut Exchange) -> Record {
         protocol: x.line.protocol,
         route: route.map(|route| route.name.clone()),
         consumer: x.consumer.as_ref().map(|consumer| consumer.name().into()),
-        upstream: route.and_then(Route::upstream).map(|upstream| upstream.name().clone()),
+        // Whoever was not let in has nothing to do with it.
+        upstream: route
+            .filter(|_| x.permit.is_some())
+            .and_then(Route::upstream)
+            .map(|upstream| upstream.name().clone()),
         target: target.map(|target| target.label().clone()),
         tries: x.tries,
         status: x.status,
