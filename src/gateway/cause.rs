@@ -34,6 +34,11 @@ pub(super) fn is_stale_connection(error: &Error) -> bool {
     matches!(error.etype(), ConnectionClosed | ReadError | WriteError)
 }
 
+/// Whether an upstream that was to say something did not in time.
+pub(super) fn is_read_timeout(error: &Error) -> bool {
+    is_upstreams(error) && matches!(error.etype(), ErrorType::ReadTimedout)
+}
+
 /// The cause that an error stands for.
 pub(super) fn of(error: &Error, x: &Exchange) -> Rejection {
     match error.esource() {

@@ -136,10 +136,14 @@ impl AsyncWrite for Conn {
 #[async_trait]
 impl Shutdown for Conn {
     async fn shutdown(&mut self) {
-        // The client may be gone already; then there is nobody left to tell.
-        if AsyncWriteExt::shutdown(&mut self.stream).await.is_ok() {
-            let _ = tokio::time::timeout(LINGER, self.linger()).await;
-        }
+        let close = async {
+            // The client may be gone already; then there is nobody left to tell.
+            if AsyncWriteExt::shutdown(&mut self.stream).await.is_ok() {
+                self.linger().await;
+            }
+        };
+        // What is still buffered is written first, which a client that does not read could put off for ever.
+        let _ = tokio::time::timeout(LINGER, close).await;
     }
 }
 

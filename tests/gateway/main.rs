@@ -4,3 +4,5 @@ mod support;
 
 mod failures;
 mod routing;
+mod stop;
+mod timeouts;
