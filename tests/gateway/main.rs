@@ -3,6 +3,7 @@
 mod support;
 
 mod failures;
+mod process;
 mod routing;
 mod stop;
 mod timeouts;
