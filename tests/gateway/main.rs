@@ -2,8 +2,12 @@
 
 mod support;
 
+mod balance;
+mod config;
 mod failures;
+mod house;
 mod process;
 mod routing;
 mod stop;
 mod timeouts;
+mod tls;
