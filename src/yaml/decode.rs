@@ -62,10 +62,10 @@ impl Run<'_> {
         let Spot::Value(id) = spot else { return false };
         match (&self.tree.get(id).kind, fault) {
             (_, Fault::Reported) => true,
-            // The key is there, and wrong; or its misspelling is.
+            // The key is there, and wrong; or its misspelling is, or a merge key that may hold it.
             (Kind::Map(map), Fault::MissingKey(key)) => map.entries.iter().any(|entry| {
-                entry.key == *key
-                    || self.tree.failed(entry.value) && nearest(&entry.key, [*key]).is_some()
+                let misspelt = || entry.key == "<<" || nearest(&entry.key, [*key]).is_some();
+                entry.key == *key || self.tree.failed(entry.value) && misspelt()
             }),
             (Kind::Map(_) | Kind::List(_), fault) if !matches!(fault, Fault::WrongType { .. }) => {
                 self.tree.children(id).into_iter().any(|child| self.left_out(child))

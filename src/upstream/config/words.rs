@@ -156,7 +156,10 @@ impl<'de> Deserialize<'de> for Balance {
                 match word {
                     "round_robin" => Ok(Balance::RoundRobin),
                     "random" => Ok(Balance::Random),
-                    "hash" => Err(E::custom("hash by what? write { hash: client_ip }")),
+                    "hash" => Err(E::custom(
+                        "hash by what? (write { hash: client_ip }, { hash: path }, { hash: { header: X-User } } \
+                         or { hash: { cookie: session } })",
+                    )),
                     other => Err(E::custom(format!(
                         "no way of balancing is called {other:?} ({})",
                         did_you_mean(other, ["round_robin", "random", "hash"])
@@ -200,7 +203,7 @@ impl<'de> Deserialize<'de> for HashBy {
                     "client_ip" => Ok(HashBy::ClientIp),
                     "path" => Ok(HashBy::Path),
                     "header" | "cookie" => {
-                        Err(E::custom(format!("which {word}? write {{ {word}: its-name }}")))
+                        Err(E::custom(format!("which {word}? (write {{ {word}: its-name }})")))
                     }
                     other => Err(E::custom(format!(
                         "nothing to hash by is called {other:?} ({})",
@@ -214,7 +217,9 @@ impl<'de> Deserialize<'de> for HashBy {
                 match (form.header, form.cookie) {
                     (Some(header), None) => Ok(HashBy::Header(header)),
                     (None, Some(cookie)) => Ok(HashBy::Cookie(cookie)),
-                    _ => Err(de::Error::custom("exactly one of header and cookie is needed")),
+                    _ => {
+                        Err(de::Error::custom("one thing is hashed (keep either header or cookie)"))
+                    }
                 }
             }
         }
@@ -302,10 +307,13 @@ impl<'de> Deserialize<'de> for Health {
             fn visit_str<E: de::Error>(self, word: &str) -> Result<Health, E> {
                 match word {
                     "none" => Ok(Health::None),
-                    path if path.starts_with('/') => {
-                        Err(E::custom(format!("write a path as {{ path: {path} }}")))
-                    }
-                    other => Err(E::custom(format!("expected none or a map, not {other:?}"))),
+                    path if path.starts_with('/') => Err(E::custom(format!(
+                        "a path alone says too little (write {{ path: {path} }})"
+                    ))),
+                    other => Err(E::custom(format!(
+                        "{other:?} is no way of probing (write none to turn it off, or a map such as \
+                         {{ path: /healthz, every: 5s }})"
+                    ))),
                 }
             }
 
@@ -416,7 +424,8 @@ impl FromStr for Expected {
         match (code(from), code(to)) {
             (Some(from), Some(to)) if from <= to => Ok(Self { from, to }),
             _ => Err(format!(
-                "{text:?} is neither a status from 200 to 599 nor a range such as 200-299"
+                "{text:?} is neither a status from 200 to 599 nor a range of them (write a code such \
+                 as 204, or a range such as 200-299)"
             )),
         }
     }
