@@ -19,8 +19,7 @@ const DRAWS: usize = 1 << 14;
 
 fn rule(path: &str, methods: &[String]) -> Rule {
     let (hosts, none) = (&[][..], &BTreeMap::new());
-    let conditions =
-        Conditions { hosts, path, exact: false, methods, headers: none, query: none };
+    let conditions = Conditions { hosts, path, exact: false, methods, headers: none, query: none };
     let mut diagnostics = Diagnostics::new();
     let rule = conditions.compile(&At::root(), &mut diagnostics);
     rule.unwrap_or_else(|| panic!("{}", diagnostics.render("bench")))
@@ -41,8 +40,7 @@ fn path(n: u64) -> String {
 }
 
 fn find(table: &Table<u64>, target: &CleanTarget<'_>, headers: &HeaderMap) -> u64 {
-    let request =
-        Request { host: "api.example.com", method: &Method::GET, target, headers };
+    let request = Request { host: "api.example.com", method: &Method::GET, target, headers };
     match table.find(&request) {
         Found::Route(matched) => *matched.value,
         other => panic!("{other:?}"),

@@ -244,6 +244,7 @@ pub struct RouteConfig {
     pub health: bool,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
 fn is_false(value: &bool) -> bool {
     !*value
 }

@@ -244,7 +244,7 @@ fn seed() -> u64 {
     getrandom::u64().unwrap_or_else(|_| RandomState::new().hash_one(SystemTime::now()))
 }
 
-/// One step of SplitMix64.
+/// One step of the generator `SplitMix64`.
 fn next(state: &Cell<u64>) -> u64 {
     let step = state.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
     state.set(step);

@@ -88,7 +88,7 @@ impl ProxyHttp for Gateway {
     async fn proxy_upstream_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<bool> {
         // The first target is chosen here and not in `upstream_peer`, since an answer from here leaves the
         // client its connection.
-        match self.choose(session, x) {
+        match intake::choose(session, x) {
             Ok(()) => Ok(true),
             Err(rejection) => {
                 answer::refuse(session, x, &rejection).await?;
@@ -103,7 +103,7 @@ impl ProxyHttp for Gateway {
         x: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
         if x.attempt.is_none() {
-            self.choose(session, x).map_err(|rejection| cause::raise(x, rejection))?;
+            intake::choose(session, x).map_err(|rejection| cause::raise(x, rejection))?;
         }
         let now = Instant::now();
         x.tries = x.tries.saturating_add(1);
@@ -248,9 +248,12 @@ impl ProxyHttp for Gateway {
         let now = Instant::now();
         let blame = x.rejection.is_none() && cause::is_upstreams(&error);
         if let Some(attempt) = x.attempt.take() {
-            // A pooled connection that the upstream had closed meanwhile says nothing about its health.
-            if blame && !(reused && cause::is_stale_connection(&error)) {
-                attempt.broke(now);
+            if blame {
+                // A pooled connection that the upstream had closed meanwhile says nothing about its health.
+                if !(reused && cause::is_stale_connection(&error)) {
+                    attempt.broke(now);
+                }
+                // It may as well have died, so that the next try is better made elsewhere.
                 x.tried.push(attempt.target().clone());
             }
             x.last = Some(attempt.target().clone());

@@ -101,7 +101,8 @@ impl Rejection {
         self.words().0
     }
 
-    /// Status, code, title and the default sentence.
+    /// Status, code, title and sentence.
+    #[expect(clippy::too_many_lines, reason = "a table, to be read at one sight")]
     const fn words(&self) -> (u16, &'static str, &'static str, &'static str) {
         match self {
             Self::BadRequest(detail) => (400, "bad_request", "Bad request", detail),

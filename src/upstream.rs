@@ -220,11 +220,10 @@ impl Upstream {
                 Admission::Out => None,
             }
         };
-        let mut found =
-            self.pick(
-                key,
-                |target, healthy| if untried(target) { usable(target, healthy) } else { None },
-            );
+        let fresh = |target: &Arc<Target>, healthy| {
+            if untried(target) { usable(target, healthy) } else { None }
+        };
+        let mut found = self.pick(key, fresh);
         if found.is_none() && !tried.is_empty() {
             found = self.pick(key, usable);
         }

@@ -102,7 +102,11 @@ impl Keyring {
         mut entries: Vec<Entry>,
         consumers: &Arc<Registry>,
     ) -> Result<Self, Vec<Digest>> {
-        entries.sort_unstable_by_key(|entry| entry.digest);
+        // The first eight bytes nearly always decide, and compare as one number.
+        entries.sort_unstable_by(|a, b| {
+            let heads = a.digest.head().cmp(&b.digest.head());
+            heads.then_with(|| a.digest.cmp(&b.digest))
+        });
         let twice = entries.windows(2).filter(|pair| pair[0].digest == pair[1].digest);
         let mut twice: Vec<Digest> = twice.map(|pair| pair[0].digest).collect();
         twice.dedup();
@@ -160,9 +164,9 @@ impl Keyring {
 
 /// The first `bits` of a digest; at most 28.
 fn bucket(digest: &Digest, bits: u32) -> usize {
-    let bytes = digest.bytes();
-    let first = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    first.checked_shr(32 - bits).unwrap_or(0) as usize
+    let top = digest.head().checked_shr(64 - bits).unwrap_or(0);
+    // At most 28 bits are left.
+    usize::try_from(top).unwrap_or(0)
 }
 
 #[cfg(test)]

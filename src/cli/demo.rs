@@ -47,7 +47,7 @@ pub(super) fn demo(port: u16, backends: u16) -> io::Result<ExitCode> {
         for backend in running {
             backend.stop().await;
         }
-        finish(done)
+        Ok(finish(done))
     })
 }
 

@@ -33,18 +33,18 @@ pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
     });
     // What is left are requests that were cut and probes: nobody waits for them.
     runtime.shutdown_background();
-    finish(done)
+    Ok(finish(done))
 }
 
-pub(super) fn finish(done: Result<bool, StartError>) -> io::Result<ExitCode> {
+pub(super) fn finish(done: Result<bool, StartError>) -> ExitCode {
     match done {
-        Ok(true) => Ok(ExitCode::SUCCESS),
-        Ok(false) => Ok(fail(FAILED, "stopped; some requests had to be cut")),
-        Err(error) => Ok(fail(CANNOT_START, &format!("error: {error}"))),
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => fail(FAILED, "stopped; some requests had to be cut"),
+        Err(error) => fail(CANNOT_START, &format!("error: {error}")),
     }
 }
 
-/// Starts the process log. The filter is `PORTCULLIS_LOG`, in env_logger's syntax.
+/// Starts the process log. The filter is `PORTCULLIS_LOG`, in the syntax of `env_logger`.
 pub(super) fn log_to_stderr() {
     let environment = env_logger::Env::new().filter_or("PORTCULLIS_LOG", LOG_FILTER);
     // A logger that is there already (in a test) may stay.

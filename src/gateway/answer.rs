@@ -13,6 +13,7 @@ use crate::reject::Rejection;
 use crate::reply::{self, Reply};
 use crate::rewrite::location;
 use crate::snapshot::Route;
+use crate::upstream::Attempt;
 
 /// How our own answers are signed. It tells no version.
 const SERVER_NAME: HeaderValue = HeaderValue::from_static("portcullis");
@@ -95,7 +96,7 @@ pub(super) fn map_back(x: &Exchange, head: &mut ResponseHeader) {
 pub(super) fn record(session: &Session, x: &mut Exchange) -> Record {
     let total = x.started.elapsed();
     let route = x.route.as_deref();
-    let target = x.attempt.as_ref().map(|a| a.target()).or(x.last.as_ref());
+    let target = x.attempt.as_ref().map(Attempt::target).or(x.last.as_ref());
     Record {
         time: x.time,
         request_id: x.id().into(),

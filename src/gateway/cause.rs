@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 const SOON: Duration = Duration::from_secs(1);
 
 /// Ends a phase with a cause of our own; `fail_to_proxy` answers with it.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's phases return boxed errors")]
 pub(super) fn raise(x: &mut Exchange, rejection: Rejection) -> Box<Error> {
     let code = rejection.code();
     x.rejection = Some(rejection);
@@ -17,6 +18,7 @@ pub(super) fn raise(x: &mut Exchange, rejection: Rejection) -> Box<Error> {
 }
 
 /// A state that the order of the phases rules out.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's phases return boxed errors")]
 pub(super) fn internal(what: &'static str) -> Box<Error> {
     Error::explain(ErrorType::InternalError, what)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::{CONTENT_LENGTH, COOKIE, HOST};
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
@@ -50,6 +50,7 @@ impl Gateway {
             x.id = id;
         }
 
+        may_be_forwarded(&head.method)?;
         within_bounds(head, raw_target)?;
         let target =
             CleanTarget::parse(raw_target).map_err(|e| Rejection::BadRequest(e.detail()))?;
@@ -65,36 +66,11 @@ impl Gateway {
         };
         let route = matched.value.clone();
         x.route = Some(route.clone());
-        x.captures = matched.captures.clone();
+        x.captures = matched.captures;
 
-        self.admit(&route, head, x)?;
+        admit(&route, head, x)?;
         within_body_limit(&route, &head.headers)?;
         self.act(&route, &matched, &target, session, x)
-    }
-
-    fn admit(
-        &self,
-        route: &Route,
-        head: &RequestHeader,
-        x: &mut Exchange,
-    ) -> Result<(), Rejection> {
-        match route.guard.admit(&head.headers, x.time) {
-            Ok(permit) => {
-                x.consumer = permit.consumer().cloned();
-                x.permit = Some(permit);
-                Ok(())
-            }
-            Err(denied) => {
-                x.detail = Some(denied.reason());
-                x.consumer = denied.consumer().cloned();
-                Err(match denied {
-                    Denied::Unauthorized { .. } => {
-                        Rejection::Unauthorized { challenge: route.guard.challenge() }
-                    }
-                    Denied::Forbidden { .. } => Rejection::Forbidden,
-                })
-            }
-        }
     }
 
     fn act(
@@ -129,40 +105,60 @@ impl Gateway {
         };
         json(status, body)
     }
+}
 
-    /// Picks the target of the next try.
-    pub(super) fn choose(&self, session: &Session, x: &mut Exchange) -> Result<(), Rejection> {
-        let now = Instant::now();
-        if x.is_overdue(now) {
-            return Err(Rejection::DeadlineExceeded);
+fn admit(route: &Route, head: &RequestHeader, x: &mut Exchange) -> Result<(), Rejection> {
+    match route.guard.admit(&head.headers, x.time) {
+        Ok(permit) => {
+            x.consumer = permit.consumer().cloned();
+            x.permit = Some(permit);
+            Ok(())
         }
-        let Some(upstream) = x.route.as_deref().and_then(Route::upstream) else {
-            return Err(Rejection::Internal);
-        };
-        let address;
-        let key = match upstream.hash_key_source() {
-            None => HashKey::NONE,
-            Some(HashSource::Path) => HashKey::of(x.line.path.as_bytes()),
-            Some(HashSource::ClientIp) => {
-                address = x.client.address.to_string();
-                HashKey::of(address.as_bytes())
-            }
-            Some(HashSource::Header(name)) => {
-                let value = session.req_header().headers.get(name);
-                value.map_or(HashKey::NONE, |value| HashKey::of(value.as_bytes()))
-            }
-            Some(HashSource::Cookie(name)) => {
-                cookie(&session.req_header().headers, name).map_or(HashKey::NONE, HashKey::of)
-            }
-        };
-        match upstream.attempt(key, &x.tried, now) {
-            Ok(attempt) => {
-                x.attempt = Some(attempt);
-                Ok(())
-            }
-            Err(unavailable) => {
-                Err(Rejection::NoHealthyTarget { retry_after: unavailable.retry_after })
-            }
+        Err(denied) => {
+            x.detail = Some(denied.reason());
+            x.consumer = denied.consumer().cloned();
+            Err(match denied {
+                Denied::Unauthorized { .. } => {
+                    Rejection::Unauthorized { challenge: route.guard.challenge() }
+                }
+                Denied::Forbidden { .. } => Rejection::Forbidden,
+            })
+        }
+    }
+}
+
+/// Picks the target of the next try.
+pub(super) fn choose(session: &Session, x: &mut Exchange) -> Result<(), Rejection> {
+    let now = Instant::now();
+    if x.is_overdue(now) {
+        return Err(Rejection::DeadlineExceeded);
+    }
+    let Some(upstream) = x.route.as_deref().and_then(Route::upstream) else {
+        return Err(Rejection::Internal);
+    };
+    let address;
+    let key = match upstream.hash_key_source() {
+        None => HashKey::NONE,
+        Some(HashSource::Path) => HashKey::of(x.line.path.as_bytes()),
+        Some(HashSource::ClientIp) => {
+            address = x.client.address.to_string();
+            HashKey::of(address.as_bytes())
+        }
+        Some(HashSource::Header(name)) => {
+            let value = session.req_header().headers.get(name);
+            value.map_or(HashKey::NONE, |value| HashKey::of(value.as_bytes()))
+        }
+        Some(HashSource::Cookie(name)) => {
+            cookie(&session.req_header().headers, name).map_or(HashKey::NONE, HashKey::of)
+        }
+    };
+    match upstream.attempt(key, &x.tried, now) {
+        Ok(attempt) => {
+            x.attempt = Some(attempt);
+            Ok(())
+        }
+        Err(unavailable) => {
+            Err(Rejection::NoHealthyTarget { retry_after: unavailable.retry_after })
         }
     }
 }
@@ -205,7 +201,7 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
 /// The Host as the client sent it: in a header, or (HTTP/2) in the target's authority.
 fn host_as_sent(head: &RequestHeader) -> &str {
     let header = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-    header.or_else(|| head.uri.authority().map(|a| a.as_str())).unwrap_or_default()
+    header.or_else(|| head.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default()
 }
 
 /// The host that routes are matched by. A target in absolute form must name the same one as Host.
@@ -229,6 +225,17 @@ fn agreed_host<'a>(
         return Err(Rejection::BadRequest("The Host header and the target name different hosts."));
     }
     Ok(named)
+}
+
+/// TRACE sends the request back to whoever asks, with the headers that the gateway adds (RFC 9110, section
+/// 9.3.8); CONNECT asks for a tunnel. Neither passes, whatever a route says of methods.
+fn may_be_forwarded(method: &Method) -> Result<(), Rejection> {
+    if matches!(*method, Method::TRACE | Method::CONNECT) {
+        const ALLOW: HeaderValue =
+            HeaderValue::from_static("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
+        return Err(Rejection::MethodNotAllowed { allow: ALLOW });
+    }
+    Ok(())
 }
 
 fn within_bounds(head: &RequestHeader, target: &[u8]) -> Result<(), Rejection> {

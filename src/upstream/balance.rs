@@ -2,7 +2,7 @@
 //!
 //! Each is a [`BackendSelection`] of its own, built anew whenever the set of targets changes. What a
 //! pick costs does not depend on the number of targets: round robin and random read one entry of a
-//! [schedule](schedule), ketama one bucket of its ring. Only when picks cannot be used does a request
+//! [`schedule`], ketama one bucket of its ring. Only when picks cannot be used does a request
 //! walk on, and then first along the policy's own order, and at last once over [all](Walk).
 
 use std::collections::BTreeSet;

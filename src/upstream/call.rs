@@ -82,6 +82,10 @@ impl Caller {
         deadline: Instant,
     ) -> Result<CallResponse, CallError> {
         let head = self.head(target, &request)?;
+        // The timer would give even a call whose time is over a moment to succeed.
+        if deadline <= Instant::now() {
+            return Err(CallError::Timeout);
+        }
         tokio::time::timeout_at(deadline.into(), self.exchange(target, head, request.with_body))
             .await
             .unwrap_or(Err(CallError::Timeout))
@@ -123,12 +127,12 @@ impl Caller {
     ) -> Result<CallResponse, CallError> {
         let broken = |e: pingora::BError| CallError::Broken(explain(&e));
         let connector = self.connector.get_or_init(|| Connector::new(None));
-        let (mut session, _) = connector
-            .get_http_session(&target.template)
-            .await
-            .map_err(|e| CallError::Connect(explain(&e)))?;
-        session.write_request_header(Box::new(head)).await.map_err(broken)?;
-        session.finish_request_body().await.map_err(broken)?;
+        let mut peer = target.template.clone();
+        // An HTTP/2 connection with room for one stream is not pooled.
+        peer.options.max_h2_streams = 1;
+        let (mut session, _) =
+            connector.get_http_session(&peer).await.map_err(|e| CallError::Connect(explain(&e)))?;
+        send(&mut session, head).await.map_err(broken)?;
         let (status, headers) = loop {
             session.read_response_header().await.map_err(broken)?;
             let Some(response) = session.response_header() else {
@@ -143,6 +147,17 @@ impl Caller {
         session.shutdown().await;
         Ok(CallResponse { status, headers, body })
     }
+}
+
+/// Sends a request without a body.
+async fn send(session: &mut HttpSession, head: RequestHeader) -> pingora::Result<()> {
+    if let HttpSession::H2(stream) = session {
+        // The head ends the stream. Ending it later, in a frame of its own, fails when the target
+        // has answered by then.
+        return stream.write_request_header(Box::new(head), true);
+    }
+    session.write_request_header(Box::new(head)).await?;
+    session.finish_request_body().await
 }
 
 async fn body(session: &mut HttpSession) -> pingora::Result<Bytes> {

@@ -1,13 +1,20 @@
 //! One entry of `upstreams:` as the file has it. [`compile`](super::Upstream::compile) makes it usable.
+//!
+//! What can be written as one word or as a map is read by a visitor of its own: an untagged enum would
+//! answer every mistake with "did not match any variant", and would hide which key was wrong.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Period, Secret};
 
+mod balance;
+mod target;
 mod words;
 
-pub use words::{Balance, Expected, HashBy, Health, HostHeader, TargetSpec};
+pub use balance::{Balance, HashBy};
+pub use target::TargetSpec;
+pub use words::{Expected, Health, HostHeader};
 
 /// A group of interchangeable addresses that requests are forwarded to.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -175,7 +182,8 @@ pub struct Timeouts {
     /// How long an unused connection is kept. Default 4s, below the 5s after which uvicorn and
     /// Node close theirs.
     pub idle: Period,
-    /// The whole request, with all its tries. Default 60s.
+    /// The whole request, with all its tries, to the last byte of the answer. Default 5m; give more to an
+    /// upstream with long downloads or event streams.
     pub total: Period,
 }
 
@@ -186,7 +194,7 @@ impl Default for Timeouts {
             read: Period::secs(30),
             write: Period::secs(30),
             idle: Period::secs(4),
-            total: Period::secs(60),
+            total: Period::secs(300),
         }
     }
 }

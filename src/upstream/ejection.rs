@@ -1,5 +1,4 @@
-//! An [`Ejection`] is a target's record with real traffic: whether it has failed so plainly that it is
-//! left alone for a while.
+//! Passive ejection: a target that plainly fails real traffic is left alone for a while.
 //!
 //! Probes see a target every few seconds; requests see it all the time. So a target that refuses a
 //! connection is left out at once, and one that only answers with server errors after
@@ -263,7 +262,7 @@ mod tests {
 
     #[test]
     fn at_most_half_are_ejected_and_a_single_one_never() {
-        let most = |targets| (0..).find(|n| !room_for_one_more(*n, targets)).unwrap();
+        let most = |targets| (0..=targets).find(|n| !room_for_one_more(*n, targets)).unwrap();
         assert_eq!([0, 1, 2, 3, 4, 5, 10].map(most), [0, 0, 1, 1, 2, 2, 5]);
     }
 }

@@ -122,8 +122,15 @@ impl Pool {
                 let _one_at_a_time = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
                 let targets = self.load();
                 let out = targets.listed.iter().filter(|t| t.ejection.until().is_some()).count();
+                // Where the probes have left out the others, the last one stays: a target that may
+                // answer is better than none.
+                let spare = targets.listed.iter().any(|other| {
+                    !std::ptr::eq(Arc::as_ptr(other), target)
+                        && other.healthy.load(Ordering::Relaxed)
+                        && other.ejection.until().is_none()
+                });
                 let already = target.ejection.until().is_some();
-                if !already && room_for_one_more(out, targets.listed.len()) {
+                if !already && spare && room_for_one_more(out, targets.listed.len()) {
                     self.eject(target, fault, now);
                 }
             }

@@ -109,6 +109,21 @@ fn half_of_the_targets_stay_whatever_happens() {
 }
 
 #[test]
+fn the_last_target_that_the_probes_leave_is_not_ejected() {
+    let upstream = many(4);
+    for target in &upstream.known_targets()[1..] {
+        target.healthy.store(false, Ordering::Relaxed);
+    }
+    let now = Instant::now();
+    for index in [0, 1] {
+        let target = Arc::clone(&upstream.known_targets()[index]);
+        Attempt::new(Arc::clone(&upstream), target, Role::Normal, now).connect_failed(now);
+    }
+    let ejected: Vec<_> = upstream.targets().iter().map(|t| t.ejected_until.is_some()).collect();
+    assert_eq!(ejected, [false, true, false, false]);
+}
+
+#[test]
 fn a_streak_of_server_errors_ejects_and_other_answers_do_not() {
     let now = Instant::now();
     let ejected_by = |statuses: &[u16]| {

@@ -4,6 +4,9 @@
 //! verification, so every `https` target gets one: its host, or its IP address. And connections are
 //! pooled without regard to the authorities that were believed when they were opened, so a key made of
 //! all TLS settings keeps upstreams with different ones apart.
+//!
+//! With a `ca` or a client certificate, every new connection costs a TLS configuration of its own in the
+//! library below, and no session is resumed; connections that are kept open make up for that.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;

@@ -169,6 +169,10 @@ impl Sources for Fixed {
         self.find(name)
     }
 
+    fn data(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.file(path).map(String::into_bytes)
+    }
+
     fn file(&self, path: &Path) -> io::Result<String> {
         match path.to_str() {
             Some("/locked") => Err(io::ErrorKind::PermissionDenied.into()),

@@ -3,5 +3,6 @@
 mod support;
 
 mod config;
+mod failures;
 mod house;
 mod routing;

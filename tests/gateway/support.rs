@@ -3,6 +3,7 @@
 pub mod client;
 pub mod gateway;
 pub mod origin;
+pub mod process;
 
 pub use client::{Answer, Client, get, send};
 pub use gateway::Gateway;

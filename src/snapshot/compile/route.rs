@@ -13,7 +13,7 @@ use crate::diagnostic::{At, Diagnostics, did_you_mean};
 use crate::rewrite::{Direction, HeaderOps};
 use crate::route::{Conditions, Forwarding, PathPattern, Rule};
 use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route};
-use crate::template::Template;
+use crate::template::{Template, Variable};
 use crate::upstream::Upstream;
 
 /// What one route is built from.
@@ -91,7 +91,28 @@ impl RouteBuilder<'_> {
         HeaderOps::compile(default, captures, direction, &default_at, self.diagnostics)?;
         HeaderOps::compile(own, captures, direction, &self.at.key(key), self.diagnostics)?;
         let merged = own.over(default);
-        HeaderOps::compile(&merged, captures, direction, &self.at.key(key), self.diagnostics)
+        let at = self.at.key(key);
+        let ops = HeaderOps::compile(&merged, captures, direction, &at, self.diagnostics)?;
+        self.refuse_credentials(ops.variables(), &at);
+        Some(ops)
+    }
+
+    /// A credential ends at the gate: no template may carry it on.
+    fn refuse_credentials<'v>(&mut self, variables: impl Iterator<Item = &'v Variable>, at: &At) {
+        let credentials = self.auth.map(Auth::credential_headers).unwrap_or_default();
+        for variable in variables {
+            if let Variable::Header(name) = variable
+                && credentials.contains(name)
+            {
+                self.diagnostics.error(
+                    at.clone(),
+                    format!(
+                        "`${{header.{name}}}` would pass on a credential, which ends at the gate"
+                    ),
+                    "`${consumer.name}` says who called",
+                );
+            }
+        }
     }
 
     fn action(
@@ -181,23 +202,23 @@ impl RouteBuilder<'_> {
     }
 
     fn upstream(&mut self, name: &str) -> Option<Arc<Upstream>> {
-        match self.upstreams.get(name) {
-            Some(upstream) => upstream.clone(),
-            None => {
-                self.diagnostics.error(
-                    self.at.key("to"),
-                    format!("no upstream {name:?}"),
-                    did_you_mean(name, self.upstreams.keys().map(String::as_str)),
-                );
-                None
-            }
+        if let Some(upstream) = self.upstreams.get(name) {
+            return upstream.clone();
         }
+        self.diagnostics.error(
+            self.at.key("to"),
+            format!("no upstream {name:?}"),
+            did_you_mean(name, self.upstreams.keys().map(String::as_str)),
+        );
+        None
     }
 
     fn template(&mut self, text: &str, captures: Option<&[String]>, at: &At) -> Option<Template> {
-        Template::parse(text, captures?)
+        let template = Template::parse(text, captures?)
             .map_err(|error| self.diagnostics.error(at.clone(), error.what(), error.help()))
-            .ok()
+            .ok()?;
+        self.refuse_credentials(template.variables(), at);
+        Some(template)
     }
 
     fn respond(

@@ -187,8 +187,7 @@ async fn a_call_can_leave_the_secret_out_and_bounds_the_body() {
     assert_eq!(origin.seen.lock().unwrap()[0], ("/users".to_owned(), origin.address.clone()));
     let error = upstream.call(&target, ask("users", true), soon()).await.unwrap_err();
     assert!(matches!(error, CallError::Request(_)), "{error}");
-    let past = Instant::now().checked_sub(Duration::from_millis(50)).unwrap();
-    let error = upstream.call(&target, ask("/users", true), past).await.unwrap_err();
+    let error = upstream.call(&target, ask("/users", true), Instant::now()).await.unwrap_err();
     assert_eq!(error, CallError::Timeout);
 }
 

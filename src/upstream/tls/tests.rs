@@ -75,7 +75,7 @@ fn an_https_peer_always_has_a_server_name() {
         ("sni: other.internal", "https://10.0.0.1", "other.internal"),
         ("sni: other.internal", "http://10.0.0.1", ""),
     ] {
-        let settings = compile(tls, &disk).ok().expect(tls);
+        let settings = compile(tls, &disk).expect(tls);
         let origin = Origin::parse(url).unwrap();
         let peer = settings.peer(&origin, &config(tls)).unwrap();
         assert_eq!((peer.sni.as_str(), peer.is_tls()), (sni, origin.tls), "{url}");
@@ -86,7 +86,7 @@ fn an_https_peer_always_has_a_server_name() {
 #[test]
 fn connections_are_shared_only_under_equal_settings() {
     let disk = disk();
-    let group = |tls: &str| compile(tls, &disk).ok().expect(tls).group;
+    let group = |tls: &str| compile(tls, &disk).expect(tls).group;
     let all = [
         group("{}"),
         group("ca: /ca.pem"),
@@ -98,7 +98,7 @@ fn connections_are_shared_only_under_equal_settings() {
     assert_eq!(group("ca: /ca.pem"), group("ca: /ca.pem"));
     // The same path, but another authority in it.
     let renewed = self::disk();
-    assert_ne!(group("ca: /ca.pem"), compile("ca: /ca.pem", &renewed).ok().unwrap().group);
+    assert_ne!(group("ca: /ca.pem"), compile("ca: /ca.pem", &renewed).unwrap().group);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn the_digest_sees_that_a_file_changed() {
     let tls = config("{ ca: /ca.pem, client_certificate: { cert: /cert.pem, key: /key.pem } }").tls;
     let compiled =
         compile("{ ca: /ca.pem, client_certificate: { cert: /cert.pem, key: /key.pem } }", &before);
-    let digest = compiled.ok().expect("sound").files;
+    let digest = compiled.expect("sound").files;
     assert_eq!(digest, files_digest(&tls, &|path: &Path| before.read(path)));
     assert_ne!(digest, files_digest(&tls, &|path: &Path| after.read(path)));
 }
