@@ -90,7 +90,7 @@ fn doubts_are_warnings() {
     for (yaml, part) in [
         ("targets: [ 'https://a' ]\ntls: { verify: false }", "not verified"),
         ("targets: [ 'a:1' ]\ntls: { sni: b }", "no effect"),
-        ("targets: [ 'a:1' ]\ntimeouts: { connect: 2m }", "longer than the total"),
+        ("targets: [ 'a:1' ]\ntimeouts: { connect: 10m }", "longer than the total"),
     ] {
         let (made, text) = diagnose(yaml);
         assert!(made && text.contains("warning: ") && text.contains(part), "{yaml}: {text}");

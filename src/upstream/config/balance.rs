@@ -63,8 +63,10 @@ impl<'de> Deserialize<'de> for Balance {
                 match word {
                     "round_robin" => Ok(Balance::RoundRobin),
                     "random" => Ok(Balance::Random),
-                    "hash" => Err(E::custom("hash by what? (write { hash: client_ip }, { hash: path }, { hash: { header: X-User } } \
-                         or { hash: { cookie: session } })")),
+                    "hash" => Err(E::custom(
+                        "hash by what? (write { hash: client_ip }, { hash: path }, { hash: { header: X-User } } \
+                         or { hash: { cookie: session } })",
+                    )),
                     other => Err(E::custom(format!(
                         "no way of balancing is called {other:?} ({})",
                         did_you_mean(other, ["round_robin", "random", "hash"])
@@ -122,7 +124,9 @@ impl<'de> Deserialize<'de> for HashBy {
                 match (form.header, form.cookie) {
                     (Some(header), None) => Ok(HashBy::Header(header)),
                     (None, Some(cookie)) => Ok(HashBy::Cookie(cookie)),
-                    _ => Err(de::Error::custom("one thing is hashed (keep either header or cookie)")),
+                    _ => {
+                        Err(de::Error::custom("one thing is hashed (keep either header or cookie)"))
+                    }
                 }
             }
         }

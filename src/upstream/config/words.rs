@@ -39,11 +39,9 @@ impl<'de> Deserialize<'de> for Health {
             fn visit_str<E: de::Error>(self, word: &str) -> Result<Health, E> {
                 match word {
                     "none" => Ok(Health::None),
-                    path if path.starts_with('/') => {
-                        Err(E::custom(format!(
-                            "a path alone says too little (write {{ path: {path} }})"
-                        )))
-                    }
+                    path if path.starts_with('/') => Err(E::custom(format!(
+                        "a path alone says too little (write {{ path: {path} }})"
+                    ))),
                     other => Err(E::custom(format!(
                         "{other:?} is no way of probing (write none to turn it off, or a map such as \
                          {{ path: /healthz, every: 5s }})"
