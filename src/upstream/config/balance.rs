@@ -158,7 +158,9 @@ impl JsonSchema for Balance {
         let named = |what: &str| {
             serde_json::json!({
                 "type": "object",
-                "properties": { (what): { "type": "string" } },
+                "properties": {
+                    (what): { "type": "string", "description": format!("The name of the {what}.") },
+                },
                 "required": [what],
                 "additionalProperties": false,
             })

@@ -68,7 +68,8 @@ routes:
     let weight = |index: usize| told.upstreams["everything"].targets[index].weight;
     assert_eq!(weight(2), weight(0), "the weight written, and the default");
 
-    let (mut said, mut silent) = (told.routes["everything"].clone(), minimal.routes["forwards"].clone());
+    let (mut said, mut silent) =
+        (told.routes["everything"].clone(), minimal.routes["forwards"].clone());
     // `false` and nothing are one.
     assert_eq!(said.strip_prefix.take(), Some(portcullis::route::StripPrefix::Nothing));
     said.to = None;
@@ -85,7 +86,10 @@ fn it_has_every_key_of_the_schema() {
     let mut wanted = BTreeSet::new();
     schema_keys(&schema, &schema, "", &mut wanted);
     assert!(wanted.len() > 70, "{wanted:?}");
-    assert!(wanted.contains("upstreams.*.timeouts.connect") && wanted.contains("routes.*.respond.status"));
+    assert!(
+        wanted.contains("upstreams.*.timeouts.connect")
+            && wanted.contains("routes.*.respond.status")
+    );
 
     let file: Value = serde_yaml::from_str(&reference()).unwrap();
     let mut there = BTreeSet::new();

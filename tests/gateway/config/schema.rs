@@ -86,7 +86,9 @@ fn every_form_of_a_value_is_valid() {
         "trusted_proxies: [ 10.0.0.0/8, '::1' ]",
     ] {
         let mut text = format!("version: 1\n{form}\n");
-        for section in ["listeners: { l: { address: '127.0.0.1:80' } }", "routes: { r: { path: / } }"] {
+        for section in
+            ["listeners: { l: { address: '127.0.0.1:80' } }", "routes: { r: { path: / } }"]
+        {
             if !form.starts_with(&section[..6]) {
                 text.push_str(section);
                 text.push('\n');
@@ -99,7 +101,8 @@ fn every_form_of_a_value_is_valid() {
         // The program itself takes the form too: what it refuses then is another matter.
         let mut diagnostics = portcullis::diagnostic::Diagnostics::new();
         let sources = crate::support::gateway::TestSources::default();
-        let read = portcullis::yaml::read::<portcullis::config::Config>(&text, &sources, &mut diagnostics);
+        let read =
+            portcullis::yaml::read::<portcullis::config::Config>(&text, &sources, &mut diagnostics);
         assert!(read.wrong.is_empty(), "{form}:\n{}", diagnostics.render("it"));
     }
 }
