@@ -100,7 +100,7 @@ impl<'de> Deserialize<'de> for Version {
             type Value = Version;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the number 1")
+                f.write_str("1")
             }
 
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Version, E> {

@@ -90,6 +90,7 @@ fn plain_words(expected: &str) -> String {
         "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number".to_owned(),
         "f32" | "f64" => "a number".to_owned(),
         "a boolean" => "true or false".to_owned(),
+        "a string" => "text".to_owned(),
         "a sequence" => "a list".to_owned(),
         "path string" => "a path".to_owned(),
         "unit" => "nothing".to_owned(),
@@ -121,7 +122,7 @@ fn found(tree: &Tree, spot: Spot, expected: &str) -> String {
                 "a number that is not whole, or too large"
             }
             Typed::Unsigned(_) | Typed::Signed(_) | Typed::Float(_) => "a number",
-            Typed::Text => "a string",
+            Typed::Text => "text",
         }
         .to_owned(),
     }
@@ -151,7 +152,7 @@ fn type_help(tree: &Tree, spot: Spot, expected: &str) -> String {
             "write \"name: value\" instead of \"- value\": what stands here has names".to_owned()
         }
         ("a map", _) => "write \"key: value\" on the lines below, or { key: value }".to_owned(),
-        ("a string", Kind::List(_) | Kind::Map(_)) => {
+        ("text", Kind::List(_) | Kind::Map(_)) => {
             "write one value; put it in quotes if it begins with { or [".to_owned()
         }
         _ if number => format!("write {expected}, such as 10"),

@@ -38,8 +38,8 @@ fn every_mistake_is_told_with_its_place() {
         ),
         (format!("{good}\nhealth: {{ path: healthz }}"), "users.health.path:", "not a path"),
         (format!("{good}\nhealth: {{ every: 10ms }}"), "users.health.every:", "between 100ms"),
-        (format!("{good}\nhealth: {{ timeout: 0s }}"), "users.health.timeout:", "needs time"),
-        (format!("{good}\nhealth: {{ expect: [] }}"), "users.health.expect:", "no status"),
+        (format!("{good}\nhealth: {{ timeout: 0s }}"), "users.health.timeout:", "no time"),
+        (format!("{good}\nhealth: {{ expect: [] }}"), "users.health.expect:", "could be healthy"),
         (
             format!("{good}\nhealth: {{ healthy_after: 0 }}"),
             "users.health.healthy_after:",

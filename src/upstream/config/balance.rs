@@ -124,9 +124,10 @@ impl<'de> Deserialize<'de> for HashBy {
                 match (form.header, form.cookie) {
                     (Some(header), None) => Ok(HashBy::Header(header)),
                     (None, Some(cookie)) => Ok(HashBy::Cookie(cookie)),
-                    _ => {
-                        Err(de::Error::custom("one thing is hashed (keep either header or cookie)"))
-                    }
+                    _ => Err(de::Error::custom(
+                        "`hash` takes exactly one of header and cookie (write { header: X-User } or \
+                         { cookie: session })",
+                    )),
                 }
             }
         }
