@@ -39,6 +39,12 @@ impl At {
         self.step(Step::Index(index))
     }
 
+    /// Whether this path is the other one, or leads to it.
+    #[must_use]
+    pub fn leads_to(&self, other: &Self) -> bool {
+        other.0.starts_with(&self.0)
+    }
+
     fn step(&self, step: Step) -> Self {
         let mut steps = self.0.clone();
         steps.push(step);

@@ -4,6 +4,8 @@
 //! a request that has its [`Route`] needs nothing else, and serves to its end by the configuration it began with.
 
 mod compile;
+mod gaps;
+mod lint;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,13 +21,14 @@ pub use compile::compile;
 
 use crate::auth::Guard;
 use crate::config::Config;
-use crate::diagnostic::{At, Diagnostics};
+use crate::diagnostic::{At, Diagnostics, Severity};
 use crate::observe::access_log;
 use crate::rewrite::{HeaderOps, TrustedProxies};
 use crate::route::{Forwarding, Table};
 use crate::template::Template;
 use crate::upstream::Upstream;
 use crate::yaml;
+use gaps::Gaps;
 
 /// Everything that serving a request needs.
 pub struct Snapshot {
@@ -156,11 +159,37 @@ pub struct Loaded {
 #[must_use]
 pub fn load_text(text: &str, sources: &dyn yaml::Sources) -> Loaded {
     let mut diagnostics = Diagnostics::new();
-    let (config, places) = yaml::read::<Config>(text, sources, &mut diagnostics);
-    let compiled = config.as_ref().and_then(|config| compile(config, sources, &mut diagnostics));
+    let yaml::Read { value: mut config, wrong, places } =
+        yaml::read::<Config>(text, sources, &mut diagnostics);
+    let compiled = match &mut config {
+        Some(config) if wrong.is_empty() => {
+            lint::lint(config, &mut diagnostics);
+            compile(config, sources, &mut diagnostics)
+        }
+        Some(config) => {
+            look_for_more(config, &wrong, sources, &mut diagnostics);
+            None
+        }
+        None => None,
+    };
     diagnostics.settle(|at| places.of(at));
     let compiled = compiled.filter(|_| !diagnostics.has_errors());
-    Loaded { compiled, config, diagnostics }
+    Loaded { compiled, config: config.filter(|_| wrong.is_empty()), diagnostics }
+}
+
+/// Adds the mistakes in the meaning of a file whose text has mistakes too.
+fn look_for_more(
+    config: &mut Config,
+    wrong: &[At],
+    sources: &dyn yaml::Sources,
+    diagnostics: &mut Diagnostics,
+) {
+    let Some(gaps) = Gaps::leave_out(config, wrong) else { return };
+    let mut more = Diagnostics::new();
+    compile::compile_with(config, &gaps, sources, &mut more);
+    for mistake in more.iter().filter(|found| found.severity == Severity::Error) {
+        diagnostics.add(mistake.clone());
+    }
 }
 
 /// Reads and compiles a configuration file.

@@ -53,7 +53,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{At, Diagnostics};
 use ledger::Ledger;
 use node::Tree;
 
@@ -100,22 +100,31 @@ impl Sources for System {
     }
 }
 
+/// A text that was read.
+#[derive(Debug)]
+pub struct Read<T> {
+    /// The value. If there were errors, it is what is left without the parts that hold them, and may
+    /// only serve to look for more; `None` if too little is left.
+    pub value: Option<T>,
+    /// The paths of the errors. Whatever stands below, above or at one of them may be missing from the
+    /// value or be a default.
+    pub wrong: Vec<At>,
+    /// Where the paths of the file stand in its text.
+    pub places: Places,
+}
+
 /// Reads `text` as a `T`; all mistakes go to `diagnostics`, with their places, at most 100 of them.
-/// `None` if an error was among them.
 pub fn read<T: DeserializeOwned>(
     text: &str,
     sources: &dyn Sources,
     diagnostics: &mut Diagnostics,
-) -> (Option<T>, Places) {
+) -> Read<T> {
     let mut ledger = Ledger::new(text);
-    let tree = tree(text, sources, &mut ledger);
-    let Some(tree) = tree else {
-        ledger.close(diagnostics);
-        return (None, Places::default());
+    let Some(tree) = tree(text, sources, &mut ledger) else {
+        return Read { value: None, wrong: ledger.close(diagnostics), places: Places::default() };
     };
     let (value, ledger) = decode::decode(&tree, ledger);
-    let clean = ledger.close(diagnostics);
-    (value.filter(|_| clean), Places::new(tree))
+    Read { value, wrong: ledger.close(diagnostics), places: Places::new(tree) }
 }
 
 /// The tree of the text, with what comes from outside put in. `None` if there is no tree to speak of.

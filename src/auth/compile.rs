@@ -23,8 +23,9 @@ struct Inline {
     places: HashMap<Digest, At>,
 }
 
-/// Reads all methods and consumers, and the files of keys through `read_file`. None if there is a
-/// mistake, and it is among the diagnostics.
+/// Reads all methods and consumers, and the files of keys through `read_file`. Mistakes are among the
+/// diagnostics. If they are in keys only, what is there can still tell which names are known, and is
+/// given back for that.
 pub fn compile(
     methods: &MethodsConfig,
     consumers: &ConsumersConfig,
@@ -34,6 +35,7 @@ pub fn compile(
     let before = diagnostics.len();
     let mut registry = Registry::default();
     let inline = inline_keys(consumers, &mut registry, diagnostics);
+    let mut names_known = consumers.0.keys().all(|name| registry.find(name).is_some());
     let mut found: Vec<Source<'_>> = Vec::new();
     for (name, config) in &methods.0 {
         let at = At::root().key("auth").key(name);
@@ -53,16 +55,20 @@ pub fn compile(
             at: at.key("api_key").key("keys_file"),
         };
         if let Some(file) = &config.keys_file {
+            let before = diagnostics.len();
             source.read(file, read_file, &mut registry, diagnostics);
+            names_known &= diagnostics.len() == before;
         }
         found.push(source);
     }
-    let consumers = Arc::new(registry);
+    let registry = Arc::new(registry);
     let mut compiled = Vec::new();
     for source in found {
-        compiled.extend(source.method(&consumers, &inline.places, diagnostics));
+        compiled.extend(source.method(&registry, &inline.places, diagnostics));
     }
-    (diagnostics.len() == before).then(|| Auth::new(compiled, consumers))
+    let sound = diagnostics.len() == before;
+    let all_there = names_known && compiled.len() == methods.0.len();
+    all_there.then(|| Auth::new(compiled, registry, sound))
 }
 
 fn inline_keys(

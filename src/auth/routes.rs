@@ -19,12 +19,18 @@ pub struct Auth {
     methods: Box<[(String, Arc<Method>)]>,
     consumers: Arc<Registry>,
     credentials: Arc<[HeaderName]>,
+    /// Whether all keys could be read.
+    sound: bool,
 }
 
 impl Auth {
-    pub(super) fn new(methods: Vec<(String, Arc<Method>)>, consumers: Arc<Registry>) -> Self {
+    pub(super) fn new(
+        methods: Vec<(String, Arc<Method>)>,
+        consumers: Arc<Registry>,
+        sound: bool,
+    ) -> Self {
         let headers = methods.iter().map(|(_, method)| method.credential_header().clone());
-        Self { credentials: headers.collect(), methods: methods.into(), consumers }
+        Self { credentials: headers.collect(), methods: methods.into(), consumers, sound }
     }
 
     /// The guard of one route. `auth` is what the route or the defaults demand, none for all methods;
@@ -54,7 +60,7 @@ impl Auth {
             None => Some(None),
         };
         let (methods, allowed) = (methods?, allowed?);
-        if methods.iter().all(|method| method.admits_nobody()) {
+        if self.sound && methods.iter().all(|method| method.admits_nobody()) {
             diagnostics.warning(
                 at.clone(),
                 "nobody can call this route: no consumer has a key",

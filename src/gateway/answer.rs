@@ -1,12 +1,13 @@
 //! Writing answers of our own, mapping those of upstreams back, and telling the log.
 
-use http::header::{CONTENT_LENGTH, HeaderValue, SERVER};
-use http::{Method, StatusCode};
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue, SERVER, TRANSFER_ENCODING};
+use http::{Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Result;
 use pingora::proxy::Session;
 
 use super::intake::has_begun;
+use super::{KEEPALIVE_SECONDS, REFUSED_READ};
 use crate::exchange::{Exchange, REQUEST_ID};
 use crate::observe::access_log::{Record, Timings};
 use crate::reject::Rejection;
@@ -70,6 +71,37 @@ pub(super) async fn fail(session: &mut Session, x: &mut Exchange, rejection: &Re
     // the answer time to be read.
     if let pingora::protocols::http::ServerSession::H1(h1) = session.as_downstream_mut() {
         h1.shutdown().await;
+    }
+}
+
+/// Frames an upstream's answer for the version that the client speaks, and keeps its connection where it can
+/// be kept.
+pub(super) fn suit(session: &mut Session, x: &mut Exchange, head: &mut ResponseHeader) {
+    let (version, head_only) =
+        (session.req_header().version, session.req_header().method == Method::HEAD);
+    let downstream = session.as_downstream_mut();
+    // Pingora gives a connection up when an answer begins before the request's body has come, and does not
+    // except the interim ones (1xx), with which nothing is over.
+    if x.kept_before_interim && downstream.is_body_done() {
+        downstream.set_keepalive(Some(KEEPALIVE_SECONDS));
+    }
+    // RFC 9112, section 6.1: to HTTP/1.0 no chunks; there the end of the connection ends the body.
+    if version < Version::HTTP_11 && head.remove_header(&TRANSFER_ENCODING).is_some() {
+        downstream.set_keepalive(None);
+    }
+    let no_body = head_only
+        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || head.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
+    if no_body {
+        ended(session, x);
+    }
+}
+
+/// Notes that the answer is whole. What the client still has to send is then its own affair.
+pub(super) fn ended(session: &mut Session, x: &mut Exchange) {
+    x.answered = true;
+    if x.bytes_in == 0 && session.req_header().headers.contains_key(EXPECT) {
+        session.as_downstream_mut().set_read_timeout(Some(REFUSED_READ));
     }
 }
 

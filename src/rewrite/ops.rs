@@ -15,7 +15,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use super::config::HeadersConfig;
 use super::head::{Head, owned_value, starts_alike};
 use crate::diagnostic::{At, Diagnostics};
-use crate::template::{Fill, Template};
+use crate::template::{Fill, Template, Variable};
 
 /// Which way a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +86,15 @@ impl HeaderOps {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.remove.is_empty() && self.rename.is_empty() && self.write.is_empty()
+    }
+
+    /// The variables that its values are filled with.
+    pub fn variables(&self) -> impl Iterator<Item = &Variable> {
+        let templates = self.write.iter().filter_map(|write| match &write.value {
+            Value::Ready(_) => None,
+            Value::Rendered(template) => Some(template),
+        });
+        templates.flat_map(Template::variables)
     }
 
     /// Changes a request on its way to the upstream.

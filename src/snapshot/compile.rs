@@ -10,13 +10,14 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
+use super::gaps::Gaps;
 use super::{Action, Compiled, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
 use crate::auth::{self, Auth};
 use crate::config::{self, Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
 use crate::rewrite::{Direction, HeaderOps, TrustedProxies};
 use crate::route::{Conditions, Forwarding, PathPattern, Rule, Table};
-use crate::template::Template;
+use crate::template::{Template, Variable};
 use crate::upstream::Upstream;
 use crate::yaml::Sources;
 
@@ -26,18 +27,30 @@ pub fn compile(
     sources: &dyn Sources,
     diagnostics: &mut Diagnostics,
 ) -> Option<Compiled> {
+    compile_with(config, &Gaps::default(), sources, diagnostics)
+}
+
+/// The same for a configuration that is not all that stands in the file.
+pub(super) fn compile_with(
+    config: &Config,
+    gaps: &Gaps,
+    sources: &dyn Sources,
+    diagnostics: &mut Diagnostics,
+) -> Option<Compiled> {
     let root = At::root();
-    let listeners = compile_listeners(config, diagnostics);
+    let listeners = compile_listeners(config, gaps, diagnostics);
     let admin = compile_admin(config, diagnostics);
     let trusted =
         TrustedProxies::compile(&config.trusted_proxies, &root.key("trusted_proxies"), diagnostics);
-    let upstreams = compile_upstreams(config, sources, diagnostics);
+    let mut upstreams = compile_upstreams(config, sources, diagnostics);
+    upstreams.extend(gaps.upstreams.iter().map(|name| (name.clone(), None)));
     let read_keys = |path: &Path| {
         let text = String::from_utf8(sources.data(path)?);
         text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not a text in UTF-8"))
     };
     let auth = auth::compile(&config.auth, &config.consumers, &read_keys, diagnostics);
-    let routes = compile_routes(config, &upstreams, auth.as_ref(), diagnostics);
+    let auth = auth.filter(|_| !gaps.auth);
+    let routes = compile_routes(config, gaps, &upstreams, auth.as_ref(), diagnostics);
 
     let workers = config.workers.or_else(|| std::thread::available_parallelism().ok());
     Some(Compiled {
@@ -55,9 +68,13 @@ pub fn compile(
     .filter(|_| !diagnostics.has_errors())
 }
 
-fn compile_listeners(config: &Config, diagnostics: &mut Diagnostics) -> Vec<(String, SocketAddr)> {
+fn compile_listeners(
+    config: &Config,
+    gaps: &Gaps,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(String, SocketAddr)> {
     let at = At::root().key("listeners");
-    if config.listeners.is_empty() {
+    if config.listeners.is_empty() && !gaps.any {
         diagnostics.error(
             at.clone(),
             "there is no listener, so nobody could be served",
@@ -114,12 +131,13 @@ fn compile_upstreams(
 
 fn compile_routes(
     config: &Config,
+    gaps: &Gaps,
     upstreams: &BTreeMap<String, Option<Arc<Upstream>>>,
     auth: Option<&Auth>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Table<Arc<Route>>> {
     let at = At::root().key("routes");
-    if config.routes.is_empty() {
+    if config.routes.is_empty() && !gaps.any {
         diagnostics.error(
             at.clone(),
             "there is no route, so every request would be answered with 404",
@@ -181,16 +199,21 @@ impl RouteBuilder<'_> {
         } else {
             conditions.compile(self.at, self.diagnostics)
         };
-        let captures: Vec<String> =
-            rule.iter().flat_map(|rule| rule.path().captures()).map(str::to_owned).collect();
-        let action = self.action(rule.as_ref().map(Rule::path), &captures);
+        // A mistake in the host must not hide those in what is made of the path.
+        let path = rule.as_ref().map(|rule| rule.path().clone()).or_else(|| {
+            PathPattern::compile(&route.path, route.exact, self.at, &mut Diagnostics::new())
+        });
+        let captures: Option<Vec<String>> =
+            path.as_ref().map(|path| path.captures().map(str::to_owned).collect());
+        let captures = captures.as_deref();
+        let action = self.action(path.as_ref(), captures);
         let defaults = &self.config.defaults;
         let guard = self.auth.and_then(|auth| {
             let wanted = route.auth.as_ref().or(defaults.auth.as_ref());
             auth.guard(wanted, route.allow.as_ref(), self.at, self.diagnostics)
         });
-        let request_headers = self.headers(Direction::Request, &captures);
-        let response_headers = self.headers(Direction::Response, &captures);
+        let request_headers = self.headers(Direction::Request, captures);
+        let response_headers = self.headers(Direction::Response, captures);
         let body_limit = route.body_limit.unwrap_or(defaults.body_limit).bytes();
         let compiled = Route {
             name: name.into(),
@@ -205,7 +228,8 @@ impl RouteBuilder<'_> {
 
     /// The operations of the route over those of the defaults. A mistake in a default that no route of its
     /// own repeats is told once, since equal diagnostics are merged.
-    fn headers(&mut self, direction: Direction, captures: &[String]) -> Option<HeaderOps> {
+    fn headers(&mut self, direction: Direction, captures: Option<&[String]>) -> Option<HeaderOps> {
+        let captures = captures?;
         let defaults = &self.config.defaults;
         let (own, default, key) = match direction {
             Direction::Request => {
@@ -219,10 +243,35 @@ impl RouteBuilder<'_> {
         HeaderOps::compile(default, captures, direction, &default_at, self.diagnostics)?;
         HeaderOps::compile(own, captures, direction, &self.at.key(key), self.diagnostics)?;
         let merged = own.over(default);
-        HeaderOps::compile(&merged, captures, direction, &self.at.key(key), self.diagnostics)
+        let at = self.at.key(key);
+        let ops = HeaderOps::compile(&merged, captures, direction, &at, self.diagnostics)?;
+        self.refuse_credentials(ops.variables(), &at);
+        Some(ops)
     }
 
-    fn action(&mut self, path: Option<&PathPattern>, captures: &[String]) -> Option<Action> {
+    /// A credential ends at the gate: no template may carry it on.
+    fn refuse_credentials<'v>(&mut self, variables: impl Iterator<Item = &'v Variable>, at: &At) {
+        let credentials = self.auth.map(Auth::credential_headers).unwrap_or_default();
+        for variable in variables {
+            if let Variable::Header(name) = variable
+                && credentials.contains(name)
+            {
+                self.diagnostics.error(
+                    at.clone(),
+                    format!(
+                        "`${{header.{name}}}` would pass on a credential, which ends at the gate"
+                    ),
+                    "`${consumer.name}` says who called",
+                );
+            }
+        }
+    }
+
+    fn action(
+        &mut self,
+        path: Option<&PathPattern>,
+        captures: Option<&[String]>,
+    ) -> Option<Action> {
         let route = self.route;
         let chosen = [
             ("to", route.to.is_some()),
@@ -275,7 +324,7 @@ impl RouteBuilder<'_> {
     fn compile_action(
         &mut self,
         path: Option<&PathPattern>,
-        captures: &[String],
+        captures: Option<&[String]>,
     ) -> Option<Action> {
         let route = self.route;
         if let Some(to) = &route.to {
@@ -316,13 +365,19 @@ impl RouteBuilder<'_> {
         None
     }
 
-    fn template(&mut self, text: &str, captures: &[String], at: &At) -> Option<Template> {
-        Template::parse(text, captures)
+    fn template(&mut self, text: &str, captures: Option<&[String]>, at: &At) -> Option<Template> {
+        let template = Template::parse(text, captures?)
             .map_err(|error| self.diagnostics.error(at.clone(), error.what(), error.help()))
-            .ok()
+            .ok()?;
+        self.refuse_credentials(template.variables(), at);
+        Some(template)
     }
 
-    fn respond(&mut self, respond: &config::Respond, captures: &[String]) -> Option<Respond> {
+    fn respond(
+        &mut self,
+        respond: &config::Respond,
+        captures: Option<&[String]>,
+    ) -> Option<Respond> {
         let at = self.at.key("respond");
         let status = StatusCode::from_u16(respond.status)
             .ok()
@@ -353,7 +408,11 @@ impl RouteBuilder<'_> {
         Some(Respond { status: status?, content_type: content_type?, body })
     }
 
-    fn redirect(&mut self, redirect: &config::Redirect, captures: &[String]) -> Option<Redirect> {
+    fn redirect(
+        &mut self,
+        redirect: &config::Redirect,
+        captures: Option<&[String]>,
+    ) -> Option<Redirect> {
         let at = self.at.key("redirect");
         let status = matches!(redirect.status, 301 | 302 | 303 | 307 | 308)
             .then(|| StatusCode::from_u16(redirect.status).ok())

@@ -182,7 +182,8 @@ pub struct Timeouts {
     /// How long an unused connection is kept. Default 4s, below the 5s after which uvicorn and
     /// Node close theirs.
     pub idle: Period,
-    /// The whole request, with all its tries. Default 60s.
+    /// The whole request, with all its tries, to the last byte of the answer. Default 5m; give more to an
+    /// upstream with long downloads or event streams.
     pub total: Period,
 }
 
@@ -193,7 +194,7 @@ impl Default for Timeouts {
             read: Period::secs(30),
             write: Period::secs(30),
             idle: Period::secs(4),
-            total: Period::secs(60),
+            total: Period::secs(300),
         }
     }
 }

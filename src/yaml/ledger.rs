@@ -12,6 +12,8 @@ pub(super) struct Ledger {
     found: Vec<Diagnostic>,
     /// A mistake in an anchored value is found once for every alias; it stands in one place.
     seen: BTreeSet<(Place, String)>,
+    /// The paths of all errors; one that stands under an anchor has a path for each alias.
+    wrong: Vec<At>,
     errors: usize,
     overflow: bool,
     end: Place,
@@ -20,7 +22,14 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) fn new(text: &str) -> Self {
         let end = Place { line: text.lines().count() + 1, column: 1 };
-        Self { found: Vec::new(), seen: BTreeSet::new(), errors: 0, overflow: false, end }
+        Self {
+            found: Vec::new(),
+            seen: BTreeSet::new(),
+            wrong: Vec::new(),
+            errors: 0,
+            overflow: false,
+            end,
+        }
     }
 
     /// No further error will be taken.
@@ -41,6 +50,7 @@ impl Ledger {
         help: impl Into<String>,
     ) {
         let what = what.into();
+        self.wrong.push(at.clone());
         if self.errors >= LIMIT {
             self.overflow |= !self.seen.contains(&(place, what));
         } else if self.add(Severity::Error, at, place, what, help.into()) {
@@ -73,8 +83,8 @@ impl Ledger {
         new
     }
 
-    /// Hands everything over; whether there was no error.
-    pub(super) fn close(self, diagnostics: &mut Diagnostics) -> bool {
+    /// Hands everything over, and gives back the paths of the errors.
+    pub(super) fn close(self, diagnostics: &mut Diagnostics) -> Vec<At> {
         for diagnostic in self.found {
             diagnostics.add(diagnostic);
         }
@@ -87,6 +97,6 @@ impl Ledger {
                 help: "mend these first".to_owned(),
             });
         }
-        self.errors == 0
+        self.wrong
     }
 }

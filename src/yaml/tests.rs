@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::{Places, Sources, read};
+use super::{Places, Read, Sources, read};
 use crate::diagnostic::{At, Diagnostics, Place};
 use crate::units::{Period, Secret};
 
@@ -197,10 +197,11 @@ const OUTSIDE: Fixed = Fixed(&[
 
 fn settled<T: DeserializeOwned>(text: &str) -> (Option<T>, Places, Diagnostics) {
     let mut diagnostics = Diagnostics::new();
-    let (value, places) = read(text, &OUTSIDE, &mut diagnostics);
-    assert_eq!(value.is_none(), diagnostics.has_errors(), "{text}");
+    let Read { value, wrong, places } = read(text, &OUTSIDE, &mut diagnostics);
+    assert_eq!(!wrong.is_empty(), diagnostics.has_errors(), "{text}");
+    assert!(value.is_some() || !wrong.is_empty(), "{text}");
     diagnostics.settle(|at| places.of(at));
-    (value, places, diagnostics)
+    (value.filter(|_| wrong.is_empty()), places, diagnostics)
 }
 
 fn report<T: DeserializeOwned>(text: &str) -> String {

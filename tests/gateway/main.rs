@@ -2,5 +2,9 @@
 
 mod support;
 
+mod bodies;
+mod config;
 mod failures;
+mod house;
+mod real;
 mod routing;

@@ -107,7 +107,7 @@ fn the_system_reads_files_beside_the_configuration() {
     let mut found = Diagnostics::new();
     let path = folder.path().join("secret");
     let text = format!("a: \"${{file:secret}}\"\nb: \"${{file:{}}}\"\n", path.display());
-    let (value, _) = read::<HashMap<String, String>>(&text, &system, &mut found);
+    let value = read::<HashMap<String, String>>(&text, &system, &mut found).value;
     let value = value.expect("both are there");
     assert_eq!((value["a"].as_str(), value["b"].as_str()), ("hunter2", "hunter2"));
     for (name, reason) in [

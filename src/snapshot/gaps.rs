@@ -1,0 +1,94 @@
+//! What can still be judged of a file of which parts could not be read.
+//!
+//! A person who mends a file wants all its mistakes at once, those of its text and those of its meaning.
+//! But a part that was left out must not make other mistakes up: a route to an upstream that could not be
+//! read is no route to nowhere. So the meaning of a broken file is judged by these rules:
+//!
+//! - A listener, upstream, consumer, auth method or route that holds a mistake of the text is left out as a
+//!   whole; its name is still known to the others. The same for `admin` and `trusted_proxies`.
+//! - If the mistake is in `auth` or `defaults`, or `consumers` could not be read at all, nobody says who
+//!   may call which route; if `upstreams` could not be read at all, nothing is said of routes.
+//! - A section that is not there counts as unreadable if a key beside it is wrong: it may be that section,
+//!   misspelt.
+//! - Nothing is said of what is missing or unused, and there are no warnings, until the text is right.
+
+use std::collections::BTreeSet;
+
+use crate::auth::{ConsumerConfig, MethodsConfig};
+use crate::config::{Config, Defaults};
+use crate::diagnostic::{At, Step};
+
+/// What is not there although the file has it. Of a file that was read well, nothing.
+#[derive(Debug, Default)]
+pub(super) struct Gaps {
+    /// Something is missing somewhere.
+    pub any: bool,
+    /// Upstreams that stand in the file and could not be read.
+    pub upstreams: BTreeSet<String>,
+    /// It is not known who may call.
+    pub auth: bool,
+}
+
+impl Gaps {
+    /// Leaves out of a configuration what cannot be judged. `wrong` are the paths of the mistakes of the
+    /// text. `None` if nothing can be judged.
+    pub(super) fn leave_out(config: &mut Config, wrong: &[At]) -> Option<Self> {
+        if wrong.iter().any(|at| at.steps().is_empty()) {
+            return None;
+        }
+        let wrong = Wrong(wrong);
+        let listeners = wrong.names("listeners");
+        config.listeners.retain(|name, _| !listeners.contains(name));
+        if wrong.touches("admin") {
+            config.admin = None;
+        }
+        if wrong.touches("trusted_proxies") {
+            config.trusted_proxies.clear();
+        }
+        let upstreams = wrong.names("upstreams");
+        let routes = wrong.names("routes");
+        config.routes.retain(|name, _| !routes.contains(name));
+        if wrong.lost("upstreams", config.upstreams.is_empty()) {
+            config.routes.clear();
+        }
+        config.upstreams.retain(|name, _| !upstreams.contains(name));
+        let auth = wrong.touches("auth")
+            || wrong.touches("defaults")
+            || wrong.lost("auth", config.auth == MethodsConfig::default())
+            || wrong.lost("defaults", config.defaults == Defaults::default())
+            || wrong.lost("consumers", config.consumers.0.is_empty());
+        let methods = wrong.names("auth");
+        config.auth.0.retain(|name, _| !methods.contains(name));
+        // Without a key of its own a consumer is nothing but a name.
+        let names = wrong.names("consumers").into_iter();
+        config.consumers.0.extend(names.map(|name| (name, ConsumerConfig::default())));
+        Some(Self { any: true, upstreams, auth })
+    }
+}
+
+/// The paths of the mistakes of the text.
+struct Wrong<'a>(&'a [At]);
+
+impl Wrong<'_> {
+    /// Whether a mistake stands at or in this section.
+    fn touches(&self, section: &str) -> bool {
+        let section = At::root().key(section);
+        self.0.iter().any(|wrong| section.leads_to(wrong))
+    }
+
+    /// Whether a section as a whole may be another one in truth: it could not be read, or it came out
+    /// `empty` and a key beside it is wrong.
+    fn lost(&self, section: &str, empty: bool) -> bool {
+        let section = At::root().key(section);
+        self.0.iter().any(|wrong| *wrong == section || empty && wrong.steps().len() == 1)
+    }
+
+    /// The names in a section below which a mistake stands.
+    fn names(&self, section: &str) -> BTreeSet<String> {
+        let name = |wrong: &At| match wrong.steps() {
+            [Step::Key(first), Step::Key(name), ..] if first == section => Some(name.clone()),
+            _ => None,
+        };
+        self.0.iter().filter_map(name).collect()
+    }
+}
