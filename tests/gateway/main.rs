@@ -2,7 +2,9 @@
 
 #![allow(
     clippy::unwrap_used,
-    reason = "a story that cannot go on ends here; clippy knows this only of #[test]s"
+    clippy::unused_async,
+    clippy::format_push_string,
+    reason = "a story that cannot go on ends, what begins something is async by habit, and speed is no matter"
 )]
 
 mod support;

@@ -16,10 +16,10 @@ use crate::support::{Client, Gateway, Origin, RawOrigin, get, send};
 async fn gateway(targets: &[SocketAddr], more: &str) -> Gateway {
     let targets: Vec<_> = targets.iter().map(|target| format!("\"{target}\"")).collect();
     Gateway::start(&format!(
-        r#"
+        r"
 upstreams: {{ slow: {{ targets: [ {} ], health: none, {more} }} }}
 routes: {{ all: {{ path: /, to: slow, auth: none }} }}
-"#,
+",
         targets.join(", ")
     ))
     .await
