@@ -186,10 +186,14 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHeader,
         x: &mut Exchange,
     ) -> Result<()> {
+        // A switch that nobody asked for would leave client and gateway with two readings of what follows.
+        if head.status == 101 && !session.is_upgrade_req() {
+            return Err(cause::raise(x, Rejection::UpstreamBroken));
+        }
         if head.status.is_informational() && head.status != 101 {
             return Ok(());
         }
