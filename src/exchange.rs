@@ -113,6 +113,10 @@ pub struct Exchange {
     pub bytes_in: u64,
     /// The status that the client was sent.
     pub status: u16,
+    /// Whether all of the answer has been handed over for the client.
+    pub answered: bool,
+    /// Whether the client's connection was to be kept when an interim (1xx) answer passed.
+    pub kept_before_interim: bool,
     /// The word for why we answered by ourselves.
     pub why: Option<&'static str>,
     /// More about it, for the log only.
@@ -151,6 +155,8 @@ impl Exchange {
             deadline: None,
             bytes_in: 0,
             status: 0,
+            answered: false,
+            kept_before_interim: false,
             why: None,
             detail: None,
             marks: Marks::default(),

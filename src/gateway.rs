@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::Version;
 use http::header::HOST;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -32,6 +33,9 @@ use crate::upstream::{FailureKind, PeerWish};
 const KEEPALIVE_SECONDS: u64 = 75;
 /// How long a client may pause while it sends its body.
 const CLIENT_READ: Duration = Duration::from_secs(60);
+/// The same for a client that asked with `Expect: 100-continue` and got its answer instead: it need not send
+/// the body any more, and some neither send it nor leave.
+const REFUSED_READ: Duration = Duration::from_secs(2);
 /// How long a client may let a write stall.
 const CLIENT_WRITE: Duration = Duration::from_secs(60);
 /// The same for a WebSocket, which may rest; pings at the endpoints' own interval keep it open.
@@ -73,6 +77,8 @@ impl ProxyHttp for Gateway {
         downstream.set_read_timeout(Some(if upgrade { UPGRADED_IDLE } else { CLIENT_READ }));
         downstream.set_write_timeout(Some(CLIENT_WRITE));
         downstream.set_pipelining_enabled(true);
+        // RFC 9110, section 15.2: HTTP/1.0 knows no interim answers.
+        downstream.set_ignore_info_resp(downstream.req_header().version < Version::HTTP_11);
         Ok(())
     }
 
@@ -107,6 +113,8 @@ impl ProxyHttp for Gateway {
         }
         let now = Instant::now();
         x.tries = x.tries.saturating_add(1);
+        // Another try sends the body again from its beginning.
+        x.bytes_in = 0;
         x.marks.first_try.get_or_insert(now.saturating_duration_since(x.started));
         x.marks.try_started = Some(now);
         let wish = PeerWish { upgrade: session.is_upgrade_req(), remaining: x.remaining(now) };
@@ -169,15 +177,23 @@ impl ProxyHttp for Gateway {
         if x.bytes_in > limit {
             return Err(cause::raise(x, Rejection::BodyTooLarge));
         }
+        // A client that keeps sending a little would keep every other timeout from firing.
+        if x.deadline.is_some() && x.is_overdue(Instant::now()) {
+            return Err(cause::raise(x, Rejection::DeadlineExceeded));
+        }
         Ok(())
     }
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHeader,
         x: &mut Exchange,
     ) -> Result<()> {
+        // A switch that nobody asked for would leave client and gateway with two readings of what follows.
+        if head.status == 101 && !session.is_upgrade_req() {
+            return Err(cause::raise(x, Rejection::UpstreamBroken));
+        }
         if head.status.is_informational() && head.status != 101 {
             return Ok(());
         }
@@ -199,24 +215,33 @@ impl ProxyHttp for Gateway {
         x: &mut Exchange,
     ) -> Result<()> {
         if head.status.is_informational() && head.status != 101 {
+            x.kept_before_interim |= session.as_downstream().get_keepalive().is_some();
             return Ok(());
         }
         if let Some(route) = &x.route {
             route.response_headers.response(head, &x.fill(&session.req_header().headers));
         }
         x.status = head.status.as_u16();
+        answer::suit(session, x, head);
+        // A stop that began meanwhile: this is the connection's last answer, and the client should know.
+        if self.shutdown.has_changed().unwrap_or(true) {
+            session.as_downstream_mut().set_keepalive(None);
+        }
         Ok(())
     }
 
     fn response_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         x: &mut Exchange,
     ) -> Result<Option<Duration>> {
         if x.deadline.is_some() && x.is_overdue(Instant::now()) {
             return Err(cause::raise(x, Rejection::DeadlineExceeded));
+        }
+        if end {
+            answer::ended(session, x);
         }
         Ok(None)
     }
@@ -246,6 +271,16 @@ impl ProxyHttp for Gateway {
         reused: bool,
     ) -> Box<Error> {
         let now = Instant::now();
+        if cause::is_read_timeout(&error) && !session.as_downstream_mut().is_body_done() {
+            // The target waits for the rest of the request, as we do: no fault of its own, and no client
+            // may have it ejected.
+            let late = x.is_overdue(now);
+            x.rejection.get_or_insert(if late {
+                Rejection::DeadlineExceeded
+            } else {
+                Rejection::RequestTimeout
+            });
+        }
         let blame = x.rejection.is_none() && cause::is_upstreams(&error);
         if let Some(attempt) = x.attempt.take() {
             if blame {
@@ -268,6 +303,10 @@ impl ProxyHttp for Gateway {
         error: &Error,
         x: &mut Exchange,
     ) -> FailToProxy {
+        if x.rejection.is_none() && x.answered && cause::is_unsent_rest(error) {
+            session.as_downstream_mut().shutdown().await;
+            return FailToProxy { error_code: x.status, can_reuse_downstream: false };
+        }
         let rejection = x.rejection.take().unwrap_or_else(|| cause::of(error, x));
         x.detail = Some(error.etype().as_str());
         log::debug!("request {}: {}: {error}", x.id(), rejection.code());

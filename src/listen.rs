@@ -8,6 +8,7 @@
 
 mod accept;
 mod conn;
+mod linger;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -47,8 +47,40 @@ pub(super) fn finish(done: Result<bool, StartError>) -> ExitCode {
 /// Starts the process log. The filter is `PORTCULLIS_LOG`, in the syntax of `env_logger`.
 pub(super) fn log_to_stderr() {
     let environment = env_logger::Env::new().filter_or("PORTCULLIS_LOG", LOG_FILTER);
+    let logger = ProcessLog(env_logger::Builder::from_env(environment).build());
+    let filter = logger.0.filter();
     // A logger that is there already (in a test) may stay.
-    let _ = env_logger::Builder::from_env(environment).try_init();
+    if log::set_boxed_logger(Box::new(logger)).is_ok() {
+        log::set_max_level(filter);
+    }
+}
+
+/// The process log: what libraries say below `info` never reaches it, since some of them print whole request
+/// heads there, with the credentials in them.
+struct ProcessLog(env_logger::Logger);
+
+impl ProcessLog {
+    fn may_speak(metadata: &log::Metadata<'_>) -> bool {
+        let own = metadata.target().strip_prefix("portcullis");
+        metadata.level() <= log::Level::Info
+            || own.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    }
+}
+
+impl log::Log for ProcessLog {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        Self::may_speak(metadata) && self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if Self::may_speak(record.metadata()) {
+            self.0.log(record);
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
 }
 
 /// Ready at the first SIGTERM or SIGINT; a second one ends the process at once. Must be called within a
@@ -76,4 +108,21 @@ pub(super) fn stop_signal() -> io::Result<impl Future<Output = ()>> {
             std::process::exit(i32::from(FAILED));
         });
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_keep_what_they_know_of_requests_to_themselves() {
+        let may = |target, level| {
+            ProcessLog::may_speak(&log::Metadata::builder().target(target).level(level).build())
+        };
+        assert!(may("portcullis", log::Level::Trace));
+        assert!(may("portcullis::gateway", log::Level::Debug));
+        assert!(may("pingora_core::apps", log::Level::Warn));
+        assert!(!may("pingora_core::protocols::http", log::Level::Debug));
+        assert!(!may("portcullis_look_alike", log::Level::Debug));
+    }
 }

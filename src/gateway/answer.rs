@@ -1,12 +1,13 @@
 //! Writing answers of our own, mapping those of upstreams back, and telling the log.
 
-use http::header::{CONTENT_LENGTH, HeaderValue, SERVER};
-use http::{Method, StatusCode};
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue, SERVER, TRANSFER_ENCODING};
+use http::{Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Result;
 use pingora::proxy::Session;
 
 use super::intake::has_begun;
+use super::{KEEPALIVE_SECONDS, REFUSED_READ};
 use crate::exchange::{Exchange, REQUEST_ID};
 use crate::observe::access_log::{Record, Timings};
 use crate::reject::Rejection;
@@ -55,21 +56,55 @@ pub(super) async fn refuse(
 pub(super) async fn fail(session: &mut Session, x: &mut Exchange, rejection: &Rejection) {
     x.why = Some(rejection.code());
     let begun = has_begun(session);
-    if begun || matches!(rejection, Rejection::ClientClosed) {
+    if matches!(rejection, Rejection::ClientClosed) {
         if !begun {
             x.status = rejection.status();
         }
         return;
     }
-    session.as_downstream_mut().set_keepalive(None);
-    if let Err(error) = refuse(session, x, rejection).await {
-        log::debug!("request {}: the answer could not be sent: {error}", x.id());
-        return;
+    if !begun {
+        session.as_downstream_mut().set_keepalive(None);
+        if let Err(error) = refuse(session, x, rejection).await {
+            log::debug!("request {}: the answer could not be sent: {error}", x.id());
+            return;
+        }
     }
-    // Pingora drops the connection after a failure, unread bytes and all; closing it in order first gives
-    // the answer time to be read.
+    // Pingora drops the connection after a failure, with what is unread and what is still buffered; closing
+    // it in order first gives an answer time to be read, and shows a cut one as far as it came.
     if let pingora::protocols::http::ServerSession::H1(h1) = session.as_downstream_mut() {
-        h1.shutdown().await;
+        // What is buffered is written first, which a client that does not read could put off for ever.
+        let _ = tokio::time::timeout(CLIENT_WRITE, h1.shutdown()).await;
+    }
+}
+
+/// Frames an upstream's answer for the version that the client speaks, and keeps its connection where it can
+/// be kept.
+pub(super) fn suit(session: &mut Session, x: &mut Exchange, head: &mut ResponseHeader) {
+    let (version, head_only) =
+        (session.req_header().version, session.req_header().method == Method::HEAD);
+    let downstream = session.as_downstream_mut();
+    // Pingora gives a connection up when an answer begins before the request's body has come, and does not
+    // except the interim ones (1xx), with which nothing is over.
+    if x.kept_before_interim && downstream.is_body_done() {
+        downstream.set_keepalive(Some(KEEPALIVE_SECONDS));
+    }
+    // RFC 9112, section 6.1: to HTTP/1.0 no chunks; there the end of the connection ends the body.
+    if version < Version::HTTP_11 && head.remove_header(&TRANSFER_ENCODING).is_some() {
+        downstream.set_keepalive(None);
+    }
+    let no_body = head_only
+        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || head.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
+    if no_body {
+        ended(session, x);
+    }
+}
+
+/// Notes that the answer is whole. What the client still has to send is then its own affair.
+pub(super) fn ended(session: &mut Session, x: &mut Exchange) {
+    x.answered = true;
+    if x.bytes_in == 0 && session.req_header().headers.contains_key(EXPECT) {
+        session.as_downstream_mut().set_read_timeout(Some(REFUSED_READ));
     }
 }
 
@@ -108,7 +143,11 @@ pub(super) fn record(session: &Session, x: &mut Exchange) -> Record {
         protocol: x.line.protocol,
         route: route.map(|route| route.name.clone()),
         consumer: x.consumer.as_ref().map(|consumer| consumer.name().into()),
-        upstream: route.and_then(Route::upstream).map(|upstream| upstream.name().clone()),
+        // Whoever was not let in has nothing to do with it.
+        upstream: route
+            .filter(|_| x.permit.is_some())
+            .and_then(Route::upstream)
+            .map(|upstream| upstream.name().clone()),
         target: target.map(|target| target.label().clone()),
         tries: x.tries,
         status: x.status,

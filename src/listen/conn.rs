@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
@@ -16,17 +16,14 @@ use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::accept::ConnectionGuard;
+use super::linger::Linger;
 
 /// Head and small body of an answer leave in one write; a larger body is written through.
 const WRITE_BUFFER: usize = 4096;
-
-/// How long, and for how many bytes, a closing connection listens to a client that is still sending.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 8 << 20;
 
 /// A plain TCP connection from a client.
 ///
@@ -38,6 +35,7 @@ pub struct Conn {
     peer: SocketAddr,
     local: SocketAddr,
     accepted: SystemTime,
+    linger: Option<Linger>,
     _guard: ConnectionGuard,
 }
 
@@ -56,6 +54,7 @@ impl Conn {
             peer,
             local,
             accepted: SystemTime::now(),
+            linger: None,
             _guard: guard,
         })
     }
@@ -71,20 +70,6 @@ impl Conn {
     pub fn local(&self) -> SocketAddr {
         self.local
     }
-
-    /// Closing a socket with unread bytes in it resets the connection, and the reset can overtake the answer
-    /// that the client has not read yet: an upload refused with 413 would look like a broken network.
-    /// So the write side is closed first, and what still arrives is read and thrown away, within bounds.
-    async fn linger(&mut self) {
-        let mut sink = [0u8; 4096];
-        let mut left = LINGER_BYTES;
-        while left > 0 {
-            match self.stream.get_mut().read(&mut sink).await {
-                Ok(0) | Err(_) => return,
-                Ok(n) => left = left.saturating_sub(n),
-            }
-        }
-    }
 }
 
 impl fmt::Debug for Conn {
@@ -99,6 +84,13 @@ impl AsyncRead for Conn {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Who waits for the client has nothing more to write for now, so what was written must be on its way:
+        // the head of an answer whose body takes its time, or the first bytes of that body.
+        if !self.stream.buffer().is_empty()
+            && let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
         Pin::new(self.stream.get_mut()).poll_read(cx, buf)
     }
 }
@@ -117,7 +109,12 @@ impl AsyncWrite for Conn {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        // Pingora closes a connection through here (and not through its own `Shutdown`), and drops it then.
+        if self.linger.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        }
+        let Self { linger, stream, .. } = &mut *self;
+        linger.get_or_insert_with(Linger::begin).poll(cx, stream.get_mut()).map(Ok)
     }
 
     fn poll_write_vectored(
@@ -137,9 +134,7 @@ impl AsyncWrite for Conn {
 impl Shutdown for Conn {
     async fn shutdown(&mut self) {
         // The client may be gone already; then there is nobody left to tell.
-        if AsyncWriteExt::shutdown(&mut self.stream).await.is_ok() {
-            let _ = tokio::time::timeout(LINGER, self.linger()).await;
-        }
+        let _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 

@@ -2,7 +2,20 @@
 
 mod support;
 
+mod answers;
+mod balance;
+mod bodies;
 mod config;
 mod failures;
+mod headers;
 mod house;
+mod keys;
+mod logs;
+mod paths;
+mod process;
+mod real;
 mod routing;
+mod stop;
+mod timeouts;
+mod tls;
+mod websocket;

@@ -89,7 +89,36 @@ impl Client {
         timeout(PATIENCE, self.read_answer(head_only)).await.expect("no answer in time")
     }
 
+    /// Reads an answer's head and leaves its body where it is.
+    pub async fn read_head(&mut self) -> Answer {
+        let head = timeout(PATIENCE, self.head()).await.expect("no answer in time");
+        head.expect("the connection ended before an answer")
+    }
+
+    /// Reads the body that belongs to this head.
+    pub async fn read_body(&mut self, head: Answer) -> Answer {
+        timeout(PATIENCE, self.body(head)).await.expect("no body in time")
+    }
+
+    /// Waits for more bytes that hold this; they stay where they are.
+    pub async fn see(&mut self, part: &[u8]) {
+        let count = |buffer: &[u8]| buffer.windows(part.len()).filter(|w| *w == part).count();
+        let before = count(&self.buffer);
+        while count(&self.buffer) <= before {
+            let more = timeout(PATIENCE, self.fill()).await.expect("the bytes did not come");
+            assert!(more, "the connection ended before the bytes came");
+        }
+    }
+
     async fn read_answer(&mut self, head_only: bool) -> Option<Answer> {
+        let answer = self.head().await?;
+        if head_only || answer.status < 200 || matches!(answer.status, 204 | 304) {
+            return Some(answer);
+        }
+        Some(self.body(answer).await)
+    }
+
+    async fn head(&mut self) -> Option<Answer> {
         let end = loop {
             if let Some(end) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
                 break end + 4;
@@ -99,10 +128,10 @@ impl Client {
             }
         };
         let head: Vec<u8> = self.buffer.drain(..end).collect();
-        let mut answer = parse_head(&String::from_utf8_lossy(&head));
-        if head_only || answer.status < 200 || matches!(answer.status, 204 | 304) {
-            return Some(answer);
-        }
+        Some(parse_head(&String::from_utf8_lossy(&head)))
+    }
+
+    async fn body(&mut self, mut answer: Answer) -> Answer {
         if answer.header("transfer-encoding").eq_ignore_ascii_case("chunked") {
             answer.complete = self.read_chunks(&mut answer.body).await;
         } else if let Ok(length) = answer.header("content-length").parse::<usize>() {
@@ -113,7 +142,7 @@ impl Client {
             while self.fill().await {}
             answer.body = std::mem::take(&mut self.buffer);
         }
-        Some(answer)
+        answer
     }
 
     async fn read_chunks(&mut self, body: &mut Vec<u8>) -> bool {
@@ -122,6 +151,8 @@ impl Client {
             let size = usize::from_str_radix(line.split(';').next().unwrap().trim(), 16).unwrap();
             while self.buffer.len() < size + 2 {
                 if !self.fill().await {
+                    let rest = size.min(self.buffer.len());
+                    body.extend(self.buffer.drain(..rest));
                     return false;
                 }
             }
@@ -151,7 +182,7 @@ impl Client {
     }
 
     async fn fill(&mut self) -> bool {
-        let mut buffer = [0; 16 << 10];
+        let mut buffer = vec![0; 16 << 10];
         match self.stream.read(&mut buffer).await {
             Ok(0) | Err(_) => false,
             Ok(n) => {

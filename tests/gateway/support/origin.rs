@@ -84,7 +84,11 @@ impl Origin {
 
 /// With SO_REUSEADDR, so that a dead origin can be brought back at the same address.
 pub fn listen(address: SocketAddr) -> TcpListener {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    let socket = match address {
+        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4(),
+        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6(),
+    };
+    let socket = socket.unwrap();
     socket.set_reuseaddr(true).unwrap();
     socket.bind(address).unwrap();
     socket.listen(1024).unwrap()
