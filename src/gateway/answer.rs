@@ -7,7 +7,7 @@ use pingora::prelude::Result;
 use pingora::proxy::Session;
 
 use super::intake::has_begun;
-use super::{KEEPALIVE_SECONDS, REFUSED_READ};
+use super::{CLIENT_WRITE, KEEPALIVE_SECONDS, REFUSED_READ};
 use crate::exchange::{Exchange, REQUEST_ID};
 use crate::observe::access_log::{Record, Timings};
 use crate::reject::Rejection;
