@@ -286,7 +286,7 @@ async fn load_balancing() {
         call(&gateway, "/orders", &[]).await;
     }
     // By chance: that one of two gets nothing of 40 happens once in 5e11.
-    assert!(origins[2].seen().len() > 0 && origins[3].seen().len() > 0);
+    assert!(!origins[2].seen().is_empty() && !origins[3].seen().is_empty());
     for user in 0..20 {
         let user = user.to_string();
         let first = call(&gateway, "/carts", &[("X-User", &user)]).await;
