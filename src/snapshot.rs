@@ -21,7 +21,7 @@ pub use compile::compile;
 
 use crate::auth::Guard;
 use crate::config::Config;
-use crate::diagnostic::{At, Diagnostics, Severity};
+use crate::diagnostic::{At, Diagnostics, Severity, unreadable};
 use crate::observe::access_log;
 use crate::rewrite::{HeaderOps, TrustedProxies};
 use crate::route::{Forwarding, Table};
@@ -202,7 +202,7 @@ pub fn load(file: &Path) -> Loaded {
             let mut diagnostics = Diagnostics::new();
             diagnostics.error(
                 At::root(),
-                format!("the file cannot be read: {error}"),
+                format!("the file cannot be read: {}", unreadable(&error)),
                 "name an existing, readable file, such as conf/portcullis.yaml",
             );
             Loaded { compiled: None, config: None, diagnostics }

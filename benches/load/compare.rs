@@ -35,6 +35,8 @@ pub struct Plan {
 pub struct Sample {
     /// CPU time per request in microseconds.
     pub cpu_us: f64,
+    /// The part of it that the program spent outside the kernel; an estimate.
+    pub user_us: f64,
     /// Requests a second; depends on the load generator too, and is for information only.
     pub rate: f64,
     /// Memory in use after the round, in KiB.
@@ -114,8 +116,10 @@ fn measure(
     logged(checked + WARM_UP + plan.requests)?;
     let used = process.usage()?.since(&before)?;
     let requests = f64::from(u32::try_from(plan.requests)?);
+    let cpu_us = used.total.as_secs_f64() * 1e6 / requests;
     Ok(Sample {
-        cpu_us: used.as_secs_f64() * 1e6 / requests,
+        cpu_us,
+        user_us: cpu_us * (1.0 - used.kernel),
         rate: requests / took.as_secs_f64(),
         resident_kib: process.resident_kib()?,
     })

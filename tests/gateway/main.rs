@@ -3,6 +3,7 @@
 mod support;
 
 mod answers;
+mod balance;
 mod bodies;
 mod config;
 mod failures;
@@ -11,6 +12,10 @@ mod house;
 mod keys;
 mod logs;
 mod paths;
+mod process;
 mod real;
 mod routing;
+mod stop;
+mod timeouts;
+mod tls;
 mod websocket;
