@@ -32,7 +32,7 @@ fn file(count: u32) -> String {
     for number in 0..count {
         key(number, &mut name);
         text.push_str(&digest(std::str::from_utf8(&name).expect("ASCII")));
-        text.push_str(&format!(" consumer-{}\n", number % 1000));
+        let _ = writeln!(text, " consumer-{}", number % 1000);
     }
     text
 }
