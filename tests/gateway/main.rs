@@ -1,6 +1,4 @@
 //! Stories over a gateway in this process and real sockets.
-#![allow(clippy::unwrap_used, reason = "what a story needs and does not get ends it at once")]
-
 #![allow(
     clippy::unwrap_used,
     clippy::unused_async,
