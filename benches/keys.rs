@@ -4,6 +4,7 @@
 //! keyring's memory is cold. Both make the header anew for each request, as a parser would.
 //! `load` reads the file of 1,000,000 keys into a keyring.
 
+use std::fmt::Write as _;
 use std::hint::black_box;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
