@@ -5,6 +5,7 @@
 
 mod answer;
 mod cause;
+mod head;
 mod intake;
 
 use std::sync::Arc;
@@ -25,10 +26,12 @@ use crate::listen::Shutdown;
 use crate::live::Live;
 use crate::observe::access_log::AccessLog;
 use crate::reject::Rejection;
-use crate::rewrite::{forwarded, hop, identity};
+use crate::rewrite::{forwarded, hop, identity, screen};
 use crate::snapshot::Action;
 use crate::upstream::{FailureKind, PeerWish};
 
+/// Room for what the gateway adds to a request's headers, so that the map grows once.
+const NEW_HEADERS: usize = 12;
 /// How long an idle connection from a client is kept, in seconds (Pingora's own default is for ever).
 const KEEPALIVE_SECONDS: u64 = 75;
 /// How long a client may pause while it sends its body.
@@ -149,19 +152,26 @@ impl ProxyHttp for Gateway {
         let Action::Forward(forward) = &route.action else {
             return Err(cause::internal("not a route that forwards"));
         };
+        let sent = session.req_header();
+        let mut parts = head::take(head);
+        let headers = &mut parts.headers;
+        headers.reserve(NEW_HEADERS);
+        screen(
+            headers,
+            x.client.trusted,
+            route.guard.credential_headers(),
+            forward.upstream.secret_header(),
+        );
+        forwarded::forward(headers, &intake::arrival(x, forward, sent.version));
+        identity::stamp(headers, permit.consumer().map(|consumer| consumer.header_value()));
+        route.request_headers.apply(headers, &x.fill(&sent.headers));
+        // Last, so that nothing above can reach a backend in the gateway's name.
+        forward.upstream.dress(attempt.target(), headers);
+        x.onward.host = headers.get(HOST).cloned();
+        *head = RequestHeader::from(parts);
         if let Some(target) = &x.onward.target {
             head.set_raw_path(target.as_bytes())?;
         }
-        for credential in route.guard.credential_headers() {
-            head.remove_header(credential);
-        }
-        let sent = session.req_header();
-        forwarded::forward(head, &intake::arrival(x, forward, sent.version));
-        identity::stamp(head, permit.consumer().map(|consumer| consumer.header_value()));
-        route.request_headers.request(head, &x.fill(&sent.headers));
-        // Last, so that nothing above can reach a backend in the gateway's name.
-        forward.upstream.dress(attempt.target(), head)?;
-        x.onward.host = head.headers.get(HOST).cloned();
         Ok(())
     }
 
@@ -202,9 +212,11 @@ impl ProxyHttp for Gateway {
         if let Some(attempt) = &x.attempt {
             attempt.answered(head.status.as_u16(), now);
         }
-        hop::strip_response(head);
-        answer::map_back(x, head);
-        forwarded::answer(head, head.version, x.id());
+        head::change(head, |headers, status, version| {
+            hop::strip_response(headers, status, version);
+            answer::map_back(x, headers);
+            forwarded::answer(headers, version, &x.id);
+        });
         Ok(())
     }
 
@@ -218,8 +230,9 @@ impl ProxyHttp for Gateway {
             x.kept_before_interim |= session.as_downstream().get_keepalive().is_some();
             return Ok(());
         }
-        if let Some(route) = &x.route {
-            route.response_headers.response(head, &x.fill(&session.req_header().headers));
+        if let Some(route) = x.route.as_deref().filter(|route| !route.response_headers.is_empty()) {
+            let fill = x.fill(&session.req_header().headers);
+            head::change(head, |headers, _, _| route.response_headers.apply(headers, &fill));
         }
         x.status = head.status.as_u16();
         answer::suit(session, x, head);

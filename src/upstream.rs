@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use pingora::http::RequestHeader;
+use http::HeaderMap;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora_load_balancing::LoadBalancer;
 use tokio::runtime::Handle;
@@ -255,14 +255,11 @@ impl Upstream {
         found.into_inner()
     }
 
-    /// Gives a request's head what this upstream's targets expect: their Host, and the gateway's
+    /// Gives a request's headers what this upstream's targets expect: their Host, and the gateway's
     /// secret in place of whatever the client sent under its name.
-    ///
-    /// # Errors
-    /// Pingora's, of a header that cannot be set; the values were checked when they were compiled.
-    pub fn dress(&self, target: &Target, head: &mut RequestHeader) -> pingora::Result<()> {
-        self.dress.host(target, head)?;
-        self.dress.secret(head)
+    pub fn dress(&self, target: &Target, head: &mut HeaderMap) {
+        self.dress.host(target, head);
+        self.dress.secret(head);
     }
 
     /// Sends one GET to one target, as traffic would.
