@@ -3,6 +3,7 @@ use crate::units::Secret;
 use crate::upstream::Tally;
 use crate::upstream::config::{GatewaySecret, TargetSpec};
 use pingora::upstreams::peer::HttpPeer;
+use std::sync::Arc;
 
 fn target() -> Target {
     let peer =
