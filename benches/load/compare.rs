@@ -1,6 +1,6 @@
 //! The rounds: one process after the other, in turn, each measured by the same requests.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -101,8 +101,12 @@ fn measure(
     let log = folder.path().join("access.log");
     let listen = process::free_address()?;
     let mut command = variant.command(listen, origin, folder.path(), core)?;
-    let mut process = Process::start(&mut command)?;
-    process.wait_until_listening(listen)?;
+    // Warnings, such as of a route without a key, are meant here; they are shown if there is no start.
+    let said = folder.path().join("stderr");
+    let mut process = Process::start(command.stderr(File::create(&said)?))?;
+    process
+        .wait_until_listening(listen)
+        .map_err(|error| format!("{error}\n{}", fs::read_to_string(&said).unwrap_or_default()))?;
 
     let checked = runtime.block_on(variant.verify(listen))?;
     let mut load = runtime.block_on(Load::open(listen, plan.connections))?;

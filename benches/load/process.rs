@@ -143,10 +143,10 @@ impl Drop for Process {
 impl Usage {
     /// The CPU time used between an earlier moment and this one.
     pub fn since(&self, before: &Self) -> Result<Used, Failure> {
-        let used = self.threads.iter().map(|(thread, now)| {
+        let threads = self.threads.iter().map(|(thread, now)| {
             now.saturating_sub(before.threads.get(thread).copied().unwrap_or(0))
         });
-        let total = Duration::from_nanos(used.sum());
+        let total = Duration::from_nanos(threads.sum());
         let user = TICK * (self.user_ticks - before.user_ticks);
         let kernel = TICK * (self.system_ticks - before.system_ticks);
         let coarse = user + kernel;

@@ -69,6 +69,8 @@ pub(super) async fn fail(session: &mut Session, x: &mut Exchange, rejection: &Re
             return;
         }
     }
+    // What follows is waiting for the client to leave, which is none of the request's time.
+    x.marks.total = Some(x.started.elapsed());
     // Pingora drops the connection after a failure, with what is unread and what is still buffered; closing
     // it in order first gives an answer time to be read, and shows a cut one as far as it came.
     if let pingora::protocols::http::ServerSession::H1(h1) = session.as_downstream_mut() {
@@ -129,7 +131,7 @@ pub(super) fn map_back(x: &Exchange, head: &mut ResponseHeader) {
 
 /// What the log is told of a request that has ended.
 pub(super) fn record(session: &Session, x: &mut Exchange) -> Record {
-    let total = x.started.elapsed();
+    let total = x.marks.total.unwrap_or_else(|| x.started.elapsed());
     let route = x.route.as_deref();
     let target = x.attempt.as_ref().map(Attempt::target).or(x.last.as_ref());
     Record {

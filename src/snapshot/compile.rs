@@ -36,7 +36,7 @@ pub(super) fn compile_with(
     diagnostics: &mut Diagnostics,
 ) -> Option<Compiled> {
     let root = At::root();
-    if config.version.is_none() && !gaps.any {
+    if config.version.is_none() {
         diagnostics.error(
             root.clone(),
             "the key \"version\" is missing",

@@ -16,14 +16,12 @@
 use std::collections::BTreeSet;
 
 use crate::auth::{ConsumerConfig, MethodsConfig};
-use crate::config::{Config, Defaults};
+use crate::config::{Config, Defaults, Version};
 use crate::diagnostic::{At, Step};
 
 /// What is not there although the file has it. Of a file that was read well, nothing.
 #[derive(Debug, Default)]
 pub(super) struct Gaps {
-    /// Something is missing somewhere.
-    pub any: bool,
     /// Some listener is missing, or all of them.
     pub listeners: bool,
     /// Some route is missing, or all of them.
@@ -42,6 +40,9 @@ impl Gaps {
         // Another version may mean other things by the same words.
         if wrong.0.iter().any(|at| at.steps().is_empty()) || wrong.touches("version") {
             return None;
+        }
+        if wrong.lost("version", config.version.is_none()) {
+            config.version = Some(Version::CURRENT);
         }
         let listeners = wrong.reaches("listeners", config.listeners.is_empty());
         let mut routes = wrong.reaches("routes", config.routes.is_empty());
@@ -69,7 +70,7 @@ impl Gaps {
         // Without a key of its own a consumer is nothing but a name.
         let names = wrong.names("consumers").into_iter();
         config.consumers.0.extend(names.map(|name| (name, ConsumerConfig::default())));
-        Some(Self { any: true, listeners, routes, upstreams, auth })
+        Some(Self { listeners, routes, upstreams, auth })
     }
 }
 

@@ -89,7 +89,6 @@ fn open_bracket(text: &str, stopped: Place) -> Option<(char, Place)> {
             let begins = matches!(last, ' ' | '\t' | '[' | '{' | ',' | ':');
             match (quote, c) {
                 (Some(end), c) if c == end && last != '\\' => quote = None,
-                (Some(_), _) => {}
                 (None, '"' | '\'') if begins => quote = Some(c),
                 (None, '#') if last == ' ' => break,
                 (None, '{' | '[') if begins => open.push((c, place)),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::{Answer, Client, Gateway, Origin, RawOrigin, eventually, get, send};
 
@@ -12,29 +12,22 @@ struct Stage {
     origin: Origin,
     /// They hold their addresses for as long as the stage stands.
     _others: Vec<RawOrigin>,
+    _held: TcpSocket,
     /// What no answer may tell.
     hidden: Vec<String>,
 }
 
-/// An address at which nobody listens.
-fn nobody() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// An address at which nobody listens, for as long as the socket is held.
+fn nobody() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
-async fn stage() -> Stage {
-    let origin = Origin::start("fine").await;
-    let silent = || {
-        RawOrigin::with(async |stream: TcpStream| {
-            std::future::pending::<()>().await;
-            drop(stream);
-        })
-    };
-    let (slow, endless) = (silent().await, silent().await);
-    let empty = RawOrigin::saying(b"").await;
-    let garbage = RawOrigin::saying(b"SSH-2.0-internal-host.corp\r\n\r\n").await;
-    let cut = RawOrigin::saying(b"HTTP/1.1 200 OK\r\nX-Internal: internal-host.corp\r\n").await;
-    let gone = nobody();
-    let gateway = Gateway::start(&format!(
+/// The file of the stage: where a request ends well, and where it does not.
+fn file(fine: SocketAddr, others: [SocketAddr; 5], gone: SocketAddr) -> String {
+    format!(
         r#"
 upstreams:
   fine: {{ targets: [ "{}" ], health: none }}
@@ -61,16 +54,32 @@ routes:
   gone: {{ path: /gone, to: gone }}
   down: {{ path: /down, to: down }}
 "#,
-        origin.address,
-        slow.address,
-        endless.address,
-        empty.address,
-        garbage.address,
-        cut.address,
+        fine,
+        others[0],
+        others[1],
+        others[2],
+        others[3],
+        others[4],
         portcullis::auth::Digest::of(b"in"),
         portcullis::auth::Digest::of(b"out"),
-    ))
-    .await;
+    )
+}
+
+async fn stage() -> Stage {
+    let origin = Origin::start("fine").await;
+    let silent = || {
+        RawOrigin::with(async |stream: TcpStream| {
+            std::future::pending::<()>().await;
+            drop(stream);
+        })
+    };
+    let (slow, endless) = (silent().await, silent().await);
+    let empty = RawOrigin::saying(b"").await;
+    let garbage = RawOrigin::saying(b"SSH-2.0-internal-host.corp\r\n\r\n").await;
+    let cut = RawOrigin::saying(b"HTTP/1.1 200 OK\r\nX-Internal: internal-host.corp\r\n").await;
+    let (held, gone) = nobody();
+    let addresses = [&slow, &endless, &empty, &garbage, &cut].map(|other| other.address);
+    let gateway = Gateway::start(&file(origin.address, addresses, gone)).await;
     eventually("a probe has failed", async || {
         get(gateway.address(), "/down", &[]).await.code() == "no_healthy_target"
     })
@@ -92,7 +101,7 @@ routes:
     let others = vec![slow, endless, empty, garbage, cut];
     hidden.extend(others.iter().map(|other| other.address.port().to_string()));
     hidden.extend([gone.port().to_string(), origin.address.port().to_string()]);
-    Stage { gateway, origin, _others: others, hidden }
+    Stage { gateway, origin, _others: others, _held: held, hidden }
 }
 
 /// A refusal or failure: what is asked with which method and headers, and status, code and gRPC status.
@@ -141,7 +150,7 @@ impl Stage {
         for (name, value) in &answer.headers {
             // An id and a date are made of digits, which could be a port's by chance.
             if name != "x-request-id" && name != "date" {
-                all.push_str(&format!("\n{name}: {value}"));
+                all.extend(["\n", name, ": ", value]);
             }
         }
         let all = all.replace(answer.header("x-request-id"), "ID").to_ascii_lowercase();

@@ -16,11 +16,11 @@ use crate::support::{Client, Gateway, Origin, eventually, get, send};
 
 async fn gateway(upstream: &str) -> Gateway {
     Gateway::start(&format!(
-        r#"
+        r"
 trusted_proxies: [ 127.0.0.1 ]
 upstreams: {{ users: {{ {upstream} }} }}
 routes: {{ all: {{ path: /, to: users, auth: none }} }}
-"#
+"
     ))
     .await
 }

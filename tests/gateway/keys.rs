@@ -259,16 +259,15 @@ routes:
         TestSources { base: folder.path().to_owned(), ..TestSources::default() },
     )
     .await;
-    let cases: [(&str, &[(&str, &str)], u16, &str); 7] = [
-        ("/either", &[("X-Team-Key", "app-key")], 200, "app"),
+    for (path, headers, status, consumer) in [
+        ("/either", &[("X-Team-Key", "app-key")][..], 200, "app"),
         ("/either", &[("X-Bot-Key", "bot-key")], 200, "crawler"),
         ("/either", &[("X-Team-Key", "wrong"), ("X-Bot-Key", "bot-key")], 200, "crawler"),
         ("/either", &[("X-Api-Key", "app-key")], 401, ""),
         ("/bots", &[("X-Bot-Key", "bot-key")], 200, "crawler"),
         ("/bots", &[("X-Team-Key", "bot-key")], 401, ""),
         ("/bots", &[("X-Team-Key", "app-key"), ("X-Bot-Key", "no")], 401, ""),
-    ];
-    for (path, headers, status, consumer) in cases {
+    ] {
         let before = origin.seen().len();
         let answer = get(gateway.address(), path, headers).await;
         assert_eq!(answer.status, status, "{path} {headers:?}");

@@ -1,4 +1,10 @@
 //! Stories over a gateway in this process and real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::unused_async,
+    clippy::format_push_string,
+    reason = "a story that cannot go on ends, what begins something is async by habit, and speed is no matter"
+)]
 
 mod support;
 

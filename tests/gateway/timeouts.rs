@@ -16,10 +16,10 @@ use crate::support::{Client, Gateway, Origin, RawOrigin, get, send};
 async fn gateway(targets: &[SocketAddr], more: &str) -> Gateway {
     let targets: Vec<_> = targets.iter().map(|target| format!("\"{target}\"")).collect();
     Gateway::start(&format!(
-        r#"
+        r"
 upstreams: {{ slow: {{ targets: [ {} ], health: none, {more} }} }}
 routes: {{ all: {{ path: /, to: slow, auth: none }} }}
-"#,
+",
         targets.join(", ")
     ))
     .await
@@ -220,6 +220,7 @@ async fn a_client_that_stops_sending_is_told_so_and_no_target_is_blamed() {
         let answer = client.read(false).await;
         assert_eq!((answer.status, answer.code().as_str()), (408, "request_timeout"));
         assert!(client.is_closed().await);
+        drop(client);
         let log = gateway.log(n).await;
         assert_eq!(
             (&log[n - 1]["why"], &log[n - 1]["tries"]),
@@ -247,4 +248,16 @@ async fn an_upload_that_trickles_ends_at_the_deadline() {
     assert_eq!(log[0]["why"], "deadline_exceeded");
     assert_eq!(log[0]["status"], 504);
     assert!(log[0]["bytes_in"].as_u64() < Some(200), "{}", log[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_that_a_client_takes_to_hang_up_is_not_the_requests() {
+    let one = silent().await;
+    let gateway = gateway(&[one.address], "timeouts: { total: 200ms }").await;
+    let mut client = Client::connect(gateway.address()).await;
+    assert_eq!(client.ask("GET", "/", &[]).await.status, 504);
+    // The client keeps its end open, and the gateway listens for a while before it closes its own.
+    let log = gateway.log(1).await;
+    assert!(log[0]["duration_ms"].as_f64() < Some(1500.0), "{}", log[0]);
+    drop(client);
 }

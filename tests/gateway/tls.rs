@@ -46,12 +46,14 @@ impl Authority {
     }
 }
 
+/// The server name that was asked for, and whether the client showed a certificate.
+type Handshake = (Option<String>, bool);
+
 /// A service behind TLS.
 struct Service {
     address: SocketAddr,
     caught: Catch,
-    /// The server names that were asked for, and whether the client showed a certificate, by handshake.
-    handshakes: Arc<Mutex<Vec<(Option<String>, bool)>>>,
+    handshakes: Arc<Mutex<Vec<Handshake>>>,
     _tasks: JoinSet<()>,
 }
 
@@ -95,7 +97,7 @@ impl Service {
         Self { address, caught, handshakes, _tasks: tasks }
     }
 
-    fn handshakes(&self) -> Vec<(Option<String>, bool)> {
+    fn handshakes(&self) -> Vec<Handshake> {
         self.handshakes.lock().unwrap().clone()
     }
 
@@ -122,7 +124,7 @@ fn base64(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for four in text.as_bytes().chunks(4) {
         let word = four.iter().fold(0u32, |word, byte| (word << 6) | u32::from(value(*byte)));
-        let padding = four.iter().filter(|byte| **byte == b'=').count();
+        let padding = four.iter().rev().take_while(|byte| **byte == b'=').count();
         bytes.extend_from_slice(&word.to_be_bytes()[1..4 - padding]);
     }
     bytes

@@ -23,7 +23,7 @@ use crate::support::{Answer, Gateway, Origin, RawOrigin, Seen, eventually, get, 
 const KEY: (&str, &str) = ("x-api-key", "secret002oUdaRJA");
 
 /// Starts an example with a free port, and with these addresses in the place of its targets.
-fn start_text(mut text: String, targets: &[(&str, SocketAddr)], sources: TestSources) -> Gateway {
+fn start_text(mut text: String, targets: &[(&str, SocketAddr)], sources: &TestSources) -> Gateway {
     let listener = "\"127.0.0.1:8080\"";
     assert!(text.contains(listener));
     text = text.replace(listener, "\"127.0.0.1:0\"");
@@ -43,7 +43,7 @@ fn example(name: &str) -> String {
 
 fn start(name: &str, targets: &[(&str, SocketAddr)]) -> Gateway {
     let sources = TestSources { base: folder("conf/examples"), ..TestSources::default() };
-    start_text(example(name), targets, sources)
+    start_text(example(name), targets, &sources)
 }
 
 /// GET with the key of the examples, and more headers.
@@ -101,7 +101,7 @@ fn the_short_configuration_is_short() {
 async fn the_short_configuration_serves() {
     let users = Origin::start("users").await;
     let told = std::fs::read_to_string(folder("conf/portcullis.yaml")).unwrap();
-    let gateway = start_text(told, &[("127.0.0.1:8001", users.address)], TestSources::default());
+    let gateway = start_text(told, &[("127.0.0.1:8001", users.address)], &TestSources::default());
     assert_eq!(get(gateway.address(), "/healthz", &[]).await.status, 200);
     assert_eq!(get(gateway.address(), "/users/1", &[]).await.status, 401);
     // Nobody has the key whose digest stands there as a placeholder.
@@ -262,7 +262,7 @@ async fn trusted_proxies() {
     let distrustful =
         example("trusted-proxies.yaml").replace("10.0.0.0/8, 127.0.0.1", "10.0.0.0/8");
     let gateway =
-        start_text(distrustful, &[("127.0.0.1:8001", users.address)], TestSources::default());
+        start_text(distrustful, &[("127.0.0.1:8001", users.address)], &TestSources::default());
     call(&gateway, "/users", &claim).await;
     assert_eq!(users.last().header("x-forwarded-for"), "127.0.0.1");
     assert_eq!(users.last().header("x-forwarded-proto"), "http");
@@ -286,7 +286,7 @@ async fn load_balancing() {
         call(&gateway, "/orders", &[]).await;
     }
     // By chance: that one of two gets nothing of 40 happens once in 5e11.
-    assert!(origins[2].seen().len() > 0 && origins[3].seen().len() > 0);
+    assert!(!origins[2].seen().is_empty() && !origins[3].seen().is_empty());
     for user in 0..20 {
         let user = user.to_string();
         let first = call(&gateway, "/carts", &[("X-User", &user)]).await;
@@ -396,7 +396,7 @@ async fn tls_upstream() {
         std::fs::write(folder.path().join("ca.pem"), trusted).unwrap();
         let sources = TestSources { base: folder.path().to_owned(), ..TestSources::default() };
         let targets = [("127.0.0.1:8443", address)];
-        let gateway = start_text(example("tls-upstream.yaml"), &targets, sources);
+        let gateway = start_text(example("tls-upstream.yaml"), &targets, &sources);
         assert_eq!(call(&gateway, "/users", &[]).await.status, status);
     }
     origin.abort();
@@ -459,7 +459,7 @@ async fn access_log() {
     let text = example("access-log.yaml");
     assert!(text.contains("/var/log/portcullis/access.log"));
     let text = text.replace("/var/log/portcullis/access.log", "\"${LOG}\"");
-    let gateway = start_text(text, &[("127.0.0.1:8001", users.address)], TestSources::default());
+    let gateway = start_text(text, &[("127.0.0.1:8001", users.address)], &TestSources::default());
     call(&gateway, "/users/7?token=hunter2", &[]).await;
     let lines = gateway.log(1).await;
     assert_eq!(
@@ -476,7 +476,7 @@ async fn gateway_secret() {
     let env = BTreeMap::from([("GATEWAY_SECRET".to_owned(), "only the gateway".to_owned())]);
     let sources = TestSources { env, base: folder("conf/examples") };
     let targets = [("127.0.0.1:8001", users.address)];
-    let gateway = start_text(example("gateway-secret.yaml"), &targets, sources);
+    let gateway = start_text(example("gateway-secret.yaml"), &targets, &sources);
     assert_eq!(call(&gateway, "/users", &[]).await.status, 200);
     assert_eq!(users.last().header("x-api-key"), "only the gateway");
 }

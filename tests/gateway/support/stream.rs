@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Version};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -36,7 +36,7 @@ where
         let caught = caught.clone();
         async move {
             let (head, body) = request.into_parts();
-            let body = body.collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+            let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
             let named = head.headers.get("host").map(|host| host.to_str().unwrap());
             let host = head.uri.authority().map(http::uri::Authority::as_str).or(named);
             caught.lock().unwrap().push(Caught {
