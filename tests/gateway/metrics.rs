@@ -10,6 +10,7 @@ use http::Response;
 use http_body_util::Full;
 use serde_json::Value;
 
+use crate::support::gateway::TestSources;
 use crate::support::{Answer, Client, Gateway, Origin, RawOrigin, eventually, get, send};
 
 const KEY: &str = "planted-key-for-metrics";
@@ -22,18 +23,17 @@ async fn scrape(gateway: &Gateway, accept: &str) -> Answer {
 }
 
 /// All samples: the series as written, and the value.
-fn samples(text: &str) -> BTreeMap<&str, f64> {
+fn samples(text: &str) -> BTreeMap<&str, &str> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let samples: Vec<_> = lines.map(|line| line.rsplit_once(' ').unwrap()).collect();
-    let distinct: BTreeMap<_, _> =
-        samples.iter().map(|(series, value)| (*series, value.parse().unwrap())).collect();
+    let distinct: BTreeMap<_, _> = samples.iter().copied().collect();
     assert_eq!(distinct.len(), samples.len(), "a series stands there twice:\n{text}");
     distinct
 }
 
 /// The values of a family by those of some of its labels, added up over the others. Values are taken apart at
 /// their quotes, which none of these tests puts into one.
-fn sums(text: &str, family: &str, labels: &[&str]) -> BTreeMap<Vec<String>, f64> {
+fn sums(text: &str, family: &str, labels: &[&str]) -> BTreeMap<Vec<String>, u64> {
     let mut sums = BTreeMap::new();
     for (series, value) in samples(text) {
         let Some(rest) = series.strip_prefix(family).and_then(|rest| rest.strip_prefix('{')) else {
@@ -43,15 +43,16 @@ fn sums(text: &str, family: &str, labels: &[&str]) -> BTreeMap<Vec<String>, f64>
             let found = rest.split(&format!("{label}=\"")).nth(1).unwrap();
             found.split('"').next().unwrap().to_owned()
         };
-        *sums.entry(labels.iter().map(of).collect()).or_insert(0.0) += value;
+        *sums.entry(labels.iter().map(of).collect()).or_insert(0) += value.parse::<u64>().unwrap();
     }
     sums
 }
 
 /// The sample of a series that must be there.
-fn value(text: &str, series: &str) -> f64 {
+fn value(text: &str, series: &str) -> u64 {
     let samples = samples(text);
-    *samples.get(series).unwrap_or_else(|| panic!("{series} is missing:\n{text}"))
+    let value = samples.get(series).unwrap_or_else(|| panic!("{series} is missing:\n{text}"));
+    value.parse().unwrap()
 }
 
 /// Runs a command with this input, without holding up the runtime.
@@ -135,7 +136,7 @@ routes:
     }
 
     /// A request of each kind, and how many that were.
-    async fn mixed_load(&self) -> usize {
+    async fn mixed_load(&self) -> u64 {
         let at = self.gateway.address();
         let key = [("X-Api-Key", KEY)];
         let mut asked = 0;
@@ -183,16 +184,16 @@ routes:
     }
 }
 
-fn counted(text: &str) -> f64 {
+fn counted(text: &str) -> u64 {
     sums(text, "portcullis_requests_total", &[]).values().sum()
 }
 
 /// The numbers as soon as this many requests are over.
-async fn after(gateway: &Gateway, requests: usize) -> String {
+async fn after(gateway: &Gateway, requests: u64) -> String {
     let mut text = String::new();
     eventually(&format!("{requests} requests are counted"), async || {
         scrape(gateway, "").await.text().clone_into(&mut text);
-        counted(&text) >= requests as f64
+        counted(&text) >= requests
     })
     .await;
     text
@@ -206,16 +207,17 @@ fn label(status: &Value) -> String {
     }
 }
 
-fn add(map: &mut BTreeMap<Vec<String>, f64>, key: &[&str], number: f64) {
-    *map.entry(key.iter().map(|&part| part.to_owned()).collect()).or_insert(0.0) += number;
+fn add(map: &mut BTreeMap<Vec<String>, u64>, key: &[&str], number: u64) {
+    *map.entry(key.iter().map(|&part| part.to_owned()).collect()).or_insert(0) += number;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sums_are_those_of_the_access_log() {
     let house = House::start().await;
     let asked = house.mixed_load().await;
-    let log = house.gateway.log(asked).await;
-    assert_eq!(log.len(), asked);
+    let lines = usize::try_from(asked).unwrap();
+    let log = house.gateway.log(lines).await;
+    assert_eq!(log.len(), lines);
     let text = after(&house.gateway, asked).await;
 
     let word = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
@@ -223,12 +225,12 @@ async fn sums_are_those_of_the_access_log() {
         (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for line in &log {
         let (route, status) = (word(line, "route"), label(&line["status"]));
-        add(&mut requests, &[&route, &status], 1.0);
-        add(&mut routes, &[&route], 1.0);
+        add(&mut requests, &[&route, &status], 1);
+        add(&mut routes, &[&route], 1);
         if let Some(why) = line["why"].as_str() {
-            add(&mut whys, &[why], 1.0);
+            add(&mut whys, &[why], 1);
         }
-        if let Some(tried) = line["tries"].as_f64().filter(|tries| *tries > 0.0) {
+        if let Some(tried) = line["tries"].as_u64().filter(|tries| *tries > 0) {
             add(&mut tries, &[&word(line, "upstream")], tried);
         }
     }
@@ -241,11 +243,11 @@ async fn sums_are_those_of_the_access_log() {
     assert_eq!(sums(&text, "portcullis_request_duration_seconds_count", &["route"]), routes);
     let mut told = sums(&text, "portcullis_rejections_total", &["why"]);
     assert_eq!(told.len(), 17, "every word is there from the start");
-    told.retain(|_, count| *count > 0.0);
+    told.retain(|_, count| *count > 0);
     assert_eq!(told, whys);
     assert_eq!(sums(&text, "portcullis_upstream_tries_total", &["upstream"]), tries);
     for (_, in_flight) in sums(&text, "portcullis_requests_in_flight", &["route"]) {
-        assert_eq!(in_flight, 0.0, "{text}");
+        assert_eq!(in_flight, 0, "{text}");
     }
     assert!(!text.contains("unused"), "a route without a request has no series");
 }
@@ -262,7 +264,7 @@ async fn every_failed_try_has_one_reason() {
     let reason =
         |upstream: &str, reason: &str| reasons[&vec![upstream.to_owned(), reason.to_owned()]];
     for upstream in ["svc", "broken", "gone"] {
-        let all: f64 =
+        let all: u64 =
             reasons.iter().filter(|(key, _)| key[0] == upstream).map(|(_, count)| count).sum();
         assert_eq!(
             all,
@@ -271,11 +273,11 @@ async fn every_failed_try_has_one_reason() {
         );
     }
     // The 501 speaks about the request and not about the target.
-    assert_eq!((outcome("svc", "error"), reason("svc", "status_5xx")), (1.0, 1.0));
+    assert_eq!((outcome("svc", "error"), reason("svc", "status_5xx")), (1, 1));
     // POST once, GET twice.
-    assert_eq!((outcome("broken", "failed"), reason("broken", "broken")), (3.0, 3.0));
+    assert_eq!((outcome("broken", "failed"), reason("broken", "broken")), (3, 3));
     // Nothing was sent, so that both are tried again.
-    assert_eq!((outcome("gone", "failed"), reason("gone", "connect")), (4.0, 4.0));
+    assert_eq!((outcome("gone", "failed"), reason("gone", "connect")), (4, 4));
     let first_bytes = sums(&text, "portcullis_upstream_first_byte_seconds_count", &["upstream"]);
     let answered = outcome("svc", "answered") + outcome("svc", "error");
     assert_eq!(first_bytes, BTreeMap::from([(vec!["svc".to_owned()], answered)]));
@@ -327,9 +329,9 @@ async fn both_formats_say_the_same_to_their_own_parsers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn paths_and_hosts_and_methods_add_no_series() {
-    const CONNECTIONS: usize = 20;
-    const BATCH: usize = 500;
-    const EACH: usize = 5_000;
+    const CONNECTIONS: u64 = 20;
+    const BATCH: u64 = 500;
+    const EACH: u64 = 5_000;
     let house = House::start().await;
     // What the load will meet, once.
     let mut client = Client::connect(house.gateway.address()).await;
@@ -368,7 +370,7 @@ async fn paths_and_hosts_and_methods_add_no_series() {
     }
 
     let text = after(&house.gateway, 3 + CONNECTIONS * EACH).await;
-    assert_eq!(counted(&text), (3 + CONNECTIONS * EACH) as f64);
+    assert_eq!(counted(&text), 3 + CONNECTIONS * EACH);
     let names = |text| samples(text).into_keys().map(str::to_owned).collect::<BTreeSet<String>>();
     assert_eq!(names(&text), names(&before));
     let bound = portcullis::observe::metrics::most_series(7, 3, 3, 1, 17);
@@ -395,24 +397,24 @@ routes: {{ slow: {{ path: /, to: slow, auth: none }} }}
     let mut busy = Client::connect(gateway.address()).await;
     busy.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let target = format!(r#"{{upstream="slow",target="{}"}}"#, slow.address);
-    let shows = async |open: f64, in_flight: f64| {
+    let shows = async |open: u64, in_flight: u64| {
         let text = scrape(&gateway, "").await.text().to_owned();
         let route = sums(&text, "portcullis_requests_in_flight", &["route"]);
         value(&text, r#"portcullis_connections_open{listener="public"}"#) == open
-            && route.values().sum::<f64>() == in_flight
+            && route.values().sum::<u64>() == in_flight
             && value(&text, &format!("portcullis_upstream_target_in_flight{target}")) == in_flight
     };
-    eventually("two connections and a request", async || shows(2.0, 1.0).await).await;
+    eventually("two connections and a request", async || shows(2, 1).await).await;
     drop((idle, busy));
-    eventually("nothing is left", async || shows(0.0, 0.0).await).await;
+    eventually("nothing is left", async || shows(0, 0).await).await;
     let text = after(&gateway, 1).await;
-    assert_eq!(value(&text, r#"portcullis_connections_accepted_total{listener="public"}"#), 2.0);
+    assert_eq!(value(&text, r#"portcullis_connections_accepted_total{listener="public"}"#), 2);
     let left = format!(
         r#"portcullis_upstream_tries_total{{upstream="slow",target="{}",outcome="abandoned"}}"#,
         slow.address
     );
-    assert_eq!(value(&text, &left), 1.0);
-    assert_eq!(value(&text, r#"portcullis_rejections_total{why="client_closed"}"#), 1.0);
+    assert_eq!(value(&text, &left), 1);
+    assert_eq!(value(&text, r#"portcullis_rejections_total{why="client_closed"}"#), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -430,4 +432,39 @@ routes: { 'say "hi" \ there': { path: /, auth: none, respond: { status: 200, bod
     let names: BTreeSet<_> =
         samples.iter().filter_map(|sample| sample["labels"]["route"].as_str()).collect();
     assert_eq!(names, BTreeSet::from([r#"say "hi" \ there"#]));
+}
+
+#[test]
+fn a_new_configuration_goes_on_with_the_counts_of_what_keeps_its_name() {
+    use portcullis::observe::metrics::{Format, Metrics};
+    let load = |routes: &str| {
+        let text = format!(
+            "version: 1\nlisteners: {{ public: {{ address: \"127.0.0.1:0\" }} }}\nroutes: {{ {routes} }}\n"
+        );
+        let loaded = portcullis::snapshot::load_text(&text, &TestSources::default());
+        loaded.compiled.unwrap_or_else(|| panic!("{}", loaded.diagnostics.render(""))).snapshot
+    };
+    let old = load(
+        "kept: { path: /kept, auth: none, respond: { status: 200 } }, \
+         gone: { path: /gone, auth: none, respond: { status: 200 } }",
+    );
+    let record = |snapshot: &portcullis::snapshot::Snapshot| {
+        for (_, route) in snapshot.routes.iter() {
+            route.meter.record(&http::Method::GET, 200, Duration::from_millis(1));
+        }
+    };
+    record(&old);
+    let new = load(
+        "kept: { path: /elsewhere, auth: none, respond: { status: 201 } }, \
+         new: { path: /new, auth: none, respond: { status: 200 } }",
+    );
+    new.carry_on(&old);
+    record(&new);
+    // A request that began before is still on its way.
+    record(&old);
+    let metrics = Metrics::new(&[], std::iter::empty(), std::time::SystemTime::now());
+    let text = String::from_utf8(metrics.encode(&new.view(), 0, Format::Text)).unwrap();
+    let counts = sums(&text, "portcullis_requests_total", &["route"]);
+    let named = |name: &str, count| (vec![name.to_owned()], count);
+    assert_eq!(counts, BTreeMap::from([named("kept", 3), named("new", 1)]));
 }

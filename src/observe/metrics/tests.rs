@@ -187,3 +187,39 @@ fn the_formula_is_what_there_can_be_and_no_more() {
     assert_eq!(distinct.len(), all.len(), "a series stands there twice");
     assert_eq!(all.len(), most_series(3, 2, 3, 2, CODES.len()), "{all:#?}");
 }
+
+#[test]
+fn the_documentation_has_every_family_and_the_formula() {
+    let doc = include_str!("../../../docs/metrics.md");
+    let text = text(&metrics(), &NOTHING);
+    let told: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let tables = doc.lines().filter(|line| line.starts_with("| `") && line.contains('_'));
+    let documented: BTreeSet<&str> = tables
+        .flat_map(|line| line.split('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2))
+        .filter(|name| ["portcullis_", "process_", "jemalloc_"].iter().any(|p| name.starts_with(p)))
+        .collect();
+    assert_eq!(told, documented);
+
+    let number = |before: &str, after: &str| -> usize {
+        let formula = doc.split("```").find(|block| block.contains("(R + 1)")).unwrap();
+        let rest = formula.split(before).nth(1).unwrap().split(after).next().unwrap();
+        rest.trim().parse().unwrap()
+    };
+    assert_eq!(number("(R + 1) × (", "methods"), METHODS.len());
+    assert_eq!(number("methods ×", "statuses"), STATUSES.len() + 1);
+    let histogram = number("statuses +", "of the histogram");
+    let codes = number("2 L\n  +", "codes");
+    let process = number("codes +", "of the process");
+    assert_eq!(most_series(0, 0, 0, 0, codes), 8 * 61 + histogram + codes + process);
+    let of = |routes, upstreams, targets, listeners| {
+        most_series(routes, upstreams, targets, listeners, 0) - most_series(0, 0, 0, 0, 0)
+    };
+    assert_eq!(of(1, 0, 0, 0), 8 * 61 + histogram + 1);
+    assert_eq!(
+        of(0, 1, 0, 0),
+        number("U × (", "of the") + number("U × (17 of the histogram +", "reasons")
+    );
+    assert_eq!(of(0, 0, 1, 0), number("T × (", "outcomes") + number("outcomes +", ")"));
+    assert_eq!(of(0, 0, 0, 1), 2);
+}
