@@ -130,6 +130,23 @@ mod tests {
     }
 
     #[test]
+    fn a_failed_try_is_counted_under_its_reason() {
+        for (kind, reason) in [
+            (ErrorType::ConnectRefused, "connect"),
+            (ErrorType::ConnectTimedout, "connect_timeout"),
+            (ErrorType::TLSHandshakeTimedout, "tls"),
+            (ErrorType::InvalidCert, "tls"),
+            (ErrorType::WriteTimedout, "write_timeout"),
+            (ErrorType::ReadTimedout, "read_timeout"),
+            (ErrorType::ConnectionClosed, "broken"),
+            (ErrorType::InvalidHTTPHeader, "broken"),
+        ] {
+            let error = Error::new(kind.clone()).into_up();
+            assert_eq!(outcome(&error).reason(), Some(reason), "{kind:?}");
+        }
+    }
+
+    #[test]
     fn a_client_that_left_is_no_fault_of_anybody() {
         let x = Exchange::begin();
         let gone = Error::new(ErrorType::ConnectionClosed).into_down();
