@@ -1,9 +1,13 @@
 //! The operators' listener: is the process alive, and is it ready for traffic.
 //!
 //! `/livez` answers 200 as long as the process runs. `/readyz` answers 200 while it serves, and 503 from
-//! the moment a stop was asked for, so that a load balancer in front sends nothing new.
+//! the moment a stop was asked for, so that a load balancer in front sends nothing new. `/metrics` answers
+//! with the process's numbers.
+
+mod scrape;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
@@ -14,10 +18,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
+pub use scrape::Scrape;
+
 use crate::listen::Shutdown;
 
 /// Serves the operators until the process ends. Spawned tasks end with the runtime.
-pub async fn serve(listener: TcpListener, shutdown: Shutdown) {
+pub async fn serve(listener: TcpListener, shutdown: Shutdown, scrape: Arc<Scrape>) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -27,11 +33,11 @@ pub async fn serve(listener: TcpListener, shutdown: Shutdown) {
                 continue;
             }
         };
-        let shutdown = shutdown.clone();
+        let (shutdown, scrape) = (shutdown.clone(), scrape.clone());
         tokio::spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
-                let reply = answer(request.method(), request.uri().path(), *shutdown.borrow());
-                async move { Ok::<_, Infallible>(reply) }
+                let (stopping, scrape) = (*shutdown.borrow(), scrape.clone());
+                async move { Ok::<_, Infallible>(route(&request, stopping, scrape).await) }
             });
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -45,6 +51,18 @@ pub async fn serve(listener: TcpListener, shutdown: Shutdown) {
     }
 }
 
+async fn route(
+    request: &Request<Incoming>,
+    stopping: bool,
+    scrape: Arc<Scrape>,
+) -> Response<Full<Bytes>> {
+    let (method, path) = (request.method(), request.uri().path());
+    if path == "/metrics" && matches!(*method, Method::GET | Method::HEAD) {
+        return scrape::answer(request.headers(), scrape).await;
+    }
+    answer(method, path, stopping)
+}
+
 fn answer(method: &Method, path: &str, stopping: bool) -> Response<Full<Bytes>> {
     let (status, body) = match path {
         _ if !matches!(*method, Method::GET | Method::HEAD) => {
@@ -53,7 +71,7 @@ fn answer(method: &Method, path: &str, stopping: bool) -> Response<Full<Bytes>> 
         "/livez" => (StatusCode::OK, "{\"status\":\"live\"}\n"),
         "/readyz" if stopping => (StatusCode::SERVICE_UNAVAILABLE, "{\"status\":\"stopping\"}\n"),
         "/readyz" => (StatusCode::OK, "{\"status\":\"ready\"}\n"),
-        _ => (StatusCode::NOT_FOUND, "{\"error\":\"known here: /livez, /readyz\"}\n"),
+        _ => (StatusCode::NOT_FOUND, "{\"error\":\"known here: /livez, /readyz, /metrics\"}\n"),
     };
     let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
     *response.status_mut() = status;

@@ -25,10 +25,11 @@ use crate::exchange::Exchange;
 use crate::listen::Shutdown;
 use crate::live::Live;
 use crate::observe::access_log::AccessLog;
+use crate::observe::metrics::Metrics;
 use crate::reject::Rejection;
 use crate::rewrite::{forwarded, hop, identity, screen};
 use crate::snapshot::Action;
-use crate::upstream::{FailureKind, PeerWish};
+use crate::upstream::{FailureKind, Outcome, PeerWish};
 
 /// Room for what the gateway adds to a request's headers, so that the map grows once.
 const NEW_HEADERS: usize = 12;
@@ -44,18 +45,24 @@ const CLIENT_WRITE: Duration = Duration::from_secs(60);
 /// The same for a WebSocket, which may rest; pings at the endpoints' own interval keep it open.
 const UPGRADED_IDLE: Duration = Duration::from_secs(3600);
 
-/// The gateway: one configuration in force, and one log of what was done.
+/// The gateway: one configuration in force, one log of what was done, and its numbers.
 pub struct Gateway {
     live: Arc<Live>,
     log: Arc<AccessLog>,
+    metrics: Arc<Metrics>,
     shutdown: Shutdown,
 }
 
 impl Gateway {
     /// A gateway that serves whatever configuration is in force.
     #[must_use]
-    pub fn new(live: Arc<Live>, log: Arc<AccessLog>, shutdown: Shutdown) -> Self {
-        Self { live, log, shutdown }
+    pub fn new(
+        live: Arc<Live>,
+        log: Arc<AccessLog>,
+        metrics: Arc<Metrics>,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self { live, log, metrics, shutdown }
     }
 }
 
@@ -202,6 +209,9 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         // A switch that nobody asked for would leave client and gateway with two readings of what follows.
         if head.status == 101 && !session.is_upgrade_req() {
+            if let Some(attempt) = &x.attempt {
+                attempt.note(Outcome::Broken);
+            }
             return Err(cause::raise(x, Rejection::UpstreamBroken));
         }
         if head.status.is_informational() && head.status != 101 {
@@ -269,6 +279,7 @@ impl ProxyHttp for Gateway {
         let now = Instant::now();
         if let Some(attempt) = x.attempt.take() {
             attempt.connect_failed(now);
+            attempt.note(cause::outcome(&error));
             x.tried.push(attempt.target().clone());
         }
         error.set_retry(intake::tries_again(session, x, FailureKind::NotSent, now));
@@ -298,8 +309,13 @@ impl ProxyHttp for Gateway {
         if let Some(attempt) = x.attempt.take() {
             if blame {
                 // A pooled connection that the upstream had closed meanwhile says nothing about its health.
-                if !(reused && cause::is_stale_connection(&error)) {
+                if !reused || !cause::is_stale_connection(&error) {
                     attempt.broke(now);
+                    attempt.note(cause::outcome(&error));
+                } else if attempt.is_answered() {
+                    attempt.note(Outcome::Broken);
+                } else {
+                    attempt.note(Outcome::Stale);
                 }
                 // It may as well have died, so that the next try is better made elsewhere.
                 x.tried.push(attempt.target().clone());
@@ -347,6 +363,8 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, x: &mut Exchange) {
-        self.log.write(answer::record(session, x));
+        let record = answer::record(session, x);
+        self.metrics.record(&record, x.route.as_deref().map(|route| &route.meter));
+        self.log.write(record);
     }
 }

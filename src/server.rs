@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
 use pingora::apps::ServerApp;
@@ -15,11 +15,13 @@ use pingora::server::configuration::ServerConf;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::admin;
+use crate::admin::{self, Scrape};
 use crate::gateway::Gateway;
 use crate::listen::{self, BindError, Connections, Listener, Shutdown};
 use crate::live::Live;
 use crate::observe::access_log::{AccessLog, OpenError};
+use crate::observe::metrics::Metrics;
+use crate::reject;
 use crate::snapshot::Compiled;
 
 /// Idle connections kept to all upstreams together, for each worker.
@@ -52,6 +54,7 @@ pub struct Server {
     listeners: Vec<Listener>,
     admin: Option<Listener>,
     log: Arc<AccessLog>,
+    metrics: Arc<Metrics>,
     workers: usize,
     drain: Duration,
 }
@@ -63,11 +66,14 @@ impl Server {
         let bind = |(name, address): &(String, SocketAddr)| Listener::bind(name, *address);
         let listeners = compiled.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
         let admin = compiled.admin.map(|a| Listener::bind("admin", a)).transpose()?;
+        let names = listeners.iter().map(|listener| listener.name.as_str());
+        let metrics = Arc::new(Metrics::new(&reject::CODES, names, SystemTime::now()));
         Ok(Self {
             live: Arc::new(Live::new(Arc::new(compiled.snapshot))),
             listeners,
             admin,
             log,
+            metrics,
             workers: compiled.workers,
             drain: compiled.drain,
         })
@@ -96,15 +102,22 @@ impl Server {
         let connections = Connections::default();
         for listener in self.listeners {
             log::info!("listener {}: serving on {}", listener.name, listener.address);
-            let socket = listener.into_tokio()?;
-            let accept =
-                listen::accept(socket, proxy.clone(), shutdown.clone(), connections.guard());
+            let traffic = self.metrics.traffic(&listener.name);
+            let accept = listen::accept(
+                listener.into_tokio()?,
+                proxy.clone(),
+                shutdown.clone(),
+                connections.guard(),
+                traffic,
+            );
             tokio::spawn(accept);
         }
         let admin = match self.admin {
             Some(listener) => {
                 log::info!("admin: serving on {}", listener.address);
-                Some(tokio::spawn(admin::serve(listener.into_tokio()?, shutdown)))
+                let (live, log) = (self.live.clone(), self.log.clone());
+                let scrape = Arc::new(Scrape::new(live, log, self.metrics.clone()));
+                Some(tokio::spawn(admin::serve(listener.into_tokio()?, shutdown, scrape)))
             }
             None => None,
         };
@@ -147,7 +160,8 @@ impl Server {
             max_retries: MAX_TRIES,
             ..ServerConf::default()
         };
-        let gateway = Gateway::new(self.live.clone(), self.log.clone(), shutdown);
+        let gateway =
+            Gateway::new(self.live.clone(), self.log.clone(), self.metrics.clone(), shutdown);
         let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
         proxy.handle_init_modules();
         proxy

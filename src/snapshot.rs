@@ -7,7 +7,7 @@ mod compile;
 mod gaps;
 mod lint;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,6 +23,7 @@ use crate::auth::Guard;
 use crate::config::Config;
 use crate::diagnostic::{At, Diagnostics, Severity, unreadable};
 use crate::observe::access_log;
+use crate::observe::metrics::{RouteMeter, View};
 use crate::rewrite::{HeaderOps, TrustedProxies};
 use crate::route::{Forwarding, Table};
 use crate::template::Template;
@@ -38,6 +39,34 @@ pub struct Snapshot {
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     /// Who may speak for other clients.
     pub trusted: TrustedProxies,
+}
+
+impl Snapshot {
+    /// Goes on with the counts of the configuration that this one replaces, by the names of routes, upstreams
+    /// and targets: to be called before it is in force.
+    pub fn carry_on(&self, previous: &Self) {
+        let meters: HashMap<_, _> =
+            previous.routes.iter().map(|(name, route)| (name, &route.meter)).collect();
+        for (name, route) in self.routes.iter() {
+            if let Some(meter) = meters.get(name) {
+                route.meter.carry_on(meter);
+            }
+        }
+        for (name, upstream) in &self.upstreams {
+            if let Some(other) = previous.upstreams.get(name) {
+                upstream.carry_on(other);
+            }
+        }
+    }
+
+    /// What metrics show of it.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        View {
+            routes: self.routes.iter().map(|(name, route)| (&**name, &route.meter)).collect(),
+            upstreams: self.upstreams.values().map(Arc::as_ref).collect(),
+        }
+    }
 }
 
 impl fmt::Debug for Snapshot {
@@ -61,6 +90,8 @@ pub struct Route {
     pub response_headers: HeaderOps,
     /// The largest request body, in bytes.
     pub body_limit: u64,
+    /// Its requests, in numbers.
+    pub meter: RouteMeter,
 }
 
 impl Route {

@@ -65,7 +65,7 @@ impl Gateway {
             Found::Ambiguous => return Err(Rejection::AmbiguousPath),
         };
         let route = matched.value.clone();
-        x.route = Some(route.clone());
+        x.enter(route.clone());
         x.captures = matched.captures;
 
         admit(&route, head, x)?;

@@ -1,12 +1,14 @@
 use super::*;
 use crate::units::Secret;
+use crate::upstream::Tally;
 use crate::upstream::config::{GatewaySecret, TargetSpec};
 use pingora::upstreams::peer::HttpPeer;
+use std::sync::Arc;
 
 fn target() -> Target {
     let peer =
         HttpPeer::new(std::net::SocketAddr::from(([10, 0, 0, 1], 8001)), false, String::new());
-    Target::new("t".into(), peer, HeaderValue::from_static("10.0.0.1:8001"), 1)
+    Target::new(Arc::new(Tally::new("t")), peer, HeaderValue::from_static("10.0.0.1:8001"), 1)
 }
 
 fn dress(host: HostHeader, secret: Option<(&str, &str)>) -> Dress {
