@@ -25,8 +25,7 @@ use crate::listen::Shutdown;
 use crate::live::Live;
 use crate::observe::access_log::AccessLog;
 use crate::reject::Rejection;
-use crate::rewrite::{forwarded, hop, identity};
-use crate::snapshot::Action;
+use crate::rewrite::{forwarded, hop};
 use crate::upstream::{FailureKind, PeerWish};
 
 /// How long an idle connection from a client is kept, in seconds (Pingora's own default is for ever).
@@ -143,24 +142,11 @@ impl ProxyHttp for Gateway {
         head: &mut RequestHeader,
         x: &mut Exchange,
     ) -> Result<()> {
-        let (Some(route), Some(permit), Some(attempt)) = (&x.route, &x.permit, &x.attempt) else {
-            return Err(cause::internal("no route, permit or attempt"));
-        };
-        let Action::Forward(forward) = &route.action else {
-            return Err(cause::internal("not a route that forwards"));
-        };
-        if let Some(target) = &x.onward.target {
-            head.set_raw_path(target.as_bytes())?;
+        let Some(attempt) = &x.attempt else { return Err(cause::internal("no attempt")) };
+        let authority = attempt.target().authority();
+        if let Err(rejection) = crate::intake::send_on(head, session.req_header(), authority, x) {
+            return Err(cause::raise(x, rejection));
         }
-        for credential in route.guard.credential_headers() {
-            head.remove_header(credential);
-        }
-        let sent = session.req_header();
-        forwarded::forward(head, &intake::arrival(x, forward, sent.version));
-        identity::stamp(head, permit.consumer().map(|consumer| consumer.header_value()));
-        route.request_headers.request(head, &x.fill(&sent.headers));
-        // Last, so that nothing above can reach a backend in the gateway's name.
-        forward.upstream.dress(attempt.target(), head)?;
         x.onward.host = head.headers.get(HOST).cloned();
         Ok(())
     }

@@ -60,6 +60,12 @@ pub mod reject;
 
 pub mod exchange;
 
+pub mod intake;
+
+pub mod explain;
+
+pub mod loading;
+
 pub mod gateway;
 
 // -- the process --

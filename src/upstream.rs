@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use pingora::http::RequestHeader;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora_load_balancing::LoadBalancer;
@@ -30,6 +31,7 @@ use crate::diagnostic::{At, Diagnostics};
 mod background;
 mod balance;
 mod call;
+mod candidate;
 mod compile;
 pub mod config;
 mod discovery;
@@ -44,6 +46,7 @@ mod target;
 mod tls;
 
 pub use call::{CallError, CallRequest, CallResponse};
+pub use candidate::Candidate;
 pub use compile::HashSource;
 pub use config::Config;
 pub use retry::{Failure, FailureKind, Retry};
@@ -256,12 +259,13 @@ impl Upstream {
     }
 
     /// Gives a request's head what this upstream's targets expect: their Host, and the gateway's
-    /// secret in place of whatever the client sent under its name.
+    /// secret in place of whatever the client sent under its name. `authority` is the own Host of the
+    /// target that is chosen.
     ///
     /// # Errors
     /// Pingora's, of a header that cannot be set; the values were checked when they were compiled.
-    pub fn dress(&self, target: &Target, head: &mut RequestHeader) -> pingora::Result<()> {
-        self.dress.host(target, head)?;
+    pub fn dress(&self, authority: &HeaderValue, head: &mut RequestHeader) -> pingora::Result<()> {
+        self.dress.host(authority, head)?;
         self.dress.secret(head)
     }
 

@@ -103,7 +103,7 @@ impl Caller {
         for (name, value) in request.headers {
             head.append_header(name.clone(), value.clone()).map_err(|e| refuse(&e))?;
         }
-        self.dress.host(target, &mut head).map_err(|e| refuse(&e))?;
+        self.dress.host(target.authority(), &mut head).map_err(|e| refuse(&e))?;
         if request.with_secret {
             self.dress.secret(&mut head).map_err(|e| refuse(&e))?;
         }

@@ -7,7 +7,6 @@ use pingora::http::RequestHeader;
 
 use super::config::{Config, HostHeader};
 use super::origin::check_authority;
-use super::target::Target;
 use crate::diagnostic::{At, Diagnostics, nearest};
 
 /// Headers that say how a message is framed or where it goes; a secret in one would break both.
@@ -44,10 +43,10 @@ impl Dress {
     }
 
     /// Sets Host. A request without one, as HTTP/1.0 allows, gets the target's own.
-    pub fn host(&self, target: &Target, head: &mut RequestHeader) -> pingora::Result<()> {
+    pub fn host(&self, authority: &HeaderValue, head: &mut RequestHeader) -> pingora::Result<()> {
         let value = match &self.host {
             Host::Preserve if has_host(head) => return Ok(()),
-            Host::Preserve | Host::Target => target.authority(),
+            Host::Preserve | Host::Target => authority,
             Host::Name(name) => name,
         };
         head.insert_header(HOST, value.clone())

@@ -37,7 +37,7 @@ fn host_is_preserved_replaced_or_filled_in() {
         (HostHeader::Name("users.internal".to_owned()), Some("api.example.com"), "users.internal"),
     ] {
         let mut head = head(&client.map(|c| ("Host", c)).into_iter().collect::<Vec<_>>());
-        dress(host, None).host(&target(), &mut head).unwrap();
+        dress(host, None).host(target().authority(), &mut head).unwrap();
         let all: Vec<_> = head.headers.get_all(HOST).iter().collect();
         assert_eq!(all, [expected]);
     }
