@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::verdict;
-use crate::diagnostic;
 use crate::exchange::Line;
 use crate::route::{PathMiss, Tried, Verdict};
 use crate::snapshot::Route;
@@ -12,8 +11,9 @@ use crate::snapshot::Route;
 pub(super) fn nearest(line: &Line, tried: &[Tried<'_, Arc<Route>>]) -> Option<String> {
     let scored = tried.iter().map(|tried| (closeness(tried), tried));
     let best = scored.filter(|(score, _)| *score > 0).max_by(|(a, one), (b, two)| {
-        // Of equals, `max_by` gives the last.
-        a.cmp(b).then_with(|| two.name.cmp(one.name))
+        // Of equals the one with the shorter path; then the first, and `max_by` gives the last.
+        let length = |tried: &Tried<'_, Arc<Route>>| tried.path.as_str().len();
+        a.cmp(b).then_with(|| (length(two), two.name).cmp(&(length(one), one.name)))
     });
     let (_, tried) = best?;
     let (host, path) = (&*line.host, &*line.path);
@@ -48,7 +48,7 @@ fn closeness(tried: &Tried<'_, Arc<Route>>) -> usize {
         Verdict::Path(PathMiss::Differs { at, found, wanted }) => {
             if verdict::begins(found, wanted) || found.eq_ignore_ascii_case(wanted) {
                 800 + at
-            } else if diagnostic::nearest(found, [wanted.as_str()]).is_some() {
+            } else if verdict::is_near(found, wanted) {
                 700 + at
             } else {
                 // What they share from the beginning.

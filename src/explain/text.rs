@@ -49,6 +49,13 @@ pub(super) fn text(told: &Explanation) -> String {
     }
     if let Some(auth) = &told.auth {
         page.line("auth", &self::auth(auth));
+        if auth.reason == Some("credential_missing") {
+            let hint = match &asked.consumer {
+                Some(name) => format!("{name} has no key that counts here"),
+                None => "--as CONSUMER takes the caller for one that is known".to_owned(),
+            };
+            page.line("auth", &hint);
+        }
     }
     if let Some(forward) = &told.forward {
         self::forward(&mut page, forward);

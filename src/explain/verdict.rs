@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::mask::Mask;
 use super::{Verdict as Told, upstream_of};
+use crate::diagnostic::nearest;
 use crate::exchange::Exchange;
 use crate::route::{Condition, PathMiss, PathPattern, Tried, Verdict};
 use crate::snapshot::Route;
@@ -24,7 +25,7 @@ pub(super) fn tell(x: &Exchange, tried: &Tried<'_, Arc<Route>>, mask: &Mask) -> 
         Verdict::Fails(condition) => fails(condition, mask),
         Verdict::Host { path: None } => format!("is for {}, not {host}", tried.hosts.join(", ")),
         Verdict::Host { path: Some(_) } => {
-            format!("is for {}, not {host}, and for another path", tried.hosts.join(", "))
+            format!("is for {}, not {host}, and for other paths", tried.hosts.join(", "))
         }
         Verdict::HostLessSpecific(owner) => {
             format!("{owner} is for this host in particular, and owns the path there")
@@ -68,6 +69,9 @@ pub(super) fn path_miss(pattern: &PathPattern, path: &str, miss: &PathMiss) -> S
         PathMiss::Differs { found, wanted, .. } if found.eq_ignore_ascii_case(wanted) => {
             format!("{path} is not under {written}: upper and lower case are not the same")
         }
+        PathMiss::Differs { at: 0, found, wanted } if !is_near(found, wanted) => {
+            format!("is for another path than {path}")
+        }
         PathMiss::Differs { at, found, wanted } => {
             let place = at + 1;
             format!("{path} is not under {written}: segment {place} is {found:?}, not {wanted:?}")
@@ -78,6 +82,11 @@ pub(super) fn path_miss(pattern: &PathPattern, path: &str, miss: &PathMiss) -> S
             format!("{path} has a slash at its end, and {written} is exact, without one")
         }
     }
+}
+
+/// Whether one segment may be the other one, mistyped.
+pub(super) fn is_near(found: &str, wanted: &str) -> bool {
+    nearest(found, [wanted]).is_some()
 }
 
 /// Whether a segment is another one with more behind it.

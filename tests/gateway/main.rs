@@ -4,6 +4,7 @@ mod support;
 
 mod bodies;
 mod config;
+mod explain;
 mod failures;
 mod house;
 mod real;
