@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use crate::config::Config;
-use crate::diagnostic::{At, Diagnostics};
+use crate::diagnostic::{At, Diagnostics, unreadable};
 use crate::explain;
 use crate::snapshot::{self, Compiled, Draft};
 use crate::yaml;
@@ -48,7 +48,7 @@ pub fn load(file: &Path) -> Loaded {
             let mut diagnostics = Diagnostics::new();
             diagnostics.error(
                 At::root(),
-                format!("the file cannot be read: {error}"),
+                format!("the file cannot be read: {}", unreadable(&error)),
                 "name an existing, readable file, such as conf/portcullis.yaml",
             );
             Loaded { compiled: None, untested: None, config: None, diagnostics }

@@ -4,6 +4,7 @@ pub mod client;
 pub mod gateway;
 pub mod origin;
 pub mod process;
+pub mod stream;
 
 pub use client::{Answer, Client, get, send};
 pub use gateway::Gateway;

@@ -115,20 +115,20 @@ fn action(dice: &mut Dice, path: &str, captures: &[String]) -> String {
 fn route(dice: &mut Dice) -> String {
     let (path, captures) = path(dice);
     let mut route = format!("path: \"{path}\", {}", action(dice, &path, &captures));
-    if dice.percent(40) {
+    if dice.percent(25) {
         write!(route, ", host: \"{}\"", dice.pick(&HOSTS)).unwrap();
     }
-    if dice.percent(30) {
+    if dice.percent(15) {
         route.push_str(", exact: true");
     }
-    if dice.percent(40) {
-        write!(route, ", methods: [ {} ]", dice.pick(&["GET", "POST", "PUT, GET", "PURGE"]))
+    if dice.percent(20) {
+        write!(route, ", methods: [ {} ]", dice.pick(&["GET", "GET, POST", "PUT, GET", "PURGE"]))
             .unwrap();
     }
-    if dice.percent(15) {
+    if dice.percent(8) {
         write!(route, ", headers: {{ X-V: \"{}\" }}", dice.pick(&["1", "*"])).unwrap();
     }
-    if dice.percent(15) {
+    if dice.percent(8) {
         write!(route, ", query: {{ q: \"{}\" }}", dice.pick(&["1", "*"])).unwrap();
     }
     match dice.below(4) {
@@ -136,7 +136,7 @@ fn route(dice: &mut Dice) -> String {
         1 => {}
         _ => route.push_str(", auth: none"),
     }
-    if dice.percent(20) {
+    if dice.percent(40) {
         route.push_str(", body_limit: 10B");
     }
     route
@@ -206,7 +206,7 @@ fn tame(dice: &mut Dice, text: &str) -> String {
 
 /// A request for a configuration; `Host` and the size of the body are part of it.
 fn question(dice: &mut Dice, text: &str) -> Question {
-    let mut target = if dice.percent(30) { wild(dice) } else { tame(dice, text) };
+    let mut target = if dice.percent(20) { wild(dice) } else { tame(dice, text) };
     target.push_str(dice.pick(&["", "", "", "?q=1", "?q=2&x=%20", "?", "?a+b"]));
     let method =
         dice.pick(&["GET", "GET", "GET", "POST", "PUT", "HEAD", "DELETE", "PURGE", "TRACE"]);
@@ -250,8 +250,9 @@ fn question(dice: &mut Dice, text: &str) -> Question {
         // Log lines are told apart by it.
         question.headers.push(("X-Request-Id".to_owned(), format!("id-{:x}", dice.next())));
     }
-    if dice.percent(50) {
-        let key = dice.pick(&["key-of-one", "key-of-one", "key-of-two", "wrong", ""]);
+    if dice.percent(75) {
+        let keys = ["key-of-one", "key-of-one", "key-of-one", "key-of-two", "wrong", ""];
+        let key = dice.pick(&keys);
         question.headers.push(("X-Api-Key".to_owned(), key.to_owned()));
     }
     if matches!(method, "POST" | "PUT") {
