@@ -55,7 +55,7 @@ fn closeness(tried: &Tried<'_, Arc<Route>>) -> usize {
                 100 * usize::from(*at > 0) + at
             }
         }
-        Verdict::Path(PathMiss::Below) => 600 + depth,
+        Verdict::Path(PathMiss::Below) => 850 + depth,
         Verdict::Path(PathMiss::Ends(at)) => 500 * usize::from(*at > 0) + at,
         Verdict::Host { path: None } => 50,
         _ => 0,

@@ -151,11 +151,14 @@ fn outcome(told: &Explanation) -> String {
         return format!("that it is sent on to upstream {:?}", forward.upstream);
     }
     let Some(answer) = &told.answer else { return "nothing".to_owned() };
-    let code = answer.code.map(|code| format!(" ({code})")).unwrap_or_default();
     let reason = told.auth.as_ref().and_then(|auth| auth.reason);
-    let reason = reason.map(|reason| format!(", {reason}")).unwrap_or_default();
+    let cause = match (answer.code, reason) {
+        (Some(code), Some(reason)) => format!(" ({code}, {reason})"),
+        (Some(code), None) => format!(" ({code})"),
+        (None, _) => String::new(),
+    };
     let near = told.nearest.as_ref().map(|near| format!("; {near}")).unwrap_or_default();
-    format!("status {}{code}{reason}{near}", answer.status)
+    format!("status {}{cause}{near}", answer.status)
 }
 
 fn header_difference<'a>(

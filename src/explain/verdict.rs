@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::mask::Mask;
 use super::{Verdict as Told, upstream_of};
-use crate::diagnostic::nearest;
 use crate::exchange::Exchange;
 use crate::route::{Condition, PathMiss, PathPattern, Tried, Verdict};
 use crate::snapshot::Route;
@@ -86,7 +85,7 @@ pub(super) fn path_miss(pattern: &PathPattern, path: &str, miss: &PathMiss) -> S
 
 /// Whether one segment may be the other one, mistyped.
 pub(super) fn is_near(found: &str, wanted: &str) -> bool {
-    nearest(found, [wanted]).is_some()
+    strsim::damerau_levenshtein(found, wanted) <= wanted.len() / 3
 }
 
 /// Whether a segment is another one with more behind it.
