@@ -196,6 +196,22 @@ fn an_answer_of_our_own_is_told_with_its_cause() {
     }
 }
 
+/// The page about it shows what is printed.
+#[test]
+fn the_documentation_shows_what_is_printed() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(folder.join("docs/explain.md")).unwrap();
+    let arguments = "explain GET /users/7 --as demo --config conf/demo.yaml";
+    let (_, after) = page.split_once(&format!("$ portcullis {arguments}\n")).unwrap();
+    let (shown, _) = after.split_once("```").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .current_dir(folder)
+        .args(arguments.split(' '))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), shown);
+}
+
 #[test]
 fn programs_are_told_the_same() {
     let value: serde_json::Value =
