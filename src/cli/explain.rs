@@ -19,7 +19,7 @@ const USAGE: u8 = 2;
 pub(super) struct Asked {
     /// The method, such as GET
     method: String,
-    /// A path, or a URL if the host counts: /users/7 or http://api.example.com/users/7
+    /// A path such as /users/7, or a URL if the host counts
     url: String,
     /// A header of the request, as for curl; may be given more than once
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]

@@ -96,30 +96,26 @@ impl Question {
         Ok(())
     }
 
-    /// The command line that asks this; credentials among the headers are left out.
-    pub(super) fn command(&self, configured: impl Fn(&HeaderName) -> bool) -> String {
+    /// The command line that asks this; the values of secret headers are left out.
+    pub(super) fn command(&self, is_secret: impl Fn(&HeaderName) -> bool) -> String {
         let plain_host = self.host == DEFAULT_HOST;
         let url = if plain_host {
             self.target.clone()
         } else {
             format!("http://{}{}", self.host, self.target)
         };
-        let mut command = format!("portcullis explain {} {}", self.method, quoted(&url));
+        let mut words = vec![format!("portcullis explain {} {}", self.method, quoted(&url))];
         for (name, value) in &self.headers {
-            let secret = HeaderName::try_from(name.as_str()).is_ok_and(|name| configured(&name));
+            let secret = HeaderName::try_from(name.as_str()).is_ok_and(|name| is_secret(&name));
             let value = if secret { "..." } else { value };
-            command.push_str(&format!(" -H {}", quoted(&format!("{name}: {value}"))));
+            words.push(format!("-H {}", quoted(&format!("{name}: {value}"))));
         }
-        if let Some(size) = self.body_size {
-            command.push_str(&format!(" -H 'Content-Length: {size}'"));
-        }
-        if let Some(name) = &self.consumer {
-            command.push_str(&format!(" --as {}", quoted(name)));
-        }
+        words.extend(self.body_size.map(|size| format!("-H 'Content-Length: {size}'")));
+        words.extend(self.consumer.as_deref().map(|name| format!("--as {}", quoted(name))));
         if self.client != IpAddr::V4(Ipv4Addr::LOCALHOST) {
-            command.push_str(&format!(" --client {}", self.client));
+            words.push(format!("--client {}", self.client));
         }
-        command
+        words.join(" ")
     }
 
     /// The head as the gateway would receive it, over HTTP/1.1.

@@ -73,6 +73,18 @@ impl Run<'_> {
         Ok(question)
     }
 
+    /// A key that lets somebody in has no business in a file.
+    fn warn_of_keys(&mut self, told: &Explanation) {
+        let known = told.auth.as_ref().and_then(|auth| auth.consumer.as_ref());
+        if let (None, Some(name)) = (&self.test.consumer, known) {
+            self.diagnostics.warning(
+                self.at.key("with").key("headers"),
+                format!("a key of {name} stands in the file"),
+                format!("take it out, and write `as: {name}`, which needs no key"),
+            );
+        }
+    }
+
     fn compare(&mut self, port: u16) {
         let asked = self.question().and_then(|question| {
             let told = explain(self.snapshot, port, &question).map_err(|error| {
@@ -87,6 +99,7 @@ impl Run<'_> {
                 return self.diagnostics.error(at, what, help);
             }
         };
+        self.warn_of_keys(&told);
         let secret = |name: &HeaderName| {
             self.snapshot.auth.credential_headers().contains(name)
                 || [AUTHORIZATION, COOKIE].contains(name)
@@ -168,19 +181,15 @@ fn header_difference<'a>(
 ) -> Option<Difference<'a>> {
     let at = vec!["headers", name];
     let lower = name.to_ascii_lowercase();
-    let (real, shown) = match told.sent() {
-        Some(sent) => {
-            let real = sent.headers.get_all(&lower).iter();
-            let real: Vec<_> =
-                real.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
-            (real, told.shown(&lower))
-        }
-        None => {
-            let headers = told.answer.iter().flat_map(|answer| &answer.headers);
-            let found = headers.filter(|(known, _)| *known == lower);
-            let found: Vec<_> = found.map(|(_, value)| value.clone()).collect();
-            (found.clone(), found)
-        }
+    let (real, shown): (Vec<String>, _) = if let Some(sent) = told.sent() {
+        let values = sent.headers.get_all(&lower).iter();
+        let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into();
+        (values.map(text).collect(), told.shown(&lower))
+    } else {
+        let headers = told.answer.iter().flat_map(|answer| &answer.headers);
+        let found = headers.filter(|(known, _)| *known == lower);
+        let found: Vec<_> = found.map(|(_, value)| value.clone()).collect();
+        (found.clone(), found)
     };
     let found = || match &shown[..] {
         [] => "none".to_owned(),

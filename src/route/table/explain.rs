@@ -97,6 +97,7 @@ pub enum PathMiss {
 
 impl<T> Table<T> {
     /// What each route says of a request, in the order in which the routes were given.
+    #[must_use]
     pub fn tried<'t>(&'t self, request: &Request<'_>) -> Vec<Tried<'t, T>> {
         let target = request.target;
         let hit = self.owner_of(request.host, target.path(), target.is_encoded());

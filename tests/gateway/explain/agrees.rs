@@ -212,20 +212,19 @@ fn question(dice: &mut Dice, text: &str) -> Question {
     let method =
         dice.pick(&["GET", "GET", "GET", "POST", "PUT", "HEAD", "DELETE", "PURGE", "TRACE"]);
     let mut question = Question::new(method, &target).unwrap();
-    question.host = dice
-        .pick(&[
-            "a.test",
-            "b.a.test",
-            "A.TEST:80",
-            "x.test",
-            "localhost",
-            "c.b.a.test.",
-            "a.test",
-            "b.a.test",
-            "x.test",
-            "a..test",
-        ])
-        .to_owned();
+    let host = dice.pick(&[
+        "a.test",
+        "b.a.test",
+        "A.TEST:80",
+        "x.test",
+        "localhost",
+        "c.b.a.test.",
+        "a.test",
+        "b.a.test",
+        "x.test",
+        "a..test",
+    ]);
+    host.clone_into(&mut question.host);
     for (name, values) in [
         ("X-V", ["1", "2"]),
         ("X-In", ["in", "a b"]),
@@ -312,10 +311,10 @@ fn differences(told: &Explanation, became: &Became<'_>, trusts: bool) -> Vec<Str
     let text = |key: &str| became.line[key].as_str().unwrap_or("-").to_owned();
     let or = |value: Option<&str>| value.unwrap_or("-").to_owned();
     same("route", or(told.route.as_deref()), text("route"));
-    let sees = became.seen.iter().zip(["one", "two"]).find(|(seen, _)| !seen.is_empty());
+    let reached = became.seen.iter().zip(["one", "two"]).find(|(seen, _)| !seen.is_empty());
     let forward = told.forward.as_ref();
-    same("upstream", or(forward.map(|f| &*f.upstream)), or(sees.map(|(_, name)| name)));
-    match (&told.answer, sees) {
+    same("upstream", or(forward.map(|f| &*f.upstream)), or(reached.map(|(_, name)| name)));
+    match (&told.answer, reached) {
         (Some(answer), _) => {
             same("status", answer.status.to_string(), became.answer.status.to_string());
             same("why", or(answer.code), text("why"));
@@ -392,14 +391,14 @@ async fn explanations_agree_with_live_traffic() {
             let answer = ask(gateway.address(), &question).await;
             asked.push((question, before, answer));
         }
-        let seen = [origins[0].seen(), origins[1].seen()];
+        let all_seen = [origins[0].seen(), origins[1].seen()];
         let log = gateway.log(REQUESTS).await;
         let mut after: Vec<[usize; 2]> =
             asked.iter().skip(1).map(|(_, before, _)| *before).collect();
-        after.push([seen[0].len(), seen[1].len()]);
+        after.push([all_seen[0].len(), all_seen[1].len()]);
         for (number, (question, before, answer)) in asked.into_iter().enumerate() {
             let became = Became {
-                seen: [0, 1].map(|origin| &seen[origin][before[origin]..after[number][origin]]),
+                seen: [0, 1].map(|origin| &all_seen[origin][before[origin]..after[number][origin]]),
                 // A line may be written after the answer to the next request.
                 line: log
                     .iter()
