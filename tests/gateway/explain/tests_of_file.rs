@@ -52,7 +52,7 @@ fn what_holds_is_let_through() {
     assert!(loaded.compiled.is_some(), "{}", loaded.diagnostics.render("it"));
     assert_eq!(
         loaded.diagnostics.render("it"),
-        "it:22:40: warning: tests[6].with.headers: a key of mobile stands in the file\n    \
+        "it:22:33: warning: tests[6].with.headers: a key of mobile stands in the file\n    \
          help: take it out, and write `as: mobile`, which needs no key\n"
     );
 }
