@@ -10,6 +10,7 @@
 //! | 5 | `verify-backend` found a target that answers without the gateway secret, or cannot be reached |
 
 mod demo;
+mod explain;
 mod key;
 mod run;
 mod verify;
@@ -22,7 +23,8 @@ use clap::{Parser, Subcommand};
 
 use crate::config;
 use crate::diagnostic::Severity;
-use crate::snapshot::{self, Loaded};
+use crate::loading::{self, Loaded};
+use crate::snapshot::Compiled;
 
 /// The command failed while it ran.
 const FAILED: u8 = 1;
@@ -60,6 +62,8 @@ enum Command {
         #[arg(long)]
         strict: bool,
     },
+    /// Tell why a request goes where it goes; nothing is sent
+    Explain(explain::Asked),
     /// Print the JSON Schema of the configuration file
     Schema,
     /// Make API keys, and digests of them
@@ -102,6 +106,7 @@ pub fn main() -> ExitCode {
     let done = match args.command {
         Command::Run { file } => run::run(&file),
         Command::Check { file, strict } => check(&file, strict),
+        Command::Explain(asked) => explain::explain(&asked),
         Command::Schema => schema(),
         Command::Key(KeyCommand::New) => key::new(),
         Command::Key(KeyCommand::Digest) => key::digest(),
@@ -130,8 +135,8 @@ fn print(text: &str) -> io::Result<()> {
 }
 
 /// Reads a file and reports what is wrong with it on standard error. `None` if it is refused.
-fn load(file: &Path) -> Option<snapshot::Compiled> {
-    let Loaded { compiled, diagnostics, .. } = snapshot::load(file);
+fn load(file: &Path) -> Option<Compiled> {
+    let Loaded { compiled, diagnostics, .. } = loading::load(file);
     if !diagnostics.is_empty() {
         let _ = write!(io::stderr(), "{}", diagnostics.render(&file.display().to_string()));
     }
@@ -139,7 +144,7 @@ fn load(file: &Path) -> Option<snapshot::Compiled> {
 }
 
 fn check(file: &Path, strict: bool) -> io::Result<ExitCode> {
-    let Loaded { compiled, config, diagnostics } = snapshot::load(file);
+    let Loaded { compiled, config, diagnostics, .. } = loading::load(file);
     let name = file.display();
     let _ = write!(io::stderr(), "{}", diagnostics.render(&name.to_string()));
     let count = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
@@ -155,8 +160,10 @@ fn check(file: &Path, strict: bool) -> io::Result<ExitCode> {
     let upstreams = config.as_ref().map_or(0, |config| config.upstreams.len());
     let doubts =
         if warnings > 0 { format!(", {}", counted(warnings, "warning")) } else { String::new() };
+    let tests = config.as_ref().map_or(0, |config| config.tests.len());
+    let tested = if tests > 0 { format!(", {}", counted(tests, "test")) } else { String::new() };
     let (routes, upstreams) = (counted(routes, "route"), counted(upstreams, "upstream"));
-    print(&format!("{name}: good ({routes}, {upstreams}{doubts})\n"))?;
+    print(&format!("{name}: good ({routes}, {upstreams}{tested}{doubts})\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

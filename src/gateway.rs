@@ -27,12 +27,9 @@ use crate::live::Live;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::reject::Rejection;
-use crate::rewrite::{forwarded, hop, identity, screen};
-use crate::snapshot::Action;
+use crate::rewrite::{forwarded, hop};
 use crate::upstream::{FailureKind, Outcome, PeerWish};
 
-/// Room for what the gateway adds to a request's headers, so that the map grows once.
-const NEW_HEADERS: usize = 12;
 /// How long an idle connection from a client is kept, in seconds (Pingora's own default is for ever).
 const KEEPALIVE_SECONDS: u64 = 75;
 /// How long a client may pause while it sends its body.
@@ -153,32 +150,12 @@ impl ProxyHttp for Gateway {
         head: &mut RequestHeader,
         x: &mut Exchange,
     ) -> Result<()> {
-        let (Some(route), Some(permit), Some(attempt)) = (&x.route, &x.permit, &x.attempt) else {
-            return Err(cause::internal("no route, permit or attempt"));
-        };
-        let Action::Forward(forward) = &route.action else {
-            return Err(cause::internal("not a route that forwards"));
-        };
-        let sent = session.req_header();
-        let mut parts = head::take(head);
-        let headers = &mut parts.headers;
-        headers.reserve(NEW_HEADERS);
-        screen(
-            headers,
-            x.client.trusted,
-            route.guard.credential_headers(),
-            forward.upstream.secret_header(),
-        );
-        forwarded::forward(headers, &intake::arrival(x, forward, sent.version));
-        identity::stamp(headers, permit.consumer().map(|consumer| consumer.header_value()));
-        route.request_headers.apply(headers, &x.fill(&sent.headers));
-        // Last, so that nothing above can reach a backend in the gateway's name.
-        forward.upstream.dress(attempt.target(), headers);
-        x.onward.host = headers.get(HOST).cloned();
-        *head = RequestHeader::from(parts);
-        if let Some(target) = &x.onward.target {
-            head.set_raw_path(target.as_bytes())?;
+        let Some(attempt) = &x.attempt else { return Err(cause::internal("no attempt")) };
+        let authority = attempt.target().authority();
+        if let Err(rejection) = crate::intake::send_on(head, session.req_header(), authority, x) {
+            return Err(cause::raise(x, rejection));
         }
+        x.onward.host = head.headers.get(HOST).cloned();
         Ok(())
     }
 

@@ -10,7 +10,6 @@ mod lint;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +18,9 @@ use http::{HeaderValue, StatusCode};
 
 pub use compile::compile;
 
-use crate::auth::Guard;
+use crate::auth::{Auth, Guard};
 use crate::config::Config;
-use crate::diagnostic::{At, Diagnostics, Severity, unreadable};
+use crate::diagnostic::{At, Diagnostics, Severity};
 use crate::observe::access_log;
 use crate::observe::metrics::{RouteMeter, View};
 use crate::rewrite::{HeaderOps, TrustedProxies};
@@ -39,6 +38,8 @@ pub struct Snapshot {
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     /// Who may speak for other clients.
     pub trusted: TrustedProxies,
+    /// The consumers by name, for those who ask about them; requests meet them through their guards.
+    pub auth: Auth,
 }
 
 impl Snapshot {
@@ -175,20 +176,23 @@ pub struct Compiled {
     pub logs: access_log::Config,
 }
 
-/// A file that was read: what it became, and what was noticed.
+/// A text that was read, before anybody has asked whether its own tests hold.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct Draft {
     /// The configuration, unless a mistake refused it.
     pub compiled: Option<Compiled>,
-    /// The file as written, unless it could not be read that far.
+    /// The file as written, unless its text has mistakes.
     pub config: Option<Config>,
-    /// Mistakes and doubts, in the order of the file.
+    /// Where its paths stand in the text.
+    pub places: yaml::Places,
+    /// Mistakes and doubts, as they were found.
     pub diagnostics: Diagnostics,
 }
 
-/// Reads and compiles the text of a configuration; files it names are read from `sources`.
+/// Reads and compiles the text of a configuration; files it names are read from `sources`. What is to be
+/// served comes from [`crate::loading`], which holds it to its tests too.
 #[must_use]
-pub fn load_text(text: &str, sources: &dyn yaml::Sources) -> Loaded {
+pub fn draft(text: &str, sources: &dyn yaml::Sources) -> Draft {
     let mut diagnostics = Diagnostics::new();
     let yaml::Read { value: mut config, wrong, places } =
         yaml::read::<Config>(text, sources, &mut diagnostics);
@@ -203,9 +207,8 @@ pub fn load_text(text: &str, sources: &dyn yaml::Sources) -> Loaded {
         }
         None => None,
     };
-    diagnostics.settle(|at| places.of(at));
     let compiled = compiled.filter(|_| !diagnostics.has_errors());
-    Loaded { compiled, config: config.filter(|_| wrong.is_empty()), diagnostics }
+    Draft { compiled, config: config.filter(|_| wrong.is_empty()), places, diagnostics }
 }
 
 /// Adds the mistakes in the meaning of a file whose text has mistakes too.
@@ -220,23 +223,5 @@ fn look_for_more(
     compile::compile_with(config, &gaps, sources, &mut more);
     for mistake in more.iter().filter(|found| found.severity == Severity::Error) {
         diagnostics.add(mistake.clone());
-    }
-}
-
-/// Reads and compiles a configuration file.
-#[must_use]
-pub fn load(file: &Path) -> Loaded {
-    let base = file.parent().map(Path::to_path_buf).unwrap_or_default();
-    match std::fs::read_to_string(file) {
-        Ok(text) => load_text(&text, &yaml::System { base }),
-        Err(error) => {
-            let mut diagnostics = Diagnostics::new();
-            diagnostics.error(
-                At::root(),
-                format!("the file cannot be read: {}", unreadable(&error)),
-                "name an existing, readable file, such as conf/portcullis.yaml",
-            );
-            Loaded { compiled: None, config: None, diagnostics }
-        }
     }
 }

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora_load_balancing::LoadBalancer;
 use tokio::runtime::Handle;
@@ -31,6 +31,7 @@ use crate::diagnostic::{At, Diagnostics};
 mod background;
 mod balance;
 mod call;
+mod candidate;
 mod compile;
 pub mod config;
 mod discovery;
@@ -46,6 +47,7 @@ mod target;
 mod tls;
 
 pub use call::{CallError, CallRequest, CallResponse};
+pub use candidate::Candidate;
 pub use compile::HashSource;
 pub use config::Config;
 pub use retry::{Failure, FailureKind, Retry};
@@ -262,9 +264,10 @@ impl Upstream {
     }
 
     /// Gives a request's headers what this upstream's targets expect: their Host, and the gateway's
-    /// secret in place of whatever the client sent under its name.
-    pub fn dress(&self, target: &Target, head: &mut HeaderMap) {
-        self.dress.host(target, head);
+    /// secret in place of whatever the client sent under its name. `authority` is the own Host of the
+    /// target that is chosen.
+    pub fn dress(&self, authority: &HeaderValue, head: &mut HeaderMap) {
+        self.dress.host(authority, head);
         self.dress.secret(head);
     }
 

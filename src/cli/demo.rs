@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use super::run::{finish, log_to_stderr, stop_signal};
 use super::{CANNOT_START, REFUSED, fail, print};
 use crate::demo::{self, GATEWAY_SECRET, Ports};
+use crate::loading::{self, Loaded};
 use crate::server::Server;
-use crate::snapshot::{self, Loaded};
 use crate::yaml::System;
 
 pub(super) fn demo(port: u16, backends: u16) -> io::Result<ExitCode> {
@@ -20,7 +20,7 @@ pub(super) fn demo(port: u16, backends: u16) -> io::Result<ExitCode> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let text = demo::configuration(address, &ports);
     let Loaded { compiled, diagnostics, .. } =
-        snapshot::load_text(&text, &System { base: PathBuf::new() });
+        loading::load_text(&text, &System { base: PathBuf::new() });
     let Some(compiled) = compiled else {
         return Ok(fail(REFUSED, &diagnostics.render("conf/demo.yaml")));
     };

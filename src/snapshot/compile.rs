@@ -63,6 +63,7 @@ pub(super) fn compile_with(
             routes: routes?,
             upstreams: upstreams.into_iter().filter_map(|(k, v)| Some((k, v?))).collect(),
             trusted: trusted?,
+            auth: auth?,
         },
         listeners,
         admin: admin?,

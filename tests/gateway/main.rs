@@ -12,6 +12,7 @@ mod answers;
 mod balance;
 mod bodies;
 mod config;
+mod explain;
 mod failures;
 mod headers;
 mod house;

@@ -441,7 +441,7 @@ fn a_new_configuration_goes_on_with_the_counts_of_what_keeps_its_name() {
         let text = format!(
             "version: 1\nlisteners: {{ public: {{ address: \"127.0.0.1:0\" }} }}\nroutes: {{ {routes} }}\n"
         );
-        let loaded = portcullis::snapshot::load_text(&text, &TestSources::default());
+        let loaded = portcullis::loading::load_text(&text, &TestSources::default());
         loaded.compiled.unwrap_or_else(|| panic!("{}", loaded.diagnostics.render(""))).snapshot
     };
     let old = load(

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use portcullis::config::{self, Config};
-use portcullis::snapshot::{self, Loaded};
+use portcullis::loading::{self, Loaded};
 use serde_json::Value;
 
 use super::folder;
@@ -15,7 +15,7 @@ fn sources() -> TestSources {
 }
 
 fn load(text: &str) -> Config {
-    let Loaded { config, diagnostics, .. } = snapshot::load_text(text, &sources());
+    let Loaded { config, diagnostics, .. } = loading::load_text(text, &sources());
     assert!(diagnostics.is_empty(), "{}", diagnostics.render("it"));
     config.unwrap()
 }

@@ -1,7 +1,7 @@
 //! Mistakes of the text hide none of the meaning, and make none up.
 
 use portcullis::diagnostic::{At, Diagnostics, Severity, Step};
-use portcullis::snapshot;
+use portcullis::loading;
 use serde_json::{Value, json};
 
 use super::{folder, yaml_files};
@@ -11,7 +11,7 @@ fn load(value: &Value) -> Diagnostics {
     let env =
         ["GATEWAY_SECRET", "DEMO_GATEWAY_SECRET"].map(|name| (name.to_owned(), "x".to_owned()));
     let sources = TestSources { env: env.into(), base: folder("conf/examples") };
-    snapshot::load_text(&serde_yaml::to_string(value).unwrap(), &sources).diagnostics
+    loading::load_text(&serde_yaml::to_string(value).unwrap(), &sources).diagnostics
 }
 
 /// All paths of a tree but the root.

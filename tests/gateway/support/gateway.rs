@@ -5,8 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use portcullis::loading::{self, Loaded};
 use portcullis::server::Server;
-use portcullis::snapshot::{self, Loaded};
 use portcullis::yaml::Sources;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -76,7 +76,7 @@ impl Gateway {
         log: PathBuf,
         folder: tempfile::TempDir,
     ) -> Self {
-        let Loaded { compiled, diagnostics, .. } = snapshot::load_text(text, sources);
+        let Loaded { compiled, diagnostics, .. } = loading::load_text(text, sources);
         let Some(compiled) = compiled else {
             panic!("the configuration is refused:\n{}\n{text}", diagnostics.render("test"))
         };
