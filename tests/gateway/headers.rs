@@ -281,12 +281,13 @@ async fn what_a_trusted_proxy_says_is_kept_and_extended() {
         ("x-forwarded-port", "443"),
         ("x-forwarded-prefix", "/v1/api"),
         ("forwarded", "for=198.51.100.7;proto=https, for=127.0.0.1;host=gateway.test;proto=http"),
-        ("x-real-ip", "198.51.100.7"),
         ("x-request-id", "from-the-edge:1"),
         ("x-client", "198.51.100.7"),
     ] {
         assert_eq!(values(head, name), [expected], "{name}");
     }
+    // Nobody says that the proxy in front wrote this one, or passed it on unread.
+    assert!(values(head, "x-real-ip").is_empty());
     assert_eq!(answer.headers("x-request-id"), ["from-the-edge:1"]);
     let line = &gateway.log(1).await[0];
     assert_eq!(
@@ -393,7 +394,7 @@ async fn what_is_meant_for_one_connection_goes_no_further() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_but_legal_headers_pass_unharmed_in_the_case_they_were_written() {
+async fn odd_but_legal_headers_pass_unharmed() {
     let origin = RawOrigin::with(async |mut stream| {
         use tokio::io::AsyncWriteExt;
         let head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\nX-oDD-cASE: b\xe9 \xff\r\n\
@@ -416,12 +417,12 @@ async fn odd_but_legal_headers_pass_unharmed_in_the_case_they_were_written() {
     let head = &origin.heads()[0];
     // The harness shows bytes that are no text as U+FFFD.
     for (name, value) in [
-        ("X-ObS", "caf\u{fffd} \u{fffd}\u{fffd}"),
-        ("X-EmPty", ""),
-        ("X-Tab", "a\tb"),
-        ("X-Pad", "padded"),
+        ("x-obs", "caf\u{fffd} \u{fffd}\u{fffd}"),
+        ("x-empty", ""),
+        ("x-tab", "a\tb"),
+        ("x-pad", "padded"),
         ("!#$%&'*+-.^_`|~9", "token"),
-        ("X-Long", long.as_str()),
+        ("x-long", long.as_str()),
     ] {
         let found = lines(head).into_iter().find(|(n, _)| *n == name);
         assert_eq!(found.map(|(_, value)| value), Some(value), "{name}: {head}");

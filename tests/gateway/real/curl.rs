@@ -103,7 +103,7 @@ async fn a_service_is_used_with_curl() {
 
     let head = curl(&["-I", &url("/echo")]).await;
     assert_eq!(head.status, 200);
-    assert!(head.output.contains("content-length: ") && head.body().is_empty(), "{head:?}");
+    assert!(head.output.to_lowercase().contains("content-length: ") && head.body().is_empty(), "{head:?}");
 
     let file = file_of(3_000_000);
     let asked = curl(&["-T", path(&file), &url("/sink")]).await;
@@ -169,8 +169,9 @@ async fn ranges_and_encodings_are_the_origins_affair() {
     assert!(part.output.contains("content-range: bytes 2-5/10"), "{part:?}");
     // Not decoded by curl: the bytes are as the origin sent them.
     let raw = curl(&["-H", "Accept-Encoding: gzip", "--raw", "-o", "/dev/null", &base]).await;
-    assert!(raw.tale.contains("< content-encoding: gzip"), "{}", raw.tale);
-    assert!(raw.tale.contains(&format!("< content-length: {}", GZIP.len())), "{}", raw.tale);
+    let tale = raw.tale.to_lowercase();
+    assert!(tale.contains("< content-encoding: gzip"), "{tale}");
+    assert!(tale.contains(&format!("< content-length: {}", GZIP.len())), "{tale}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
