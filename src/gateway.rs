@@ -117,7 +117,12 @@ impl ProxyHttp for Gateway {
         x.bytes_in = 0;
         x.marks.first_try.get_or_insert(now.saturating_duration_since(x.started));
         x.marks.try_started = Some(now);
-        let wish = PeerWish { upgrade: session.is_upgrade_req(), remaining: x.remaining(now) };
+        let wish = PeerWish {
+            upgrade: session.is_upgrade_req(),
+            remaining: x.remaining(now),
+            // Where one pooled connection was stale others may be too, more than there are tries.
+            fresh: x.met_stale,
+        };
         let Some(attempt) = &x.attempt else { return Err(cause::internal("no attempt")) };
         Ok(attempt.peer(wish))
     }
@@ -285,7 +290,9 @@ impl ProxyHttp for Gateway {
         if let Some(attempt) = x.attempt.take() {
             if blame {
                 // A pooled connection that the upstream had closed meanwhile says nothing about its health.
-                if !(reused && cause::is_stale_connection(&error)) {
+                if reused && cause::is_stale_connection(&error) {
+                    x.met_stale = true;
+                } else {
                     attempt.broke(now);
                 }
                 // It may as well have died, so that the next try is better made elsewhere.
