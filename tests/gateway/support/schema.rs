@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::python;
 
 /// Validates each document by the schema, in one process: `Ok`, or its mistakes, a line each as `/its/path: what`.
-/// A schema without `$schema` is read by draft 2020-12, as OpenAPI 3.1 has it; to hold a document against one part
+/// A schema without `$schema` is read by draft 2020-12, as `OpenAPI` 3.1 has it; to hold a document against one part
 /// of a larger file, give `{"$ref": "#/components/schemas/Part", "components": ...}`.
 ///
 /// Panics when the schema itself is not valid, or the environment of the tests is not installed.
