@@ -6,9 +6,11 @@ CARGO ?= cargo
 
 .PHONY: demo test lint docs bench deps deps-test clean
 
+# There are no examples: --examples makes cargo choose the dependencies' features as it does for the tests, so that
+# the demo and the tests share what is built. The same goes for --all-targets in lint, and for docs.
 demo: deps
-	$(CARGO) build --release --locked
-	./target/release/portcullis demo
+	$(CARGO) build --locked --bins --examples
+	./target/debug/portcullis demo
 
 test: deps deps-test
 	$(CARGO) test --locked --no-fail-fast
@@ -18,7 +20,7 @@ lint: deps
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
 docs: deps
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib --examples
 
 bench: deps
 	$(CARGO) bench --locked

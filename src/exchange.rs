@@ -109,6 +109,8 @@ pub struct Exchange {
     pub last: Option<Arc<Target>>,
     /// Tries so far, the one under way included.
     pub tries: u8,
+    /// Whether a try met a pooled connection that the upstream had closed meanwhile.
+    pub met_stale: bool,
     /// When all of it must be done.
     pub deadline: Option<Instant>,
     /// Body bytes from the client.
@@ -154,6 +156,7 @@ impl Exchange {
             last: None,
             rejection: None,
             tries: 0,
+            met_stale: false,
             deadline: None,
             bytes_in: 0,
             status: 0,

@@ -136,7 +136,12 @@ impl ProxyHttp for Gateway {
         x.bytes_in = 0;
         x.marks.first_try.get_or_insert(now.saturating_duration_since(x.started));
         x.marks.try_started = Some(now);
-        let wish = PeerWish { upgrade: session.is_upgrade_req(), remaining: x.remaining(now) };
+        let wish = PeerWish {
+            upgrade: session.is_upgrade_req(),
+            remaining: x.remaining(now),
+            // Where one pooled connection was stale others may be too, more than there are tries.
+            fresh: x.met_stale,
+        };
         let Some(attempt) = &x.attempt else { return Err(cause::internal("no attempt")) };
         Ok(attempt.peer(wish))
     }
@@ -300,10 +305,10 @@ impl ProxyHttp for Gateway {
                 if !reused || !cause::is_stale_connection(&error) {
                     attempt.broke(now);
                     attempt.note(cause::outcome(&error));
-                } else if attempt.is_answered() {
-                    attempt.note(Outcome::Broken);
                 } else {
-                    attempt.note(Outcome::Stale);
+                    x.met_stale = true;
+                    let begun = attempt.is_answered();
+                    attempt.note(if begun { Outcome::Broken } else { Outcome::Stale });
                 }
                 // It may as well have died, so that the next try is better made elsewhere.
                 x.tried.push(attempt.target().clone());

@@ -1,7 +1,7 @@
 //! A [`Target`] is one address of an upstream; an [`Attempt`] is one request's try at one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
@@ -25,6 +25,8 @@ pub struct Target {
     authority: HeaderValue,
     weight: usize,
     pub(super) in_flight: AtomicUsize,
+    /// Names the next connection that must not come from the pool; 0 is the pool's own.
+    fresh: AtomicU64,
     /// What the probes say; true until they say otherwise.
     pub(super) healthy: AtomicBool,
     /// Whether it was ever seen to work.
@@ -45,6 +47,7 @@ impl Target {
             authority,
             weight,
             in_flight: AtomicUsize::new(0),
+            fresh: AtomicU64::new(1),
             healthy: AtomicBool::new(true),
             proven: AtomicBool::new(false),
             ejection: Ejection::default(),
@@ -99,6 +102,8 @@ pub struct PeerWish {
     pub upgrade: bool,
     /// What is left of its total time; `None` means no limit.
     pub remaining: Option<Duration>,
+    /// Whether it must not be one that was kept from an earlier request.
+    pub fresh: bool,
 }
 
 /// One request's try at one target. What became of it is told by [`answered`](Attempt::answered),
@@ -147,10 +152,16 @@ impl Attempt {
     #[must_use]
     pub fn peer(&self, wish: PeerWish) -> Box<HttpPeer> {
         let mut peer = Box::new(self.target.template.clone());
-        let options = &mut peer.options;
+        let HttpPeer { options, group_key, .. } = &mut *peer;
         if wish.upgrade {
             options.set_http_version(1, 1);
             options.read_timeout = Some(UPGRADED_READ);
+        }
+        if wish.fresh {
+            // Pingora looks into the pool first, by this key among other things: one that is new finds nothing.
+            let fresh = self.target.fresh.fetch_add(1, Ordering::Relaxed);
+            *group_key = group_key.wrapping_add(fresh);
+            options.idle_timeout = Some(Duration::ZERO);
         }
         if let Some(remaining) = wish.remaining {
             let remaining = remaining.max(SHORTEST);

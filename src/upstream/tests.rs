@@ -3,6 +3,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 
+use pingora::upstreams::peer::Peer;
+
 use super::config::{Balance, Check, Health, TargetSpec};
 use super::ejection::{FIRST, STREAK};
 use super::*;
@@ -231,7 +233,7 @@ fn the_peer_has_the_timeouts_but_no_more_than_what_is_left() {
     assert_eq!(peer.options.idle_timeout, Some(Duration::from_secs(4)));
     assert_eq!((peer.options.alpn.get_min_http_version(), peer.options.max_h2_streams), (2, 100));
     let left = Some(Duration::from_millis(1500));
-    let peer = attempt.peer(PeerWish { upgrade: true, remaining: left });
+    let peer = attempt.peer(PeerWish { upgrade: true, remaining: left, ..PeerWish::default() });
     let options = &peer.options;
     for timeout in [
         options.connection_timeout,
@@ -242,10 +244,22 @@ fn the_peer_has_the_timeouts_but_no_more_than_what_is_left() {
         assert_eq!(timeout, left);
     }
     assert_eq!(options.alpn.get_max_http_version(), 1);
-    let peer = attempt.peer(PeerWish { upgrade: false, remaining: Some(Duration::ZERO) });
+    let peer = attempt.peer(PeerWish { remaining: Some(Duration::ZERO), ..PeerWish::default() });
     assert_eq!(peer.options.read_timeout, Some(Duration::from_millis(1)));
-    let peer = attempt.peer(PeerWish { upgrade: true, remaining: None });
+    let peer = attempt.peer(PeerWish { upgrade: true, ..PeerWish::default() });
     assert!(peer.options.read_timeout > Some(Duration::from_secs(60)), "a WebSocket may be silent");
+}
+
+#[test]
+fn a_fresh_connection_is_neither_taken_from_the_pool_nor_kept() {
+    let upstream = upstream(&config(&["10.0.0.1:80"]));
+    let attempt = go(&upstream, Instant::now());
+    let hash = |fresh| attempt.peer(PeerWish { fresh, ..PeerWish::default() }).reuse_hash();
+    assert_eq!(hash(false), hash(false));
+    let hashes = [hash(false), hash(true), hash(true)];
+    assert_eq!(hashes.into_iter().collect::<std::collections::HashSet<_>>().len(), 3);
+    let peer = attempt.peer(PeerWish { fresh: true, ..PeerWish::default() });
+    assert_eq!(peer.options.idle_timeout, Some(Duration::ZERO));
 }
 
 /// A resolver whose answers the test sets.

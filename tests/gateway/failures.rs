@@ -9,6 +9,7 @@ use http::Response;
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use crate::support::process::Backend;
@@ -304,13 +305,18 @@ async fn a_body_that_cannot_be_sent_whole_again_is_never_sent_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooled_connection_that_the_origin_closed_fails_nobody() {
+    const KEPT: usize = 6;
     // It answers one request on a connection and hangs up on the second: the worst moment to close an idle one.
+    // Its first answers come together, so that as many connections are kept, more than there are tries.
     let served = Arc::new(AtomicUsize::new(0));
+    let together = Arc::new(Barrier::new(KEPT));
     let count = served.clone();
     let fickle = RawOrigin::with(move |mut stream: TcpStream| {
-        let count = count.clone();
+        let (count, together) = (count.clone(), together.clone());
         async move {
-            count.fetch_add(1, Ordering::Relaxed);
+            if count.fetch_add(1, Ordering::Relaxed) < KEPT {
+                together.wait().await;
+            }
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
             let _ = stream.read(&mut [0; 4096]).await;
         }
@@ -324,11 +330,17 @@ routes: {{ all: {{ path: /, to: users, auth: none }} }}
         fickle.address
     ))
     .await;
+    let mut first = JoinSet::new();
+    for _ in 0..KEPT {
+        let address = gateway.address();
+        first.spawn(async move { get(address, "/", &[]).await.status });
+    }
+    assert_eq!(first.join_all().await, [200; KEPT]);
     for n in 0..20 {
         let answer = get(gateway.address(), "/", &[]).await;
         assert_eq!((answer.status, answer.text()), (200, "ok"), "{n}");
     }
-    assert_eq!(served.load(Ordering::Relaxed), 20);
+    assert_eq!(served.load(Ordering::Relaxed), KEPT + 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,12 +7,11 @@ mod process;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 use tokio::time::timeout;
 
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, python};
 
 /// The client's key, and the digest of it that stands in the configuration.
 const KEY: &str = "secret002oUdaRJA";
@@ -35,17 +34,6 @@ routes:
   api: {{ path: /api/v1, to: service, strip_prefix: true }}
 "#
     )
-}
-
-/// Where `make test` installs what the Python side needs.
-fn python() -> PathBuf {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
-    assert!(python.exists(), "{} is missing: run `make test`, which installs it", python.display());
-    python
-}
-
-fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(name)
 }
 
 /// A process that ends with this value.
@@ -102,8 +90,8 @@ struct Service {
 
 impl Service {
     async fn start() -> Self {
-        let mut process = Command::new(python())
-            .arg(script("service.py"))
+        let mut process = Command::new(python::interpreter())
+            .arg(python::script("service.py"))
             .env("GATEWAY_SECRET", GATEWAY_SECRET)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -122,8 +110,8 @@ impl Service {
 
 /// Runs a story of a Python client against the gateway at `address`; its output tells what failed.
 async fn python_client(client: &str, story: &str, address: SocketAddr) {
-    let mut command = Command::new(python());
-    command.arg(script("clients.py"));
+    let mut command = Command::new(python::interpreter());
+    command.arg(python::script("clients.py"));
     command.args([client, story, &format!("http://{address}/api/v1"), KEY]);
     let output = output(command).await;
     let (out, err) =

@@ -4,6 +4,8 @@ pub mod client;
 pub mod gateway;
 pub mod origin;
 pub mod process;
+pub mod python;
+pub mod schema;
 pub mod stream;
 
 pub use client::{Answer, Client, get, send};

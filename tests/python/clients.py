@@ -52,19 +52,27 @@ class Sized:
         return part
 
 
+def note_close(closed, answer):
+    """Keeps what was answered with the end of the connection: method and status."""
+    if answer.headers.get("connection", "").lower() == "close":
+        closed.append((answer.request.method, answer.status_code))
+
+
 class Httpx:
     def __init__(self, base, key):
         self.base = base
         self.ports = set()
+        self.closed = []
         self.session = httpx.Client(
             headers={"x-api-key": key},
             timeout=120,
             trust_env=False,
-            event_hooks={"response": [self.note_port]},
+            event_hooks={"response": [self.note]},
         )
 
-    def note_port(self, answer):
+    def note(self, answer):
         self.ports.add(answer.extensions["network_stream"].get_extra_info("client_addr"))
+        note_close(self.closed, answer)
 
     def ask(self, method, path, follow=False, **rest):
         return self.session.request(method, self.base + path, follow_redirects=follow, **rest)
@@ -98,7 +106,9 @@ class Httpx:
 class Requests:
     def __init__(self, base, key):
         self.base = base
+        self.closed = []
         self.session = requests.Session()
+        self.session.hooks["response"] = [lambda answer, **_: note_close(self.closed, answer)]
         self.session.trust_env = False
         self.session.headers["x-api-key"] = key
 
@@ -254,8 +264,10 @@ def everyday(client):
     stories = [methods, queries, forms_and_files, redirects, bodies, without_bodies, heads, cookies]
     for story in stories:
         story(client)
-    # One after the other over a connection that is kept: every body ended where it should.
-    assert client.connections() == 1, client.connections()
+    # One after the other over a connection that is kept: every body ended where it should. Only where the service
+    # redirects an upload without reading it, the answer may come before the upload, and ends the connection.
+    assert all(answer == ("POST", 307) for answer in client.closed), client.closed
+    assert 1 <= client.connections() <= 1 + len(client.closed), (client.connections(), client.closed)
     return [story.__name__ for story in stories]
 
 

@@ -2,21 +2,15 @@
 
 use std::process::Command;
 
-use jsonschema::Validator;
 use serde_json::Value;
 
 use super::{folder, yaml_files};
+use crate::support::schema::validate;
 
 fn schema() -> Value {
     let printed = Command::new(env!("CARGO_BIN_EXE_portcullis")).arg("schema").output().unwrap();
     assert!(printed.status.success());
     serde_json::from_slice(&printed.stdout).unwrap()
-}
-
-fn validator() -> Validator {
-    let schema = schema();
-    jsonschema::meta::validate(&schema).expect("the schema is a JSON Schema");
-    jsonschema::validator_for(&schema).unwrap()
 }
 
 fn read(text: &str) -> Value {
@@ -25,33 +19,32 @@ fn read(text: &str) -> Value {
 
 #[test]
 fn every_file_that_is_shipped_is_valid() {
-    let validator = validator();
     let mut files = yaml_files("conf");
     files.extend(yaml_files("conf/examples"));
     assert!(files.len() >= 19, "{files:?}");
-    for file in files {
-        let value = read(&std::fs::read_to_string(&file).unwrap());
-        let mistakes: Vec<String> =
-            validator.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
-        assert!(mistakes.is_empty(), "{}:\n{}", file.display(), mistakes.join("\n"));
+    let texts = files.iter().map(|file| std::fs::read_to_string(file).unwrap());
+    let values: Vec<Value> = texts.map(|text| read(&text)).collect();
+    for (file, answer) in files.iter().zip(validate(&schema(), &values)) {
+        answer.unwrap_or_else(|mistakes| panic!("{}:\n{mistakes}", file.display()));
     }
 }
 
 /// What a schema cannot know (names, digests that stand twice, what lies on the disk) is left to `check`.
 #[test]
 fn what_a_schema_can_know_it_refuses() {
-    let validator = validator();
-    let mut refused = 0;
+    let (mut names, mut values) = (Vec::new(), Vec::new());
     for file in yaml_files("tests/config/invalid") {
-        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
         let text = std::fs::read_to_string(&file).unwrap();
         let Ok(value) = serde_yaml::from_str::<Value>(&text) else { continue };
-        let valid = validator.is_valid(&value);
-        refused += usize::from(!valid);
-        let must = ["unknown-", "type-", "unit-", "size-unit", "version-"];
-        if must.iter().any(|prefix| name.starts_with(prefix)) {
-            assert!(!valid, "{name} is valid by the schema");
-        }
+        names.push(file.file_stem().unwrap().to_str().unwrap().to_owned());
+        values.push(value);
+    }
+    let answers = validate(&schema(), &values);
+    let refused = answers.iter().filter(|answer| answer.is_err()).count();
+    let must = ["unknown-", "type-", "unit-", "size-unit", "version-"];
+    for (name, answer) in names.iter().zip(&answers) {
+        let known = must.iter().any(|prefix| name.starts_with(prefix));
+        assert!(!known || answer.is_err(), "{name} is valid by the schema");
     }
     assert!(refused >= 60, "only {refused}");
 }
@@ -59,8 +52,7 @@ fn what_a_schema_can_know_it_refuses() {
 /// Everything that is written in more than one way, by hand in the code and so by hand in the schema.
 #[test]
 fn every_form_of_a_value_is_valid() {
-    let validator = validator();
-    for form in [
+    let forms = [
         r#"upstreams: { u: { targets: [ "a:1", { url: "b:1" }, { url: "c:1", weight: 3 } ] } }"#,
         "upstreams: { u: { targets: [ 'a:1' ], balance: random } }",
         "upstreams: { u: { targets: [ 'a:1' ], balance: { hash: client_ip } } }",
@@ -84,7 +76,8 @@ fn every_form_of_a_value_is_valid() {
         "workers: 4",
         "admin: { address: '127.0.0.1:9901' }",
         "trusted_proxies: [ 10.0.0.0/8, '::1' ]",
-    ] {
+    ];
+    let texts = forms.map(|form| {
         let mut text = format!("version: 1\n{form}\n");
         for section in
             ["listeners: { l: { address: '127.0.0.1:80' } }", "routes: { r: { path: / } }"]
@@ -94,15 +87,16 @@ fn every_form_of_a_value_is_valid() {
                 text.push('\n');
             }
         }
-        let value = read(&text);
-        let mistakes: Vec<String> =
-            validator.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
-        assert!(mistakes.is_empty(), "{form}:\n{}", mistakes.join("\n"));
+        text
+    });
+    let values = texts.each_ref().map(|text| read(text));
+    for ((form, text), answer) in forms.iter().zip(&texts).zip(validate(&schema(), &values)) {
+        answer.unwrap_or_else(|mistakes| panic!("{form}:\n{mistakes}"));
         // The program itself takes the form too: what it refuses then is another matter.
         let mut diagnostics = portcullis::diagnostic::Diagnostics::new();
         let sources = crate::support::gateway::TestSources::default();
         let read =
-            portcullis::yaml::read::<portcullis::config::Config>(&text, &sources, &mut diagnostics);
+            portcullis::yaml::read::<portcullis::config::Config>(text, &sources, &mut diagnostics);
         assert!(read.wrong.is_empty(), "{form}:\n{}", diagnostics.render("it"));
     }
 }

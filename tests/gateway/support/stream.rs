@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Version};
@@ -27,7 +28,13 @@ pub struct Caught {
 /// What a service saw.
 pub type Catch = Arc<Mutex<Vec<Caught>>>;
 
-/// Serves one connection by HTTP/1 or, by prior knowledge, HTTP/2, with its name as every answer.
+/// How many requests for `/together` a service saw.
+pub fn together(caught: &Catch) -> usize {
+    caught.lock().unwrap().iter().filter(|c| c.path.starts_with("/together?")).count()
+}
+
+/// Serves one connection by HTTP/1 or, by prior knowledge, HTTP/2, with its name as every answer. Requests for
+/// `/together?N` are answered when there are N of them.
 pub async fn serve<S>(stream: S, h2: bool, name: &'static str, connection: usize, caught: Catch)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -47,6 +54,12 @@ where
                 body,
                 connection,
             });
+            if head.uri.path() == "/together" {
+                let all: usize = head.uri.query().unwrap().parse().unwrap();
+                while together(&caught) < all {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(name.as_bytes()))))
         }
     });
