@@ -3,11 +3,15 @@
 //! These types mirror the file and hold nothing resolved: names are names, templates are text. What they
 //! become is in [`crate::snapshot`]. Maps are keyed by name, so that the order of the file means nothing.
 
+mod admin;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use admin::{AdminAddress, AdminConfig};
 
 use crate::auth::{Allow, ConsumersConfig, MethodsConfig, RouteAuth};
 use crate::rewrite::HeadersConfig;
@@ -29,9 +33,9 @@ pub struct Config {
     /// The addresses on which clients are served, by name.
     pub listeners: BTreeMap<String, listen::Config>,
 
-    /// The operators' own listener, with `/livez` and `/readyz`. Keep it on a loopback address. Default: none.
+    /// The operators' own listener: health, state, metrics, reload. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub admin: Option<listen::Config>,
+    pub admin: Option<AdminConfig>,
 
     /// Networks (CIDR) and addresses of proxies in front of this one, whose `X-Forwarded-*` headers are
     /// believed. Default: nobody.

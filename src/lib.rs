@@ -15,7 +15,8 @@
 //! # The life of a configuration
 //!
 //! [`yaml`] reads the file with its places; [`config`] is the file as types; [`snapshot`] is what it becomes,
-//! with every name resolved and every mistake reported at once ([`diagnostic`]); [`live`] holds the one in force.
+//! with every name resolved and every mistake reported at once ([`diagnostic`]); [`live`] holds the one in force,
+//! and [`reload`] puts another in its place.
 //!
 //! # The order of the modules
 //!
@@ -60,9 +61,13 @@ pub mod reject;
 
 pub mod exchange;
 
+pub mod loading;
+
 pub mod gateway;
 
 // -- the process --
+pub mod reload;
+
 pub mod admin;
 
 pub mod demo;

@@ -1,3 +1,5 @@
-//! What is told about requests once they are over: never the request's own time, never its secrets.
+//! What is told about requests once they are over, and about the process: never a request's own time, never
+//! its secrets.
 
 pub mod access_log;
+pub mod process_log;

@@ -96,6 +96,8 @@ pub struct TargetStatus {
     pub in_flight: usize,
     /// Its share in relation to the other targets.
     pub weight: usize,
+    /// Whether an operator has taken it out of service.
+    pub drained: bool,
 }
 
 /// A group of interchangeable targets.
@@ -248,6 +250,10 @@ impl Upstream {
         let found = std::cell::Cell::new(None);
         self.balancer.select_with(key, enough_picks(targets.listed.len()), |backend, healthy| {
             let Some(target) = targets.get(&backend.addr) else { return false };
+            // Whatever else is down: an operator's word counts.
+            if target.is_drained() {
+                return false;
+            }
             let Some(role) = role(target, healthy) else { return false };
             found.set(Some((Arc::clone(target), role)));
             true
@@ -284,6 +290,24 @@ impl Upstream {
         self.pool.load().listed.clone()
     }
 
+    /// Takes the targets of this label out of service, or back into it: a drained one gets no new
+    /// requests, and those under way are answered. It lasts until it is undone, also for addresses that
+    /// a host name gets later, and over reloads. Returns whether there is such a target.
+    pub fn drain(&self, label: &str, drained: bool) -> bool {
+        let known = self.config.targets.iter().any(|target| target.url == label);
+        if known {
+            self.pool.drain(label, drained);
+        }
+        known
+    }
+
+    /// Takes over what is known about targets from the upstream that this one follows: which ones are
+    /// drained, and of addresses that stay, whether they work. One that did not answer its probes begins
+    /// ejected, and comes back with its first good probe.
+    pub fn follow(&self, previous: &Self, now: Instant) {
+        self.pool.follow(&previous.pool, now);
+    }
+
     /// The targets now, for status pages.
     #[must_use]
     pub fn targets(&self) -> Vec<TargetStatus> {
@@ -294,6 +318,7 @@ impl Upstream {
             ejected_until: target.ejection.until().map(|until| self.pool.moment(until)),
             in_flight: target.in_flight(),
             weight: target.weight(),
+            drained: target.is_drained(),
         };
         self.pool.load().listed.iter().map(status).collect()
     }

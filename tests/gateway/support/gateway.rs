@@ -5,8 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use portcullis::loading::{self, Loaded};
 use portcullis::server::Server;
-use portcullis::snapshot::{self, Loaded};
 use portcullis::yaml::Sources;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -58,7 +58,7 @@ impl Gateway {
              logs: {{ access: {} }}\n{yaml}",
             log.display()
         );
-        let Loaded { compiled, diagnostics, .. } = snapshot::load_text(&text, &sources);
+        let Loaded { compiled, diagnostics, .. } = loading::load_text(&text, &sources);
         let Some(compiled) = compiled else {
             panic!("the configuration is refused:\n{}\n{text}", diagnostics.render("test"))
         };

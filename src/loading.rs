@@ -1,0 +1,73 @@
+//! Loading: from a file to a configuration that may be served, or to all that is wrong with it.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::diagnostic::{At, Diagnostics};
+use crate::snapshot::{self, Compiled, Draft, Mark, Record, Snapshot};
+use crate::yaml;
+
+/// A file that was read: what it became, and what was noticed.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration, unless a mistake refused it.
+    pub compiled: Option<Compiled>,
+    /// The file as written, unless it could not be read that far.
+    pub config: Option<Arc<Config>>,
+    /// Mistakes and doubts, in the order of the file.
+    pub diagnostics: Diagnostics,
+    /// What it took from outside, whether or not it was refused.
+    pub record: Record,
+}
+
+/// Reads and compiles the text of a configuration; files it names are read from `sources`.
+#[must_use]
+pub fn load_text(text: &str, sources: &dyn yaml::Sources) -> Loaded {
+    load_text_after(None, text, sources)
+}
+
+/// The same for the successor of a configuration in force; see [`snapshot::draft`].
+#[must_use]
+pub fn load_text_after(
+    previous: Option<&Snapshot>,
+    text: &str,
+    sources: &dyn yaml::Sources,
+) -> Loaded {
+    let Draft { compiled, config, places, mut diagnostics, record } =
+        snapshot::draft(text, sources, previous);
+    diagnostics.settle(|at| places.of(at));
+    let compiled = compiled.filter(|_| !diagnostics.has_errors());
+    Loaded { compiled, config, diagnostics, record }
+}
+
+/// Reads and compiles a configuration file.
+#[must_use]
+pub fn load(file: &Path) -> Loaded {
+    load_after(None, file).0
+}
+
+/// The same for the successor of a configuration in force, and the mark of the file's own text.
+#[must_use]
+pub fn load_after(previous: Option<&Snapshot>, file: &Path) -> (Loaded, Mark) {
+    let base = file.parent().map(Path::to_path_buf).unwrap_or_default();
+    let read = std::fs::read(file);
+    let mark = read.as_ref().map_or(Mark::Absent, |bytes| Mark::of(bytes));
+    let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
+    let loaded = match text {
+        Ok(text) => load_text_after(previous, &text, &yaml::System { base }),
+        Err(error) => unreadable(&error),
+    };
+    (loaded, mark)
+}
+
+fn unreadable(error: &io::Error) -> Loaded {
+    let mut diagnostics = Diagnostics::new();
+    diagnostics.error(
+        At::root(),
+        format!("the file cannot be read: {error}"),
+        "name an existing, readable file, such as conf/portcullis.yaml",
+    );
+    Loaded { compiled: None, config: None, diagnostics, record: Record::default() }
+}
