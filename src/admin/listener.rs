@@ -73,9 +73,9 @@ impl Bound {
         match self {
             Self::Tcp(listener) => listener.into_tokio().map(Accepting::Tcp),
             Self::Unix(socket, file) => {
- let socket = UnixListener::from_std(socket)?;
- Ok(Accepting::Unix { socket, _file: file })
-}
+                let socket = UnixListener::from_std(socket)?;
+                Ok(Accepting::Unix { socket, _file: file })
+            }
         }
     }
 }

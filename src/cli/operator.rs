@@ -43,7 +43,8 @@ struct AdminOnly {
 impl Operator {
     /// Of the gateway that serves by this file, or at this address.
     pub fn find(file: &Path, address: Option<&str>) -> Result<Self, String> {
-        let of_environment = || std::env::var(TOKEN).ok().filter(|t| !t.is_empty()).map(Secret::new);
+        let of_environment =
+            || std::env::var(TOKEN).ok().filter(|t| !t.is_empty()).map(Secret::new);
         let (text, token) = match address {
             Some(address) => (address.to_owned(), of_environment()),
             None => {
@@ -67,7 +68,8 @@ impl Operator {
     }
 
     fn exchange(&self, method: &str, path: &str) -> io::Result<Vec<u8>> {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
         if let Some(token) = &self.token {
             request.push_str("Authorization: Bearer ");
             request.push_str(token.expose());
@@ -95,18 +97,19 @@ fn admin_of(file: &Path) -> Result<AdminConfig, String> {
     let base = file.parent().map(Path::to_path_buf).unwrap_or_default();
     let mut mistakes = Diagnostics::new();
     let read = yaml::read::<AdminOnly>(&text, &yaml::System { base }, &mut mistakes);
+    let section = At::root().key("admin");
+    let unreadable = read.wrong.iter().any(|wrong| section.leads_to(wrong));
     match read.value {
         Some(AdminOnly { admin: Some(admin) }) => Ok(admin),
-        Some(AdminOnly { admin: None }) if !mistakes.has_errors() => Err(format!(
+        Some(AdminOnly { admin: None }) if !unreadable => Err(format!(
             "{shown} has no `admin`, so a gateway that serves by it cannot be asked: add \
-             admin: {{ address: \"127.0.0.1:9901\" }} and restart it"
+             admin: {{ address: \"127.0.0.1:9901\" }} and restart it, or give --admin ADDRESS"
         )),
         _ => {
-            let mut told = mistakes;
-            told.settle(|at| read.places.of(at));
-            let report = told.render(&shown.to_string());
+            mistakes.settle(|at| read.places.of(at));
+            let report = mistakes.render(&shown.to_string());
             Err(format!(
-                "{report}{shown} does not say where the gateway can be asked: give --admin ADDRESS"
+                "{shown} does not say where the gateway can be asked: give --admin ADDRESS\n{report}"
             ))
         }
     }
@@ -140,7 +143,8 @@ mod tests {
             std::fs::write(&file, text).unwrap();
             Operator::find(&file, None).map(|operator| operator.address.to_string())
         };
-        let broken = "version: 7\nlistners: {}\nadmin: { address: \"127.0.0.1:9901\" }\nroutes: 3\n";
+        let broken =
+            "version: 7\nlistners: {}\nadmin: { address: \"127.0.0.1:9901\" }\nroutes: 3\n";
         assert_eq!(find(broken), Ok("127.0.0.1:9901".to_owned()));
         assert_eq!(find("admin: { address: \"unix:/run/a\" }"), Ok("unix:/run/a".to_owned()));
         assert!(find("version: 1").unwrap_err().contains("has no `admin`"));

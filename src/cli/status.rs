@@ -15,7 +15,8 @@ pub(super) fn status(file: &Path, admin: Option<&str>, as_json: bool) -> io::Res
         Ok(all) => all,
         Err(error) => return Ok(fail(FAILED, &format!("error: {error}"))),
     };
-    let text = if as_json { format!("{}\n", serde_json::to_string_pretty(&all)?) } else { show(&all) };
+    let text =
+        if as_json { format!("{}\n", serde_json::to_string_pretty(&all)?) } else { show(&all) };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -26,7 +27,9 @@ fn ask(operator: &Operator) -> Result<Value, String> {
         match (told.status, told.value["error"].as_str()) {
             // A gateway that is about to stop says so with a 503.
             (200 | 503, None) => Ok(told.value),
-            (status, error) => Err(format!("{path}: {status}: {}", error.unwrap_or("no reason given"))),
+            (status, error) => {
+                Err(format!("{path}: {status}: {}", error.unwrap_or("no reason given")))
+            }
         }
     };
     let (ready, routes, upstreams) = (get("/readyz")?, get("/routes")?, get("/upstreams")?);
@@ -47,7 +50,8 @@ fn show(all: &Value) -> String {
     if refused.is_object() {
         let (at, mistake) = (word(&refused["at"]), &refused["mistake"]);
         let _ = writeln!(text, "refused   a reload at {at}, and nothing was changed:");
-        let line = mistake["line"].as_u64().map(|line| format!("line {line}: ")).unwrap_or_default();
+        let line =
+            mistake["line"].as_u64().map(|line| format!("line {line}: ")).unwrap_or_default();
         let place = match word(&mistake["at"]) {
             "" => String::new(),
             at => format!("{at}: "),

@@ -2,9 +2,11 @@
 
 mod support;
 
+mod admin;
 mod bodies;
 mod config;
 mod failures;
 mod house;
 mod real;
+mod reload;
 mod routing;

@@ -4,10 +4,12 @@ pub mod client;
 pub mod gateway;
 pub mod origin;
 pub mod process;
+pub mod reloading;
 
 pub use client::{Answer, Client, get, send};
 pub use gateway::Gateway;
 pub use origin::{Origin, RawOrigin, Seen};
+pub use reloading::Reloading;
 
 use std::time::Duration;
 
