@@ -209,12 +209,12 @@ impl Task {
     }
 
     fn tell(&self, outcome: &Arc<Outcome>) {
-        let (file, trigger) = (self.file.display(), outcome.trigger);
-        let (report, took) = (outcome.report.trim_end(), outcome.took);
+        let (file, trigger, took) = (self.file.display(), outcome.trigger, outcome.took);
         if outcome.accepted {
-            let doubts = if report.is_empty() { "" } else { ", with warnings:\n" };
-            log::info!("reload ({trigger}): {file} is in force after {took:?}{doubts}{report}");
+            let doubts = outcome.diagnostics.len();
+            log::info!("reload ({trigger}): {file} is in force after {took:?}, warnings: {doubts}");
         } else {
+            let report = outcome.report.trim_end();
             log::error!(
                 "reload ({trigger}): {file} is refused, the configuration before stays in force:\n{report}"
             );

@@ -42,6 +42,7 @@ impl Reloading {
             panic!("{}", loaded.diagnostics.render("test"))
         };
         let level: LogLevel = process_log::to_stderr();
+        level.set("off").unwrap();
         let server =
             Server::bind(compiled).unwrap().following(&file, mark).logging_by(Arc::new(level));
         let (addresses, reloader) = (server.addresses(), server.reloader());
