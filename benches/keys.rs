@@ -4,6 +4,7 @@
 //! keyring's memory is cold. Both make the header anew for each request, as a parser would.
 //! `load` reads the file of 1,000,000 keys into a keyring.
 
+use std::fmt::Write as _;
 use std::hint::black_box;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ fn file(count: u32) -> String {
     for number in 0..count {
         key(number, &mut name);
         text.push_str(&digest(std::str::from_utf8(&name).expect("ASCII")));
-        text.push_str(&format!(" consumer-{}\n", number % 1000));
+        let _ = writeln!(text, " consumer-{}", number % 1000);
     }
     text
 }

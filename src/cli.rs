@@ -73,7 +73,7 @@ enum Command {
         /// The configuration file, which says where the gateway can be asked
         #[arg(default_value = DEFAULT_FILE)]
         file: PathBuf,
-        /// Where it can be asked, if the file does not say; with the token in PORTCULLIS_ADMIN_TOKEN
+        /// Where it can be asked, if the file does not say; with the token in `PORTCULLIS_ADMIN_TOKEN`
         #[arg(long, value_name = "ADDRESS")]
         admin: Option<String>,
     },
@@ -82,7 +82,7 @@ enum Command {
         /// The configuration file, which says where the gateway can be asked
         #[arg(default_value = DEFAULT_FILE)]
         file: PathBuf,
-        /// Where it can be asked, if the file does not say; with the token in PORTCULLIS_ADMIN_TOKEN
+        /// Where it can be asked, if the file does not say; with the token in `PORTCULLIS_ADMIN_TOKEN`
         #[arg(long, value_name = "ADDRESS")]
         admin: Option<String>,
         /// As JSON

@@ -6,10 +6,11 @@
 mod admin;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroUsize;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 pub use admin::{AdminAddress, AdminConfig};
 
@@ -22,15 +23,19 @@ use crate::{listen, observe, upstream};
 /// The one configuration file.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["version", "listeners", "routes"]))]
 pub struct Config {
-    /// The version of this format. Always 1.
-    pub version: Version,
+    /// The version of this format: 1. It must be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Version")]
+    pub version: Option<Version>,
 
     /// Threads that serve requests. Default: one for each core.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<NonZeroUsize>,
 
-    /// The addresses on which clients are served, by name.
+    /// The addresses on which clients are served, by name. At least one.
+    #[serde(default)]
     pub listeners: BTreeMap<String, listen::Config>,
 
     /// The operators' own listener: health, state, metrics, reload. Default: none.
@@ -68,7 +73,8 @@ pub struct Config {
     #[serde(default)]
     pub defaults: Defaults,
 
-    /// Which request goes where, by name.
+    /// Which request goes where, by name. At least one.
+    #[serde(default)]
     pub routes: BTreeMap<String, RouteConfig>,
 
     /// The access log.
@@ -91,19 +97,54 @@ impl Version {
 }
 
 impl<'de> Deserialize<'de> for Version {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u32::deserialize(deserializer)? {
-            1 => Ok(Self(1)),
-            other => Err(serde::de::Error::custom(format!(
-                "version {other} of the format is not known to this program (it reads version 1)"
-            ))),
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct VersionVisitor;
+
+        impl de::Visitor<'_> for VersionVisitor {
+            type Value = Version;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("1")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Version, E> {
+                if number == 1 {
+                    return Ok(Version::CURRENT);
+                }
+                Err(E::custom(format!(
+                    "this program does not read version {number} of the format (write version: 1, or \
+                     take the program that the file was written for)"
+                )))
+            }
+        }
+
+        deserializer.deserialize_u64(VersionVisitor)
+    }
+}
+
+/// A status as written. Whether it fits is a question for later; a number that is none is told here.
+fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    struct StatusVisitor;
+
+    impl de::Visitor<'_> for StatusVisitor {
+        type Value = u16;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a status, such as 200")
+        }
+
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<u16, E> {
+            u16::try_from(number)
+                .map_err(|_| E::custom(format!("{number} is no status (write one such as 200)")))
         }
     }
+
+    deserializer.deserialize_u16(StatusVisitor)
 }
 
 /// What every route has unless it says otherwise.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(expecting = "a map such as { body_limit: 10MiB }", deny_unknown_fields, default)]
 pub struct Defaults {
     /// Who may pass: names of methods under `auth`, any of which will do, or `none`.
     /// Default: all methods under `auth`.
@@ -135,7 +176,7 @@ impl Default for Defaults {
 ///
 /// Exactly one of `to`, `respond`, `redirect` and `health` says what is done.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(expecting = "a map such as { path: /users, to: users }", deny_unknown_fields, default)]
 pub struct RouteConfig {
     /// Host names it is for: `api.example.com`, or `*.example.com` for every name below. Default: any host.
     #[serde(skip_serializing_if = "OneOrMany::is_empty")]
@@ -214,9 +255,11 @@ fn is_false(value: &bool) -> bool {
 
 /// A fixed answer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(expecting = "a map such as { status: 404 }", deny_unknown_fields)]
 pub struct Respond {
     /// The status, from 200 to 599.
+    #[serde(deserialize_with = "status")]
+    #[schemars(range(min = 200, max = 599))]
     pub status: u16,
 
     /// The body; templates such as `${request.id}` are filled in. Default: empty.
@@ -234,13 +277,14 @@ fn default_content_type() -> String {
 
 /// A redirect.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(expecting = "a map such as { to: /new }", deny_unknown_fields)]
 pub struct Redirect {
     /// Where to: a URL or an absolute path, with templates such as `https://${request.host}${request.path}`.
     pub to: String,
 
     /// The status: 301, 302, 303, 307 or 308. Default: 307.
-    #[serde(default = "default_redirect_status")]
+    #[serde(default = "default_redirect_status", deserialize_with = "status")]
+    #[schemars(extend("enum" = [301, 302, 303, 307, 308]))]
     pub status: u16,
 }
 

@@ -6,6 +6,7 @@
 //! stations speak only of paths.
 
 use std::fmt;
+use std::io;
 
 /// One step of a path in the configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -203,7 +204,7 @@ impl Diagnostics {
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = match word.chars().count() {
         0..=2 => 1,
-        3..=5 => 2,
+        3..=8 => 2,
         _ => 3,
     };
     known
@@ -212,6 +213,22 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .filter(|(distance, candidate)| *distance <= allowed && *distance < candidate.len())
         .min()
         .map(|(_, candidate)| candidate)
+}
+
+/// So many names are listed: the keys of a route, of which there are most, and a few more.
+const MOST_NAMES: usize = 20;
+
+/// Why a file could not be read, in words for the end of a sentence.
+#[must_use]
+pub fn unreadable(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file",
+        io::ErrorKind::PermissionDenied => "permission denied",
+        io::ErrorKind::IsADirectory => "it is a folder",
+        io::ErrorKind::InvalidData => "it is not UTF-8 text",
+        io::ErrorKind::FileTooLarge => "it is too large",
+        _ => "reading it failed",
+    }
 }
 
 /// The help for a name that is not there: `did you mean "x"?`, or the names there are.
@@ -224,8 +241,8 @@ pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + C
     all.sort_unstable();
     match all.len() {
         0 => "there are none yet".to_owned(),
-        1..=12 => format!("known here: {}", all.join(", ")),
-        more => format!("known here: {}, ... ({more} in all)", all[..12].join(", ")),
+        1..=MOST_NAMES => format!("known here: {}", all.join(", ")),
+        more => format!("known here: {}, ... ({more} in all)", all[..MOST_NAMES].join(", ")),
     }
 }
 

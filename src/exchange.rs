@@ -75,6 +75,8 @@ pub struct Marks {
     pub connected: Option<Instant>,
     /// From that connection to the head of the upstream's final answer.
     pub first_byte: Option<Duration>,
+    /// The whole request, where it was over before its connection was closed.
+    pub total: Option<Duration>,
 }
 
 /// The record of one request.

@@ -177,15 +177,23 @@ impl ProxyHttp for Gateway {
         if x.bytes_in > limit {
             return Err(cause::raise(x, Rejection::BodyTooLarge));
         }
+        // A client that keeps sending a little would keep every other timeout from firing.
+        if x.deadline.is_some() && x.is_overdue(Instant::now()) {
+            return Err(cause::raise(x, Rejection::DeadlineExceeded));
+        }
         Ok(())
     }
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHeader,
         x: &mut Exchange,
     ) -> Result<()> {
+        // A switch that nobody asked for would leave client and gateway with two readings of what follows.
+        if head.status == 101 && !session.is_upgrade_req() {
+            return Err(cause::raise(x, Rejection::UpstreamBroken));
+        }
         if head.status.is_informational() && head.status != 101 {
             return Ok(());
         }
@@ -215,6 +223,10 @@ impl ProxyHttp for Gateway {
         }
         x.status = head.status.as_u16();
         answer::suit(session, x, head);
+        // A stop that began meanwhile: this is the connection's last answer, and the client should know.
+        if self.shutdown.has_changed().unwrap_or(true) {
+            session.as_downstream_mut().set_keepalive(None);
+        }
         Ok(())
     }
 
@@ -259,6 +271,16 @@ impl ProxyHttp for Gateway {
         reused: bool,
     ) -> Box<Error> {
         let now = Instant::now();
+        if cause::is_read_timeout(&error) && !session.as_downstream_mut().is_body_done() {
+            // The target waits for the rest of the request, as we do: no fault of its own, and no client
+            // may have it ejected.
+            let late = x.is_overdue(now);
+            x.rejection.get_or_insert(if late {
+                Rejection::DeadlineExceeded
+            } else {
+                Rejection::RequestTimeout
+            });
+        }
         let blame = x.rejection.is_none() && cause::is_upstreams(&error);
         if let Some(attempt) = x.attempt.take() {
             if blame {

@@ -24,7 +24,7 @@ use crate::diagnostic::{At, Diagnostics};
 
 /// One address on which clients are served.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(expecting = "a map such as { address: \"0.0.0.0:8080\" }", deny_unknown_fields)]
 pub struct Config {
     /// IP address and port, such as `0.0.0.0:8080` or `[::]:8080` (IPv4 and IPv6 at once). Port 0 lets
     /// the system choose.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::diagnostic::{At, Diagnostics};
+use crate::diagnostic::{self, At, Diagnostics};
 use crate::snapshot::{self, Compiled, Draft, Mark, Record, Snapshot};
 use crate::yaml;
 
@@ -54,7 +54,8 @@ pub fn load_after(previous: Option<&Snapshot>, file: &Path) -> (Loaded, Mark) {
     let base = file.parent().map(Path::to_path_buf).unwrap_or_default();
     let read = std::fs::read(file);
     let mark = read.as_ref().map_or(Mark::Absent, |bytes| Mark::of(bytes));
-    let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
+    let not_text = |_| io::Error::from(io::ErrorKind::InvalidData);
+    let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(not_text));
     let loaded = match text {
         Ok(text) => load_text_after(previous, &text, &yaml::System { base }),
         Err(error) => unreadable(&error),
@@ -66,7 +67,7 @@ fn unreadable(error: &io::Error) -> Loaded {
     let mut diagnostics = Diagnostics::new();
     diagnostics.error(
         At::root(),
-        format!("the file cannot be read: {error}"),
+        format!("the file cannot be read: {}", diagnostic::unreadable(error)),
         "name an existing, readable file, such as conf/portcullis.yaml",
     );
     Loaded { compiled: None, config: None, diagnostics, record: Record::default() }

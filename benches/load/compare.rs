@@ -1,6 +1,6 @@
 //! The rounds: one process after the other, in turn, each measured by the same requests.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -35,6 +35,8 @@ pub struct Plan {
 pub struct Sample {
     /// CPU time per request in microseconds.
     pub cpu_us: f64,
+    /// The part of it that the program spent outside the kernel; an estimate.
+    pub user_us: f64,
     /// Requests a second; depends on the load generator too, and is for information only.
     pub rate: f64,
     /// Memory in use after the round, in KiB.
@@ -99,8 +101,12 @@ fn measure(
     let log = folder.path().join("access.log");
     let listen = process::free_address()?;
     let mut command = variant.command(listen, origin, folder.path(), core)?;
-    let mut process = Process::start(&mut command)?;
-    process.wait_until_listening(listen)?;
+    // Warnings, such as of a route without a key, are meant here; they are shown if there is no start.
+    let said = folder.path().join("stderr");
+    let mut process = Process::start(command.stderr(File::create(&said)?))?;
+    process
+        .wait_until_listening(listen)
+        .map_err(|error| format!("{error}\n{}", fs::read_to_string(&said).unwrap_or_default()))?;
 
     let checked = runtime.block_on(variant.verify(listen))?;
     let mut load = runtime.block_on(Load::open(listen, plan.connections))?;
@@ -114,8 +120,10 @@ fn measure(
     logged(checked + WARM_UP + plan.requests)?;
     let used = process.usage()?.since(&before)?;
     let requests = f64::from(u32::try_from(plan.requests)?);
+    let cpu_us = used.total.as_secs_f64() * 1e6 / requests;
     Ok(Sample {
-        cpu_us: used.as_secs_f64() * 1e6 / requests,
+        cpu_us,
+        user_us: cpu_us * (1.0 - used.kernel),
         rate: requests / took.as_secs_f64(),
         resident_kib: process.resident_kib()?,
     })

@@ -22,8 +22,19 @@ pub struct Process {
 pub struct Usage {
     /// Nanoseconds on a core, by thread.
     threads: HashMap<String, u64>,
-    /// The same for the whole process with the threads that have ended, in coarse units.
-    ticks: u64,
+    /// The same for the whole process with the threads that have ended, in coarse units: in the program, and
+    /// in the kernel.
+    user_ticks: u32,
+    system_ticks: u32,
+}
+
+/// What it has used between two moments.
+#[derive(Debug, Clone, Copy)]
+pub struct Used {
+    /// Time on a core.
+    pub total: Duration,
+    /// The share of it that was spent in the kernel, from 0 to 1; an estimate by the kernel's clock.
+    pub kernel: f64,
 }
 
 /// A program to be started on a core of its own, if a core is named.
@@ -107,9 +118,10 @@ impl Process {
         let stat = fs::read_to_string(format!("{folder}/stat"))?;
         // The name, in brackets, may hold blanks. After it, utime and stime are the 12th and 13th words.
         let (_, rest) = stat.rsplit_once(") ").ok_or("a stat without a name")?;
-        let ticks =
-            rest.split(' ').skip(11).take(2).map(str::parse::<u64>).sum::<Result<_, _>>()?;
-        Ok(Usage { threads, ticks })
+        let mut words = rest.split(' ').skip(11).map(str::parse);
+        let mut ticks = || words.next().ok_or("a stat without times");
+        let (user_ticks, system_ticks) = (ticks()??, ticks()??);
+        Ok(Usage { threads, user_ticks, system_ticks })
     }
 
     /// Memory in use, in KiB.
@@ -130,16 +142,19 @@ impl Drop for Process {
 
 impl Usage {
     /// The CPU time used between an earlier moment and this one.
-    pub fn since(&self, before: &Self) -> Result<Duration, Failure> {
-        let used = self.threads.iter().map(|(thread, now)| {
+    pub fn since(&self, before: &Self) -> Result<Used, Failure> {
+        let threads = self.threads.iter().map(|(thread, now)| {
             now.saturating_sub(before.threads.get(thread).copied().unwrap_or(0))
         });
-        let used = Duration::from_nanos(used.sum());
-        let coarse = TICK * u32::try_from(self.ticks - before.ticks)?;
+        let total = Duration::from_nanos(threads.sum());
+        let user = TICK * (self.user_ticks - before.user_ticks);
+        let kernel = TICK * (self.system_ticks - before.system_ticks);
+        let coarse = user + kernel;
         // A thread that ended meanwhile took its time with it; then the two do not agree.
-        if used.abs_diff(coarse) > 3 * TICK {
-            return Err(format!("threads used {used:?}, but the process {coarse:?}").into());
+        if total.abs_diff(coarse) > 3 * TICK {
+            return Err(format!("threads used {total:?}, but the process {coarse:?}").into());
         }
-        Ok(used)
+        let kernel = if coarse.is_zero() { 0.0 } else { kernel.div_duration_f64(coarse) };
+        Ok(Used { total, kernel })
     }
 }

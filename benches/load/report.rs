@@ -38,18 +38,20 @@ pub fn line(round: usize, all: &[Series]) -> String {
 pub fn summary(plan: &Plan, all: &[Series]) -> String {
     let mut text = String::from(
         "\n| variant | CPU µs/request, median | lowest to highest | ratio of medians | \
-         median of the rounds' ratios | requests/s | RSS KiB |\n|---|---|---|---|---|---|---|\n",
+         median of the rounds' ratios | µs outside the kernel | requests/s | RSS KiB |\n\
+         |---|---|---|---|---|---|---|---|\n",
     );
     let Some(base) = all.first() else { return text };
     for series in all {
         let cpu = sorted(series, |sample| sample.cpu_us);
+        let user = median(&sorted(series, |sample| sample.user_us));
         let rate = median(&sorted(series, |sample| sample.rate));
         let resident = median(&sorted(series, resident));
         let (low, high) = (cpu.first().unwrap_or(&f64::NAN), cpu.last().unwrap_or(&f64::NAN));
         let (ratio, paired) = (ratio(series, base), paired_ratio(series, base));
         let _ = writeln!(
             text,
-            "| {} | {:.2} | {low:.2} to {high:.2} | {ratio:.3} | {paired:.3} | {rate:.0} | {resident:.0} |",
+            "| {} | {:.2} | {low:.2} to {high:.2} | {ratio:.3} | {paired:.3} | {user:.1} | {rate:.0} | {resident:.0} |",
             series.variant.name(),
             median(&cpu),
         );

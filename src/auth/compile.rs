@@ -14,7 +14,7 @@ use super::key::{DIGEST_HELP, Digest};
 use super::keyring::{Entry, Keyring};
 use super::keys_file::{self, Report, TIME_HELP, until};
 use super::routes::Auth;
-use crate::diagnostic::{At, Diagnostics};
+use crate::diagnostic::{At, Diagnostics, unreadable};
 
 /// The keys that stand in the configuration itself.
 #[derive(Default)]
@@ -208,8 +208,9 @@ impl Source<'_> {
             Err(error) => {
                 diagnostics.error(
                     self.at.clone(),
-                    format!("{shown} can't be read: {error}"),
-                    "the file must exist, be UTF-8 text, and be readable by the gateway's user",
+                    format!("{shown} can't be read: {}", unreadable(&error)),
+                    "the file must exist and be UTF-8 text that the gateway's user may read; a relative path \
+                     starts at the configuration file's folder",
                 );
                 return;
             }

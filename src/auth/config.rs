@@ -27,7 +27,7 @@ impl Default for MethodsConfig {
 
 /// One way to prove who one is. Exactly one kind must be given, such as `api_key: {}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(expecting = "a map such as { api_key: {} }", deny_unknown_fields)]
 pub struct MethodConfig {
     /// A key in a header of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +36,7 @@ pub struct MethodConfig {
 
 /// A key in a header of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(expecting = "a map such as { header: x-api-key }", deny_unknown_fields, default)]
 pub struct ApiKeyConfig {
     /// The header that holds the key. It is removed before the upstream sees the request. Default:
     /// `x-api-key`.
@@ -60,7 +60,7 @@ pub struct ConsumersConfig(pub BTreeMap<String, ConsumerConfig>);
 
 /// Somebody who may call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(expecting = "a map such as { api_keys: [ \"sha256:...\" ] }", deny_unknown_fields, default)]
 pub struct ConsumerConfig {
     /// The digests of its keys. `portcullis key new` makes a key. Default: none.
     pub api_keys: ApiKeysConfig,
@@ -102,7 +102,7 @@ pub enum RouteAuth {
 
 /// Who of those that are known may call a route.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(expecting = "a map such as { consumers: [ partner ] }", deny_unknown_fields)]
 pub struct Allow {
     /// The names of consumers. All others get 403.
     pub consumers: Vec<String>,
@@ -213,7 +213,7 @@ impl<'de> de::Visitor<'de> for KeyVisitor {
                 // The name is not repeated: it may be a key that slipped into its place.
                 _ => {
                     return Err(de::Error::custom(
-                        "unknown field of a key, expected one of `digest`, `expires`, `disabled`",
+                        "there is an unknown key beside the digest (known here: digest, disabled, expires)",
                     ));
                 }
             }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::run::{finish, stop_signal};
-use super::{CANNOT_START, FAILED, REFUSED, fail, print};
+use super::{CANNOT_START, REFUSED, fail, print};
 use crate::demo::{self, GATEWAY_SECRET, Ports};
 use crate::loading::{self, Loaded};
 use crate::observe::process_log;
@@ -39,7 +39,7 @@ pub(super) fn demo(port: u16, backends: u16) -> io::Result<ExitCode> {
             Ok(running) => running,
             Err(error) => {
                 let told = format!("error: {error}\nhelp: portcullis demo --backends 9000");
-                return Ok(fail(FAILED, &told));
+                return Ok(fail(CANNOT_START, &told));
             }
         };
         let gateway = server.addresses().get("public").copied().unwrap_or(address);

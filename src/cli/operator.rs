@@ -45,12 +45,11 @@ impl Operator {
     pub fn find(file: &Path, address: Option<&str>) -> Result<Self, String> {
         let of_environment =
             || std::env::var(TOKEN).ok().filter(|t| !t.is_empty()).map(Secret::new);
-        let (text, token) = match address {
-            Some(address) => (address.to_owned(), of_environment()),
-            None => {
-                let admin = admin_of(file)?;
-                (admin.address, admin.token.or_else(of_environment))
-            }
+        let (text, token) = if let Some(address) = address {
+            (address.to_owned(), of_environment())
+        } else {
+            let admin = admin_of(file)?;
+            (admin.address, admin.token.or_else(of_environment))
         };
         let mut mistakes = Diagnostics::new();
         let Some(address) = AdminAddress::parse(&text, &At::root(), &mut mistakes) else {

@@ -7,7 +7,7 @@ use pingora::prelude::Result;
 use pingora::proxy::Session;
 
 use super::intake::has_begun;
-use super::{KEEPALIVE_SECONDS, REFUSED_READ};
+use super::{CLIENT_WRITE, KEEPALIVE_SECONDS, REFUSED_READ};
 use crate::exchange::{Exchange, REQUEST_ID};
 use crate::observe::access_log::{Record, Timings};
 use crate::reject::Rejection;
@@ -56,21 +56,26 @@ pub(super) async fn refuse(
 pub(super) async fn fail(session: &mut Session, x: &mut Exchange, rejection: &Rejection) {
     x.why = Some(rejection.code());
     let begun = has_begun(session);
-    if begun || matches!(rejection, Rejection::ClientClosed) {
+    if matches!(rejection, Rejection::ClientClosed) {
         if !begun {
             x.status = rejection.status();
         }
         return;
     }
-    session.as_downstream_mut().set_keepalive(None);
-    if let Err(error) = refuse(session, x, rejection).await {
-        log::debug!("request {}: the answer could not be sent: {error}", x.id());
-        return;
+    if !begun {
+        session.as_downstream_mut().set_keepalive(None);
+        if let Err(error) = refuse(session, x, rejection).await {
+            log::debug!("request {}: the answer could not be sent: {error}", x.id());
+            return;
+        }
     }
-    // Pingora drops the connection after a failure, unread bytes and all; closing it in order first gives
-    // the answer time to be read.
+    // What follows is waiting for the client to leave, which is none of the request's time.
+    x.marks.total = Some(x.started.elapsed());
+    // Pingora drops the connection after a failure, with what is unread and what is still buffered; closing
+    // it in order first gives an answer time to be read, and shows a cut one as far as it came.
     if let pingora::protocols::http::ServerSession::H1(h1) = session.as_downstream_mut() {
-        h1.shutdown().await;
+        // What is buffered is written first, which a client that does not read could put off for ever.
+        let _ = tokio::time::timeout(CLIENT_WRITE, h1.shutdown()).await;
     }
 }
 
@@ -126,7 +131,7 @@ pub(super) fn map_back(x: &Exchange, head: &mut ResponseHeader) {
 
 /// What the log is told of a request that has ended.
 pub(super) fn record(session: &Session, x: &mut Exchange) -> Record {
-    let total = x.started.elapsed();
+    let total = x.marks.total.unwrap_or_else(|| x.started.elapsed());
     let route = x.route.as_deref();
     let target = x.attempt.as_ref().map(Attempt::target).or(x.last.as_ref());
     Record {
@@ -140,7 +145,11 @@ pub(super) fn record(session: &Session, x: &mut Exchange) -> Record {
         protocol: x.line.protocol,
         route: route.map(|route| route.name.clone()),
         consumer: x.consumer.as_ref().map(|consumer| consumer.name().into()),
-        upstream: route.and_then(Route::upstream).map(|upstream| upstream.name().clone()),
+        // Whoever was not let in has nothing to do with it.
+        upstream: route
+            .filter(|_| x.permit.is_some())
+            .and_then(Route::upstream)
+            .map(|upstream| upstream.name().clone()),
         target: target.map(|target| target.label().clone()),
         tries: x.tries,
         status: x.status,

@@ -34,6 +34,11 @@ pub(super) fn is_stale_connection(error: &Error) -> bool {
     matches!(error.etype(), ConnectionClosed | ReadError | WriteError)
 }
 
+/// Whether an upstream that was to say something did not in time.
+pub(super) fn is_read_timeout(error: &Error) -> bool {
+    is_upstreams(error) && matches!(error.etype(), ErrorType::ReadTimedout)
+}
+
 /// Whether the client left, or stopped, while it was to send the rest of its request. After the answer that is
 /// no failure: who has been refused need not go on.
 pub(super) fn is_unsent_rest(error: &Error) -> bool {

@@ -77,7 +77,7 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// What is logged of each request, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(expecting = "a map such as { access: stdout, format: json }", default, deny_unknown_fields)]
 #[schemars(rename = "Logs")]
 pub struct Config {
     /// Where the access log goes: `stdout` (the default), `off`, or the path of a file, which is appended to.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// Changes to the headers of a message. They are applied in this order: remove, rename, set, add.
 /// Values may hold `${...}`, such as `${client.ip}`, `${path.id}` or `${header.user-agent}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(expecting = "a map such as { set: { X-Gateway: \"True\" } }", deny_unknown_fields, default)]
 pub struct HeadersConfig {
     /// Headers that get exactly this value, whatever was there. Default: none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

@@ -10,19 +10,22 @@
 //!   may call which route; if `upstreams` could not be read at all, nothing is said of routes.
 //! - A section that is not there counts as unreadable if a key beside it is wrong: it may be that section,
 //!   misspelt.
-//! - Nothing is said of what is missing or unused, and there are no warnings, until the text is right.
+//! - Nothing is said of a section that may be incomplete, that it is empty; and there are no warnings until
+//!   the text is right.
 
 use std::collections::BTreeSet;
 
 use crate::auth::{ConsumerConfig, MethodsConfig};
-use crate::config::{Config, Defaults};
+use crate::config::{Config, Defaults, Version};
 use crate::diagnostic::{At, Step};
 
 /// What is not there although the file has it. Of a file that was read well, nothing.
 #[derive(Debug, Default)]
 pub(super) struct Gaps {
-    /// Something is missing somewhere.
-    pub any: bool,
+    /// Some listener is missing, or all of them.
+    pub listeners: bool,
+    /// Some route is missing, or all of them.
+    pub routes: bool,
     /// Upstreams that stand in the file and could not be read.
     pub upstreams: BTreeSet<String>,
     /// It is not known who may call.
@@ -33,12 +36,18 @@ impl Gaps {
     /// Leaves out of a configuration what cannot be judged. `wrong` are the paths of the mistakes of the
     /// text. `None` if nothing can be judged.
     pub(super) fn leave_out(config: &mut Config, wrong: &[At]) -> Option<Self> {
-        if wrong.iter().any(|at| at.steps().is_empty()) {
+        let wrong = Wrong(wrong);
+        // Another version may mean other things by the same words.
+        if wrong.0.iter().any(|at| at.steps().is_empty()) || wrong.touches("version") {
             return None;
         }
-        let wrong = Wrong(wrong);
-        let listeners = wrong.names("listeners");
-        config.listeners.retain(|name, _| !listeners.contains(name));
+        if wrong.lost("version", config.version.is_none()) {
+            config.version = Some(Version::CURRENT);
+        }
+        let listeners = wrong.reaches("listeners", config.listeners.is_empty());
+        let mut routes = wrong.reaches("routes", config.routes.is_empty());
+        let names = wrong.names("listeners");
+        config.listeners.retain(|name, _| !names.contains(name));
         if wrong.touches("admin") {
             config.admin = None;
         }
@@ -46,23 +55,22 @@ impl Gaps {
             config.trusted_proxies.clear();
         }
         let upstreams = wrong.names("upstreams");
-        let routes = wrong.names("routes");
-        config.routes.retain(|name, _| !routes.contains(name));
+        let names = wrong.names("routes");
+        config.routes.retain(|name, _| !names.contains(name));
         if wrong.lost("upstreams", config.upstreams.is_empty()) {
             config.routes.clear();
+            routes = true;
         }
         config.upstreams.retain(|name, _| !upstreams.contains(name));
-        let auth = wrong.touches("auth")
-            || wrong.touches("defaults")
-            || wrong.lost("auth", config.auth == MethodsConfig::default())
-            || wrong.lost("defaults", config.defaults == Defaults::default())
+        let auth = wrong.reaches("auth", config.auth == MethodsConfig::default())
+            || wrong.reaches("defaults", config.defaults == Defaults::default())
             || wrong.lost("consumers", config.consumers.0.is_empty());
         let methods = wrong.names("auth");
         config.auth.0.retain(|name, _| !methods.contains(name));
         // Without a key of its own a consumer is nothing but a name.
         let names = wrong.names("consumers").into_iter();
         config.consumers.0.extend(names.map(|name| (name, ConsumerConfig::default())));
-        Some(Self { any: true, upstreams, auth })
+        Some(Self { listeners, routes, upstreams, auth })
     }
 }
 
@@ -81,6 +89,11 @@ impl Wrong<'_> {
     fn lost(&self, section: &str, empty: bool) -> bool {
         let section = At::root().key(section);
         self.0.iter().any(|wrong| *wrong == section || empty && wrong.steps().len() == 1)
+    }
+
+    /// Whether anything in this section may be missing.
+    fn reaches(&self, section: &str, empty: bool) -> bool {
+        self.touches(section) || self.lost(section, empty)
     }
 
     /// The names in a section below which a mistake stands.

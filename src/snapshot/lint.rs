@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::auth::RouteAuth;
-use crate::config::Config;
+use crate::config::{Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics};
 
 /// Adds the doubts as warnings.
@@ -18,11 +18,11 @@ pub(super) fn lint(config: &Config, diagnostics: &mut Diagnostics) {
 
 /// Routes that send everybody on. One that answers by itself has nothing to protect.
 fn open_routes(config: &Config, diagnostics: &mut Diagnostics) {
-    for (name, route) in config.routes.iter().filter(|(_, route)| route.to.is_some()) {
+    for (name, route) in config.routes.iter().filter(|(_, route)| forwards(route)) {
         let at = At::root().key("routes").key(name);
         let everybody = "everybody can call this route and reaches its upstream";
-        let help = "take it out to ask for a key; if the upstream itself checks who calls, or the route \
-                    is public, leave it";
+        let help = "take `auth: none` out to ask for a key; leave it if the route is public, or if the \
+                    upstream itself checks who calls";
         match (&route.auth, &config.defaults.auth) {
             (Some(RouteAuth::None), _) => diagnostics.warning(at.key("auth"), everybody, help),
             (None, Some(RouteAuth::None)) => diagnostics.warning(
@@ -35,11 +35,20 @@ fn open_routes(config: &Config, diagnostics: &mut Diagnostics) {
     }
 }
 
+/// Whether an upstream answers. What is `allow`ed contradicts `auth: none`, which is a mistake of its own.
+fn forwards(route: &RouteConfig) -> bool {
+    route.to.is_some() && route.allow.is_none()
+}
+
 fn unused_upstreams(config: &Config, diagnostics: &mut Diagnostics) {
     let used: BTreeSet<&String> =
         config.routes.values().filter_map(|route| route.to.as_ref()).collect();
-    if used.iter().any(|name| !config.upstreams.contains_key(*name)) {
-        // A name is misspelt, so nobody can tell which upstream was meant.
+    let idle = |route: &RouteConfig| {
+        !(route.health || route.to.is_some() || route.respond.is_some() || route.redirect.is_some())
+    };
+    let misspelt = used.iter().any(|name| !config.upstreams.contains_key(*name));
+    if misspelt || config.routes.is_empty() || config.routes.values().any(idle) {
+        // That is a mistake of its own, and once it is mended the upstream may be used.
         return;
     }
     for name in config.upstreams.keys().filter(|name| !used.contains(name)) {

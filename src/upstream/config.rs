@@ -18,7 +18,7 @@ pub use words::{Expected, Health, HostHeader};
 
 /// A group of interchangeable addresses that requests are forwarded to.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(expecting = "a map such as { targets: [ \"127.0.0.1:8001\" ] }", deny_unknown_fields)]
 pub struct Config {
     /// The addresses, at least one: `10.0.0.1:8001`, `[::1]:80`, `users.internal:8001`,
     /// `https://users.internal`, `unix:/run/users.sock`, or a map with `url` and `weight`.
@@ -109,7 +109,7 @@ impl Default for Check {
 
 /// A header that only the gateway can set.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(expecting = "a map such as { value: \"${env:GATEWAY_SECRET}\" }", deny_unknown_fields)]
 pub struct GatewaySecret {
     /// The header's name. Default `x-api-key`.
     #[serde(default = "GatewaySecret::default_header")]
@@ -126,7 +126,7 @@ impl GatewaySecret {
 
 /// TLS towards `https://` targets.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(expecting = "a map such as { ca: ca.pem }", default, deny_unknown_fields)]
 pub struct Tls {
     /// A PEM file with the authorities that may sign the targets' certificates, instead of those
     /// of the system.
@@ -150,7 +150,7 @@ impl Default for Tls {
 
 /// A certificate and its key, as files.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(expecting = "a map such as { cert: gateway.pem, key: gateway.key }", deny_unknown_fields)]
 pub struct ClientCertificate {
     /// A PEM file with the certificate, and after it those between it and the authority.
     pub cert: String,
@@ -171,7 +171,7 @@ pub enum Protocol {
 
 /// How long each part of a request may take.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(expecting = "a map such as { connect: 2s }", default, deny_unknown_fields)]
 pub struct Timeouts {
     /// Connecting, with the TLS handshake. Default 2s, which leaves room for one lost packet.
     pub connect: Period,
@@ -201,7 +201,7 @@ impl Default for Timeouts {
 
 /// What is tried again when a target fails.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(expecting = "a map such as { max: 1 }", default, deny_unknown_fields)]
 pub struct Retries {
     /// Tries after the first, 0 to 10. Default 1.
     pub max: u32,

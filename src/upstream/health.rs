@@ -55,17 +55,21 @@ impl Probe {
             refuse("every", what, "5s is a good interval for most services");
         }
         if check.timeout.get().is_zero() {
-            refuse("timeout", "a probe needs time".to_owned(), "2s suits most services");
+            refuse("timeout", "0s is no time for a probe".to_owned(), "2s suits most services");
         }
         if check.expect.is_empty() {
-            refuse("expect", "no status would be right".to_owned(), "write [ 200-299 ]");
+            refuse(
+                "expect",
+                "the list is empty, so no target could be healthy".to_owned(),
+                "write [ 200-299 ]",
+            );
         }
         for (key, count) in
             [("healthy_after", check.healthy_after), ("unhealthy_after", check.unhealthy_after)]
         {
             if !(1..=100).contains(&count) {
                 let what = format!("{count} is not between 1 and 100");
-                refuse(key, what, "count the probes in a row that change a target's health");
+                refuse(key, what, "write how many probes in a row change a target's health");
             }
         }
         sound.then(|| Self {

@@ -23,7 +23,7 @@ use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use super::config::{ClientCertificate, Config, Protocol, Tls};
 use super::origin::{Origin, Place, check_server_name};
 use super::pem;
-use crate::diagnostic::{At, Diagnostics};
+use crate::diagnostic::{At, Diagnostics, unreadable};
 
 /// Streams on one HTTP/2 connection; Pingora's default of 1 would open one for each request.
 const H2_STREAMS: usize = 100;
@@ -158,7 +158,7 @@ impl Files<'_, '_> {
             Err(error) => {
                 self.diagnostics.error(
                     at.clone(),
-                    format!("cannot read {path}: {error}"),
+                    format!("cannot read {path}: {}", unreadable(&error)),
                     "give the path of a PEM file that the gateway may read",
                 );
                 return None;

@@ -1,7 +1,8 @@
 //! From the tree to the type, with all mistakes: read, report, leave the node out, read again.
 //!
 //! Serde gives up at the first error, so the whole is read once for every mistake. Map entries and list
-//! items that were read well are not read again, which keeps a pass cheap in a file of any size.
+//! items that were read well are not read again, which keeps a pass cheap in a file of any size; the last
+//! pass reads all that is left once more.
 
 use std::cell::{Cell, RefCell};
 
@@ -27,7 +28,8 @@ pub(super) fn decode<T: DeserializeOwned>(tree: &Tree, ledger: Ledger) -> (Optio
     let run = Run { tree, ledger: RefCell::new(ledger), pass: Cell::new(0) };
     while !tree.failed(ROOT) && !run.ledger.borrow().full() {
         match run.read::<T>() {
-            Ok(value) => return (Some(value), run.ledger.into_inner()),
+            Ok(value) if run.pass.get() == 1 => return (Some(value), run.ledger.into_inner()),
+            Ok(_) => return (run.whole(), run.ledger.into_inner()),
             Err(error) => run.settle::<T>(error),
         }
     }
@@ -38,6 +40,16 @@ impl Run<'_> {
     fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
         self.pass.set(self.pass.get() + 1);
         T::deserialize(NodeReader::new(self, ROOT))
+    }
+
+    /// The value without what is left out, and with what earlier passes read.
+    fn whole<T: DeserializeOwned>(&self) -> Option<T> {
+        for node in self.tree.ids().map(|id| self.tree.get(id)) {
+            if matches!(node.mark.get(), Mark::Done(_)) {
+                node.mark.set(Mark::Open);
+            }
+        }
+        self.read().ok()
     }
 
     /// Reports the error, unless it only follows from another, and leaves its node out.
@@ -62,10 +74,10 @@ impl Run<'_> {
         let Spot::Value(id) = spot else { return false };
         match (&self.tree.get(id).kind, fault) {
             (_, Fault::Reported) => true,
-            // The key is there, and wrong; or its misspelling is.
+            // The key is there, and wrong; or its misspelling is, or a merge key that may hold it.
             (Kind::Map(map), Fault::MissingKey(key)) => map.entries.iter().any(|entry| {
-                entry.key == *key
-                    || self.tree.failed(entry.value) && nearest(&entry.key, [*key]).is_some()
+                let misspelt = || entry.key == "<<" || nearest(&entry.key, [*key]).is_some();
+                entry.key == *key || self.tree.failed(entry.value) && misspelt()
             }),
             (Kind::Map(_) | Kind::List(_), fault) if !matches!(fault, Fault::WrongType { .. }) => {
                 self.tree.children(id).into_iter().any(|child| self.left_out(child))

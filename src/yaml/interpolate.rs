@@ -1,12 +1,13 @@
 //! `${env:NAME}`, `${env:NAME:-default}` and `${file:path}`, wherever they stand in a value.
 
 use std::cell::Cell;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use super::Sources;
 use super::ledger::Ledger;
 use super::node::{Kind, NodeId, Origin, ROOT, Tree, Typed};
+use crate::diagnostic::unreadable;
 
 /// Puts in what the values of the tree refer to; a value that cannot be completed is left out.
 pub(super) fn interpolate(tree: &mut Tree, sources: &dyn Sources, ledger: &mut Ledger) {
@@ -121,7 +122,7 @@ fn resolve(piece: &Piece<'_>, sources: &dyn Sources) -> Result<(String, String, 
         }
         Piece::File { path } => {
             let text = sources.file(Path::new(path)).map_err(|error| Mistake {
-                what: format!("the file \"{path}\" cannot be read: {}", reason(error.kind())),
+                what: format!("the file \"{path}\" cannot be read: {}", reason(&error)),
                 help: "give a text file that the gateway may read; a relative path starts at the \
                        configuration file's folder"
                     .to_owned(),
@@ -139,14 +140,11 @@ fn resolve(piece: &Piece<'_>, sources: &dyn Sources) -> Result<(String, String, 
     }
 }
 
-fn reason(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::NotFound => "there is none",
-        ErrorKind::PermissionDenied => "permission denied",
-        ErrorKind::IsADirectory => "it is a folder",
-        ErrorKind::InvalidData => "it is not UTF-8 text",
+/// The limit is of this module's making, so its name is too.
+fn reason(error: &io::Error) -> &'static str {
+    match error.kind() {
         ErrorKind::FileTooLarge => "it is larger than 1 MiB",
-        _ => "reading failed",
+        _ => unreadable(error),
     }
 }
 

@@ -42,6 +42,16 @@ pub(super) fn report(text: &str, place: Place, info: &str, ledger: &mut Ledger) 
     let (what, help) = explain(info);
     let place = if info.contains("tab") { tab(text, place).unwrap_or(place) } else { place };
     let line = text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default();
+    if !unquoted_reference(line)
+        && BRACKETS.contains(&what)
+        && let Some((open, place)) = open_bracket(text, place)
+    {
+        let close = if open == '{' { '}' } else { ']' };
+        let what = format!("the {open} is not closed, or a comma is missing within");
+        let help = format!("separate what stands in it by commas, and close it with {close}");
+        ledger.error(At::root(), place, what, help);
+        return;
+    }
     // Without quotes, `[ ${env:X} ]` is a list of `$` and a map: the commonest slip of all.
     let help = if unquoted_reference(line) {
         "put the value in double quotes: within [ ] and { }, ${...} needs them"
@@ -64,6 +74,35 @@ fn tab(text: &str, place: Place) -> Option<Place> {
     None
 }
 
+/// The first bracket that is open where the parser stopped. Quotes and brackets count where a value can
+/// begin.
+fn open_bracket(text: &str, stopped: Place) -> Option<(char, Place)> {
+    let mut open: Vec<(char, Place)> = Vec::new();
+    let mut quote = None;
+    for (number, line) in text.lines().enumerate().take(stopped.line) {
+        let mut last = ' ';
+        for (column, c) in line.chars().enumerate() {
+            let place = Place { line: number + 1, column: column + 1 };
+            if place >= stopped {
+                break;
+            }
+            let begins = matches!(last, ' ' | '\t' | '[' | '{' | ',' | ':');
+            match (quote, c) {
+                (Some(end), c) if c == end && last != '\\' => quote = None,
+                (None, '"' | '\'') if begins => quote = Some(c),
+                (None, '#') if last == ' ' => break,
+                (None, '{' | '[') if begins => open.push((c, place)),
+                (None, '}' | ']') => {
+                    open.pop();
+                }
+                _ => {}
+            }
+            last = c;
+        }
+    }
+    open.first().copied()
+}
+
 /// Whether `${` stands outside quotes after a bracket or brace.
 fn unquoted_reference(line: &str) -> bool {
     let (mut quote, mut flow, mut last) = (None, false, ' ');
@@ -79,6 +118,15 @@ fn unquoted_reference(line: &str) -> bool {
     }
     false
 }
+
+/// What an open bracket looks like to a parser that goes on to the next line.
+const BRACKETS: [&str; 5] = [
+    "a { that is not closed, or a comma missing within",
+    "a [ that is not closed, or a comma missing within",
+    "a line within [ ] or { } that is not indented",
+    "a line whose indentation fits nothing above it",
+    "a key within [ ]",
+];
 
 /// The parsers' messages by the words in them; the first match counts.
 const MEANINGS: [(&str, &str, &str); 25] = [

@@ -24,6 +24,12 @@ pub(super) fn tell(tree: &Tree, spot: Spot, fault: &Fault) -> (String, String) {
         }
         Fault::WrongValue { found, expected } => {
             let expected = plain_words(expected);
+            if expected.ends_with("or more")
+                && found.bytes().all(|b| b.is_ascii_digit())
+                && found != "0"
+            {
+                return (format!("{found} is too large"), "write a smaller number".to_owned());
+            }
             let number = found.starts_with(|c: char| c.is_ascii_digit() || c == '-');
             let what = if number { "out of range" } else { "not accepted" };
             (format!("{found} is {what}: expected {expected}"), format!("write {expected} here"))
@@ -79,11 +85,12 @@ fn plain_words(expected: &str) -> String {
     match name {
         "u8" => bounded(u8::MAX.into()),
         "u16" => bounded(u16::MAX.into()),
-        "u32" => bounded(u32::MAX.into()),
-        "u64" | "u128" | "usize" => format!("a whole number, {from} or more"),
+        // Nobody recognises the largest of these.
+        "u32" | "u64" | "u128" | "usize" => format!("a whole number, {from} or more"),
         "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number".to_owned(),
         "f32" | "f64" => "a number".to_owned(),
         "a boolean" => "true or false".to_owned(),
+        "a string" => "text".to_owned(),
         "a sequence" => "a list".to_owned(),
         "path string" => "a path".to_owned(),
         "unit" => "nothing".to_owned(),
@@ -115,7 +122,7 @@ fn found(tree: &Tree, spot: Spot, expected: &str) -> String {
                 "a number that is not whole, or too large"
             }
             Typed::Unsigned(_) | Typed::Signed(_) | Typed::Float(_) => "a number",
-            Typed::Text => "a string",
+            Typed::Text => "text",
         }
         .to_owned(),
     }
@@ -141,8 +148,11 @@ fn type_help(tree: &Tree, spot: Spot, expected: &str) -> String {
         }
         ("a list", Kind::Scalar(_)) => "write it as a list: [ value ]".to_owned(),
         ("a list", Kind::Map(_)) => "begin each item with \"- \"".to_owned(),
+        ("a map", Kind::List(_)) => {
+            "write \"name: value\" instead of \"- value\": what stands here has names".to_owned()
+        }
         ("a map", _) => "write \"key: value\" on the lines below, or { key: value }".to_owned(),
-        ("a string", Kind::List(_) | Kind::Map(_)) => {
+        ("text", Kind::List(_) | Kind::Map(_)) => {
             "write one value; put it in quotes if it begins with { or [".to_owned()
         }
         _ if number => format!("write {expected}, such as 10"),

@@ -77,89 +77,112 @@ async fn guarded(origin: &Origin) -> Reloading {
     Reloading::start_in(folder, &admin, &yaml(origin)).await
 }
 
+const DRAIN: &str = "/upstreams/{name}/targets/{label}/drain";
+const UNDRAIN: &str = "/upstreams/{name}/targets/{label}/undrain";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_is_as_described() {
     let origin = Origin::start("users").await;
     let mut gateway = guarded(&origin).await;
-    let address = gateway.admin();
-    let bearer = format!("Bearer {TOKEN}");
     let mut description = Description::read();
+    operations(&gateway, &origin, &mut description).await;
+    refusals(&gateway, &mut description).await;
+    nothing_to_ask(&origin, &mut description).await;
+    stopping(&mut gateway, &mut description).await;
+    let promised = description.promised();
+    let missing: Vec<_> = promised.difference(&description.seen).collect();
+    assert!(missing.is_empty(), "described and not seen: {missing:?}");
+}
+
+/// Each operation, as an operator, as a stranger, and as a web page.
+async fn operations(gateway: &Reloading, origin: &Origin, description: &mut Description) {
     let label = format!("http%3A%2F%2F{}", origin.address);
-    let (drain, undrain) =
-        ("/upstreams/{name}/targets/{label}/drain", "/upstreams/{name}/targets/{label}/undrain");
-    let at =
-        |path: &str, upstream: &str| path.replace("{name}", upstream).replace("{label}", &label);
-    let operations: Vec<(&str, &str, String)> = vec![
-        ("/livez", "get", "/livez".into()),
-        ("/readyz", "get", "/readyz".into()),
-        ("/config", "get", "/config".into()),
-        ("/routes", "get", "/routes".into()),
-        ("/upstreams", "get", "/upstreams".into()),
-        ("/log-level", "get", "/log-level".into()),
-        ("/reload", "post", "/reload".into()),
-        (drain, "post", at(drain, "users")),
-        (undrain, "post", at(undrain, "users")),
-        ("/log-level", "put", "/log-level".into()),
-    ];
+    let at = |path: &str| path.replace("{name}", "users").replace("{label}", &label);
     let filter = json!({ "filter": "off,portcullis=error" }).to_string();
+    let bearer = format!("Bearer {TOKEN}");
     let operator = ("Authorization", bearer.as_str());
-    for (path, method, target) in &operations {
-        let verb = method.to_uppercase();
+    for (path, method) in [
+        ("/livez", "get"),
+        ("/readyz", "get"),
+        ("/config", "get"),
+        ("/routes", "get"),
+        ("/upstreams", "get"),
+        ("/log-level", "get"),
+        ("/reload", "post"),
+        (DRAIN, "post"),
+        (UNDRAIN, "post"),
+        ("/log-level", "put"),
+    ] {
+        let (verb, target) = (method.to_uppercase(), at(path));
         let ask = async |headers: &[(&str, &str)]| {
-            send(address, &verb, target, headers, filter.as_bytes()).await
+            send(gateway.admin(), &verb, &target, headers, filter.as_bytes()).await
         };
-        description.holds(path, method, &ask(&[LOCAL, operator]).await);
-        // A stranger is told whether it serves, and nothing else.
-        description.holds(path, method, &ask(&[LOCAL]).await);
-        if *method != "get" {
-            let page = ("Origin", "http://evil.test");
-            description.holds(path, method, &ask(&[LOCAL, operator, page]).await);
+        let answer = ask(&[LOCAL, operator]).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        description.holds(path, method, &answer);
+        let answer = ask(&[LOCAL]).await;
+        assert_eq!(answer.status, if path.ends_with('z') { 200 } else { 401 }, "{path}");
+        description.holds(path, method, &answer);
+        if method != "get" {
+            let answer = ask(&[LOCAL, operator, ("Origin", "http://evil.test")]).await;
+            assert_eq!(answer.status, 403, "{path}");
+            description.holds(path, method, &answer);
         }
     }
+}
+
+async fn refusals(gateway: &Reloading, description: &mut Description) {
+    let bearer = format!("Bearer {TOKEN}");
     let ask = async |method: &str, target: &str, body: &[u8]| {
-        send(address, method, target, &[LOCAL, operator], body).await
+        let headers = [LOCAL, ("Authorization", bearer.as_str())];
+        send(gateway.admin(), method, target, &headers, body).await
     };
-    for (path, target) in [(drain, at(drain, "nobody")), (undrain, at(undrain, "nobody"))] {
-        description.holds(path, "post", &ask("POST", &target, b"").await);
+    for path in [DRAIN, UNDRAIN] {
+        description.holds(path, "post", &ask("POST", path, b"").await);
+        let nobody = path.replace("{name}", "nobody").replace("{label}", "x");
+        description.holds(path, "post", &ask("POST", &nobody, b"").await);
     }
-    description.holds(
-        "/livez",
-        "get",
-        &send(address, "GET", "/livez", &[("Host", "evil.test")], b"").await,
-    );
-    description.holds(
-        "/log-level",
-        "put",
-        &ask("PUT", "/log-level", b"{\"filter\": \"loud\"}").await,
-    );
+    let strange = send(gateway.admin(), "GET", "/livez", &[("Host", "evil.test")], b"").await;
+    description.holds("/livez", "get", &strange);
+    let loud = b"{\"filter\": \"loud\"}";
+    description.holds("/log-level", "put", &ask("PUT", "/log-level", loud).await);
     description.holds("/reload", "post", &ask("GET", "/reload", b"").await);
     gateway.write_all("version: 1\nroutes: { a: { path: /a, to: nowhere } }\n");
     description.holds("/reload", "post", &ask("POST", "/reload", b"").await);
     description.holds("/readyz", "get", &ask("GET", "/readyz", b"").await);
+}
 
-    // Of a gateway without a file and without a process log of its own.
-    let bare = Gateway::start(&format!("admin: {{ address: \"127.0.0.1:0\" }}\nupstreams: {{ users: {{ targets: [ \"{}\" ] }} }}\nroutes: {{ a: {{ path: /, to: users, auth: none }} }}", origin.address)).await;
-    let other = bare.addresses["admin"];
-    description.holds("/reload", "post", &send(other, "POST", "/reload", &[LOCAL], b"").await);
-    description.holds("/log-level", "get", &send(other, "GET", "/log-level", &[LOCAL], b"").await);
+/// A gateway without a file, and without a process log of its own.
+async fn nothing_to_ask(origin: &Origin, description: &mut Description) {
+    let bare = Gateway::start(&format!(
+        "admin: {{ address: \"127.0.0.1:0\" }}\n\
+         upstreams: {{ users: {{ targets: [ \"{}\" ] }} }}\n\
+         routes: {{ a: {{ path: /, to: users, auth: none }} }}",
+        origin.address
+    ))
+    .await;
+    let address = bare.addresses["admin"];
+    description.holds("/reload", "post", &send(address, "POST", "/reload", &[LOCAL], b"").await);
+    let level = send(address, "GET", "/log-level", &[LOCAL], b"").await;
+    description.holds("/log-level", "get", &level);
+}
 
-    // While it stops, for a request that is still under way.
+/// While it stops, for a request that is still under way.
+async fn stopping(gateway: &mut Reloading, description: &mut Description) {
     let mut busy = Client::connect(gateway.address()).await;
     busy.write(b"POST /fixed HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n1").await;
-    let mut held = Client::connect(address).await;
+    let bearer = format!("Bearer {TOKEN}");
+    let mut held = Client::connect(gateway.admin()).await;
     gateway.ask_to_stop();
-    let mut stopping = None;
+    let mut last = None;
     eventually("it says that it stops", async || {
-        let answer = held.ask("GET", "/readyz", &[LOCAL, operator]).await;
+        let answer = held.ask("GET", "/readyz", &[LOCAL, ("Authorization", &bearer)]).await;
         let done = answer.status == 503;
-        stopping = Some(answer);
+        last = Some(answer);
         done
     })
     .await;
-    description.holds("/readyz", "get", &stopping.unwrap());
-    let promised = description.promised();
-    let missing: Vec<_> = promised.difference(&description.seen).collect();
-    assert!(missing.is_empty(), "described and not seen: {missing:?}");
+    description.holds("/readyz", "get", &last.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

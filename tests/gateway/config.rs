@@ -4,6 +4,7 @@ mod examples;
 mod invalid;
 mod reference;
 mod schema;
+mod soundness;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

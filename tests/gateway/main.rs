@@ -1,12 +1,29 @@
 //! Stories over a gateway in this process and real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::unused_async,
+    clippy::format_push_string,
+    reason = "a story that cannot go on ends, what begins something is async by habit, and speed is no matter"
+)]
 
 mod support;
 
 mod admin;
+mod answers;
+mod balance;
 mod bodies;
 mod config;
 mod failures;
+mod headers;
 mod house;
+mod keys;
+mod logs;
+mod paths;
+mod process;
 mod real;
 mod reload;
 mod routing;
+mod stop;
+mod timeouts;
+mod tls;
+mod websocket;

@@ -1,4 +1,4 @@
-//! Real clients and a real service: curl, Python's httpx and requests, and FastAPI behind the gate.
+//! Real clients and a real service: curl, Python's httpx and requests, and `FastAPI` behind the gate.
 
 mod curl;
 mod everyday;
@@ -92,7 +92,7 @@ where
     found.unwrap_or_else(|seen| panic!("the process did not start:\n{}", seen.join("\n")))
 }
 
-/// The FastAPI service in a process of its own.
+/// The `FastAPI` service in a process of its own.
 struct Service {
     address: SocketAddr,
     _process: Running,

@@ -5,6 +5,7 @@ pub mod gateway;
 pub mod origin;
 pub mod process;
 pub mod reloading;
+pub mod stream;
 
 pub use client::{Answer, Client, get, send};
 pub use gateway::Gateway;

@@ -48,7 +48,7 @@ fn walk(path: &str, value: &Value, record: &Record, leaves: &mut BTreeMap<String
         }
         Value::Null => {}
         Value::String(text) => {
-            drop(leaves.insert(path.to_owned(), record.mask(text, SHORTEST_INSIDE)))
+            leaves.insert(path.to_owned(), record.mask(text, SHORTEST_INSIDE));
         }
         other => {
             let text = record.mask(&other.to_string(), SHORTEST_INSIDE);

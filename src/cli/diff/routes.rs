@@ -80,7 +80,7 @@ impl Notes {
         self.0.push((what.into(), true));
     }
 
-    fn from_to(&mut self, what: &str, was: &str, is: &str) {
+    fn differs(&mut self, what: &str, was: &str, is: &str) {
         if was != is {
             self.note(format!("{what} {was} -> {is}"));
         }
@@ -89,9 +89,9 @@ impl Notes {
     fn changed(&mut self, (old, was): (&Config, &RouteConfig), (new, is): (&Config, &RouteConfig)) {
         self.auth(auth(old, was), auth(new, is));
         self.allow(was, is);
-        self.from_to("path", &was.path, &is.path);
-        self.from_to("host", &list(&was.host.0), &list(&is.host.0));
-        self.from_to("methods", &list(&was.methods), &list(&is.methods));
+        self.differs("path", &was.path, &is.path);
+        self.differs("host", &list(&was.host.0), &list(&is.host.0));
+        self.differs("methods", &list(&was.methods), &list(&is.methods));
         if was.exact != is.exact {
             self.note(if is.exact {
                 "takes its path alone"
@@ -117,23 +117,23 @@ impl Notes {
         }
         match (&was.to, &is.to) {
             (Some(from), Some(to)) if from != to => self.note(format!("moves from {from} to {to}")),
-            _ => self.from_to("does something else:", &action(was), &action(is)),
+            _ => self.differs("does something else:", &action(was), &action(is)),
         }
         let strip = |route: &RouteConfig| {
             route.strip_prefix.as_ref().and_then(|strip| serde_json::to_string(strip).ok())
         };
         let none = || "none".to_owned();
-        self.from_to(
+        self.differs(
             "strip_prefix",
             &strip(was).unwrap_or_else(none),
             &strip(is).unwrap_or_else(none),
         );
         let rewrite = |route: &RouteConfig| route.rewrite.clone().unwrap_or_else(none);
-        self.from_to("rewrite", &rewrite(was), &rewrite(is));
+        self.differs("rewrite", &rewrite(was), &rewrite(is));
         let limit = |config: &Config, route: &RouteConfig| {
             route.body_limit.unwrap_or(config.defaults.body_limit).to_string()
         };
-        self.from_to("body_limit", &limit(old, was), &limit(new, is));
+        self.differs("body_limit", &limit(old, was), &limit(new, is));
         self.headers(
             "request",
             &was.request_headers.over(&old.defaults.request_headers),
@@ -203,8 +203,8 @@ impl Notes {
             };
             names.into_iter().filter_map(word).collect()
         }
-        let removed = |config: &HeadersConfig| -> BTreeMap<String, ()> {
-            config.remove.iter().map(|name| (name.to_ascii_lowercase(), ())).collect()
+        let removed = |config: &HeadersConfig| -> BTreeMap<String, String> {
+            config.remove.iter().map(|name| (name.to_ascii_lowercase(), String::new())).collect()
         };
         for (verb, changes) in [
             ("set", compared(&was.set, &is.set)),

@@ -38,8 +38,8 @@ fn every_mistake_is_told_with_its_place() {
         ),
         (format!("{good}\nhealth: {{ path: healthz }}"), "users.health.path:", "not a path"),
         (format!("{good}\nhealth: {{ every: 10ms }}"), "users.health.every:", "between 100ms"),
-        (format!("{good}\nhealth: {{ timeout: 0s }}"), "users.health.timeout:", "needs time"),
-        (format!("{good}\nhealth: {{ expect: [] }}"), "users.health.expect:", "no status"),
+        (format!("{good}\nhealth: {{ timeout: 0s }}"), "users.health.timeout:", "no time"),
+        (format!("{good}\nhealth: {{ expect: [] }}"), "users.health.expect:", "could be healthy"),
         (
             format!("{good}\nhealth: {{ healthy_after: 0 }}"),
             "users.health.healthy_after:",
@@ -90,7 +90,7 @@ fn doubts_are_warnings() {
     for (yaml, part) in [
         ("targets: [ 'https://a' ]\ntls: { verify: false }", "not verified"),
         ("targets: [ 'a:1' ]\ntls: { sni: b }", "no effect"),
-        ("targets: [ 'a:1' ]\ntimeouts: { connect: 2m }", "longer than the total"),
+        ("targets: [ 'a:1' ]\ntimeouts: { connect: 10m }", "longer than the total"),
     ] {
         let (made, text) = diagnose(yaml);
         assert!(made && text.contains("warning: ") && text.contains(part), "{yaml}: {text}");

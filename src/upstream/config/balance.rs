@@ -63,7 +63,10 @@ impl<'de> Deserialize<'de> for Balance {
                 match word {
                     "round_robin" => Ok(Balance::RoundRobin),
                     "random" => Ok(Balance::Random),
-                    "hash" => Err(E::custom("hash by what? write { hash: client_ip }")),
+                    "hash" => Err(E::custom(
+                        "hash by what? (write { hash: client_ip }, { hash: path }, { hash: { header: X-User } } \
+                         or { hash: { cookie: session } })",
+                    )),
                     other => Err(E::custom(format!(
                         "no way of balancing is called {other:?} ({})",
                         did_you_mean(other, ["round_robin", "random", "hash"])
@@ -107,7 +110,7 @@ impl<'de> Deserialize<'de> for HashBy {
                     "client_ip" => Ok(HashBy::ClientIp),
                     "path" => Ok(HashBy::Path),
                     "header" | "cookie" => {
-                        Err(E::custom(format!("which {word}? write {{ {word}: its-name }}")))
+                        Err(E::custom(format!("which {word}? (write {{ {word}: its-name }})")))
                     }
                     other => Err(E::custom(format!(
                         "nothing to hash by is called {other:?} ({})",
@@ -121,7 +124,10 @@ impl<'de> Deserialize<'de> for HashBy {
                 match (form.header, form.cookie) {
                     (Some(header), None) => Ok(HashBy::Header(header)),
                     (None, Some(cookie)) => Ok(HashBy::Cookie(cookie)),
-                    _ => Err(de::Error::custom("exactly one of header and cookie is needed")),
+                    _ => Err(de::Error::custom(
+                        "`hash` takes exactly one of header and cookie (write { header: X-User } or \
+                         { cookie: session })",
+                    )),
                 }
             }
         }
@@ -153,7 +159,9 @@ impl JsonSchema for Balance {
         let named = |what: &str| {
             serde_json::json!({
                 "type": "object",
-                "properties": { (what): { "type": "string" } },
+                "properties": {
+                    (what): { "type": "string", "description": format!("The name of the {what}.") },
+                },
                 "required": [what],
                 "additionalProperties": false,
             })

@@ -59,7 +59,7 @@ fn mistakes_are_named() {
         ("balance: rond_robin", "did you mean \"round_robin\"?"),
         ("balance: hash", "hash by what?"),
         ("balance: { hash: header }", "which header?"),
-        ("balance: { hash: { header: a, cookie: b } }", "exactly one of"),
+        ("balance: { hash: { header: a, cookie: b } }", "exactly one of header and cookie"),
         ("balance: { hash: { haeder: a } }", "unknown field `haeder`"),
         ("health: /healthz", "{ path: /healthz }"),
         ("health: { pth: /healthz }", "unknown field `pth`"),

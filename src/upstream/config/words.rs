@@ -39,10 +39,13 @@ impl<'de> Deserialize<'de> for Health {
             fn visit_str<E: de::Error>(self, word: &str) -> Result<Health, E> {
                 match word {
                     "none" => Ok(Health::None),
-                    path if path.starts_with('/') => {
-                        Err(E::custom(format!("write a path as {{ path: {path} }}")))
-                    }
-                    other => Err(E::custom(format!("expected none or a map, not {other:?}"))),
+                    path if path.starts_with('/') => Err(E::custom(format!(
+                        "a path alone says too little (write {{ path: {path} }})"
+                    ))),
+                    other => Err(E::custom(format!(
+                        "{other:?} is no way of probing (write none to turn it off, or a map such as \
+                         {{ path: /healthz, every: 5s }})"
+                    ))),
                 }
             }
 
@@ -153,7 +156,8 @@ impl FromStr for Expected {
         match (code(from), code(to)) {
             (Some(from), Some(to)) if from <= to => Ok(Self { from, to }),
             _ => Err(format!(
-                "{text:?} is neither a status from 200 to 599 nor a range such as 200-299"
+                "{text:?} is neither a status from 200 to 599 nor a range of them (write a code such \
+                 as 204, or a range such as 200-299)"
             )),
         }
     }

@@ -9,6 +9,15 @@ const GOLDEN: &str = include_str!("mistakes.txt");
 fn every_mistake_has_its_message() {
     let cases: Vec<_> = GOLDEN.split("=====\n").filter_map(|c| c.split_once("-----\n")).collect();
     assert!(cases.len() >= 80);
+    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        let mut text = String::new();
+        for (file, _) in &cases {
+            write!(text, "=====\n{file}-----\n{}", report::<File>(file)).expect("memory");
+        }
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/yaml/tests/mistakes.txt");
+        std::fs::write(path, text).expect(path);
+        return;
+    }
     for (file, expected) in cases {
         assert_eq!(report::<File>(file), expected, "{file}");
     }

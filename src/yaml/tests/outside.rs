@@ -113,7 +113,7 @@ fn the_system_reads_files_beside_the_configuration() {
     for (name, reason) in [
         ("large", "larger than 1 MiB"),
         ("binary", "not UTF-8"),
-        ("absent", "there is none"),
+        ("absent", "there is no such file"),
         (".", "folder"),
     ] {
         let mut found = Diagnostics::new();

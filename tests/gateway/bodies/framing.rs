@@ -47,8 +47,13 @@ async fn pipelined_requests_are_answered_in_order() {
     }
     assert!(client.is_closed().await);
     let lines = gateway.log(6).await;
-    let sizes: Vec<_> = lines.iter().map(|line| line["bytes_in"].as_u64().unwrap()).collect();
-    assert_eq!(sizes, [0, 3, 0, 0, 4, 0]);
+    // Lines of requests that end close together may change places.
+    for (path, size) in
+        [("/a/1", 0), ("/a/2", 3), ("/none", 0), ("/a/4", 0), ("/a/5", 4), ("/a/6", 0)]
+    {
+        let line = lines.iter().find(|line| line["path"] == path).expect(path);
+        assert_eq!(line["bytes_in"], size, "{line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

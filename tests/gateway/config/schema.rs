@@ -1,1 +1,134 @@
-//! -
+//! `portcullis schema` is what editors check by: it takes what the program takes, and refuses what it can.
+
+use std::process::Command;
+
+use jsonschema::Validator;
+use serde_json::Value;
+
+use super::{folder, yaml_files};
+
+fn schema() -> Value {
+    let printed = Command::new(env!("CARGO_BIN_EXE_portcullis")).arg("schema").output().unwrap();
+    assert!(printed.status.success());
+    serde_json::from_slice(&printed.stdout).unwrap()
+}
+
+fn validator() -> Validator {
+    let schema = schema();
+    jsonschema::meta::validate(&schema).expect("the schema is a JSON Schema");
+    jsonschema::validator_for(&schema).unwrap()
+}
+
+fn read(text: &str) -> Value {
+    serde_yaml::from_str(text).unwrap()
+}
+
+#[test]
+fn every_file_that_is_shipped_is_valid() {
+    let validator = validator();
+    let mut files = yaml_files("conf");
+    files.extend(yaml_files("conf/examples"));
+    assert!(files.len() >= 19, "{files:?}");
+    for file in files {
+        let value = read(&std::fs::read_to_string(&file).unwrap());
+        let mistakes: Vec<String> =
+            validator.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert!(mistakes.is_empty(), "{}:\n{}", file.display(), mistakes.join("\n"));
+    }
+}
+
+/// What a schema cannot know (names, digests that stand twice, what lies on the disk) is left to `check`.
+#[test]
+fn what_a_schema_can_know_it_refuses() {
+    let validator = validator();
+    let mut refused = 0;
+    for file in yaml_files("tests/config/invalid") {
+        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let Ok(value) = serde_yaml::from_str::<Value>(&text) else { continue };
+        let valid = validator.is_valid(&value);
+        refused += usize::from(!valid);
+        let must = ["unknown-", "type-", "unit-", "size-unit", "version-"];
+        if must.iter().any(|prefix| name.starts_with(prefix)) {
+            assert!(!valid, "{name} is valid by the schema");
+        }
+    }
+    assert!(refused >= 60, "only {refused}");
+}
+
+/// Everything that is written in more than one way, by hand in the code and so by hand in the schema.
+#[test]
+fn every_form_of_a_value_is_valid() {
+    let validator = validator();
+    for form in [
+        r#"upstreams: { u: { targets: [ "a:1", { url: "b:1" }, { url: "c:1", weight: 3 } ] } }"#,
+        "upstreams: { u: { targets: [ 'a:1' ], balance: random } }",
+        "upstreams: { u: { targets: [ 'a:1' ], balance: { hash: client_ip } } }",
+        "upstreams: { u: { targets: [ 'a:1' ], balance: { hash: { header: X-User } } } }",
+        "upstreams: { u: { targets: [ 'a:1' ], health: none } }",
+        "upstreams: { u: { targets: [ 'a:1' ], health: { path: /h, expect: [ 200, '204', 300-399 ] } } }",
+        "upstreams: { u: { targets: [ 'a:1' ], host: target, protocol: h2, when_all_down: try_anyway } }",
+        "upstreams: { u: { targets: [ 'a:1' ], gateway_secret: { value: '${env:SECRET:-x}' } } }",
+        "routes: { r: { path: /, host: a.example, to: u } }",
+        "routes: { r: { path: /, host: [ a.example, '*.b.example' ], to: u } }",
+        "routes: { r: { path: /, to: u, strip_prefix: true } }",
+        "routes: { r: { path: /, to: u, strip_prefix: /api } }",
+        "routes: { r: { path: /, to: u, auth: none } }",
+        "routes: { r: { path: /, to: u, auth: [ key, other ] } }",
+        "routes: { r: { path: /, to: u, allow: { consumers: [ a ] } } }",
+        "routes: { r: { path: /, to: u, request_headers: { add: { X-A: a, X-B: [ b, c ] } } } }",
+        "consumers: { c: { api_keys: 'sha256:0000000000000000000000000000000000000000000000000000000000000001' } }",
+        "consumers: { c: { api_keys: [ { digest: 'sha256:0000000000000000000000000000000000000000000000000000000000000001', expires: '2030-01-01T00:00:00Z' } ] } }",
+        "logs: { access: off, format: text }",
+        "logs: { access: /var/log/access.log }",
+        "workers: 4",
+        "admin: { address: '127.0.0.1:9901' }",
+        "trusted_proxies: [ 10.0.0.0/8, '::1' ]",
+    ] {
+        let mut text = format!("version: 1\n{form}\n");
+        for section in
+            ["listeners: { l: { address: '127.0.0.1:80' } }", "routes: { r: { path: / } }"]
+        {
+            if !form.starts_with(&section[..6]) {
+                text.push_str(section);
+                text.push('\n');
+            }
+        }
+        let value = read(&text);
+        let mistakes: Vec<String> =
+            validator.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert!(mistakes.is_empty(), "{form}:\n{}", mistakes.join("\n"));
+        // The program itself takes the form too: what it refuses then is another matter.
+        let mut diagnostics = portcullis::diagnostic::Diagnostics::new();
+        let sources = crate::support::gateway::TestSources::default();
+        let read =
+            portcullis::yaml::read::<portcullis::config::Config>(&text, &sources, &mut diagnostics);
+        assert!(read.wrong.is_empty(), "{form}:\n{}", diagnostics.render("it"));
+    }
+}
+
+/// An editor shows these when the mouse rests on a key.
+#[test]
+fn every_key_is_described() {
+    fn walk(node: &Value, path: &str, missing: &mut Vec<String>) {
+        for (key, value) in node["properties"].as_object().into_iter().flatten() {
+            let told = value["description"].is_string() || value["$ref"].is_string();
+            if !told {
+                missing.push(format!("{path}.{key}"));
+            }
+        }
+        match node {
+            Value::Object(map) => {
+                map.iter().for_each(|(key, value)| walk(value, &format!("{path}.{key}"), missing));
+            }
+            Value::Array(items) => items.iter().for_each(|value| walk(value, path, missing)),
+            _ => {}
+        }
+    }
+    let schema = schema();
+    assert!(schema["title"].is_string() && schema["description"].is_string());
+    let mut missing = Vec::new();
+    walk(&schema, "", &mut missing);
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(!folder("conf").join("schema.json").exists(), "it is printed, not kept");
+}

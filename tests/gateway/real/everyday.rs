@@ -1,4 +1,4 @@
-//! A FastAPI service is used through the gateway as if there were none.
+//! A `FastAPI` service is used through the gateway as if there were none.
 
 use super::{Service, in_front_of, python_client};
 use crate::support::{Gateway, get};

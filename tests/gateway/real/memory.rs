@@ -109,6 +109,5 @@ async fn a_client_that_does_not_read_holds_the_upstream_up() {
 fn assert_flat(who: &str, before: super::process::Memory, gateway: &Process) {
     let after = gateway.memory();
     let growth = after.peak.saturating_sub(before.resident);
-    eprintln!("{who}: {before:?} {after:?}, grown by {growth} KiB at most");
     assert!(growth < GROWTH, "{who}: grown by {growth} KiB: {before:?} {after:?}");
 }

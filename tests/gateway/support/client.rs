@@ -182,7 +182,7 @@ impl Client {
     }
 
     async fn fill(&mut self) -> bool {
-        let mut buffer = [0; 16 << 10];
+        let mut buffer = vec![0; 16 << 10];
         match self.stream.read(&mut buffer).await {
             Ok(0) | Err(_) => false,
             Ok(n) => {

@@ -58,7 +58,25 @@ impl Gateway {
              logs: {{ access: {} }}\n{yaml}",
             log.display()
         );
-        let Loaded { compiled, diagnostics, .. } = loading::load_text(&text, &sources);
+        Self::start_whole(&text, &sources, log, folder)
+    }
+
+    /// Starts a gateway by the whole text of a file, whose access log goes to the file `access.log` of a new
+    /// folder if the text says `${LOG}` there.
+    pub fn start_file(text: &str, sources: &TestSources) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("access.log");
+        let text = text.replace("${LOG}", log.to_str().unwrap());
+        Self::start_whole(&text, sources, log, folder)
+    }
+
+    fn start_whole(
+        text: &str,
+        sources: &TestSources,
+        log: PathBuf,
+        folder: tempfile::TempDir,
+    ) -> Self {
+        let Loaded { compiled, diagnostics, .. } = loading::load_text(text, sources);
         let Some(compiled) = compiled else {
             panic!("the configuration is refused:\n{}\n{text}", diagnostics.render("test"))
         };

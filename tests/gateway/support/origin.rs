@@ -82,9 +82,13 @@ impl Origin {
     }
 }
 
-/// With SO_REUSEADDR, so that a dead origin can be brought back at the same address.
+/// With `SO_REUSEADDR`, so that a dead origin can be brought back at the same address.
 pub fn listen(address: SocketAddr) -> TcpListener {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    let socket = match address {
+        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4(),
+        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6(),
+    };
+    let socket = socket.unwrap();
     socket.set_reuseaddr(true).unwrap();
     socket.bind(address).unwrap();
     socket.listen(1024).unwrap()
@@ -104,7 +108,11 @@ where
                 async move {
                     let (head, body) = request.into_parts();
                     // A body that is cut is still a request that was seen.
-                    let body = body.collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+                    let body = body
+                        .collect()
+                        .await
+                        .map(http_body_util::Collected::to_bytes)
+                        .unwrap_or_default();
                     let request = Seen {
                         method: head.method,
                         target: head.uri.to_string(),

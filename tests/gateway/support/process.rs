@@ -5,18 +5,19 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
-use super::{PATIENCE, eventually, origin};
+use super::{eventually, origin};
 
 const NAME: &str = "TEST_BACKEND_NAME";
 const ADDRESS: &str = "TEST_BACKEND_ADDRESS";
@@ -121,7 +122,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+    let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
     if head.method == Method::POST {
         (&*posts).write_all(&[&body[..], b"\n"].concat()).unwrap();
     }
@@ -234,12 +235,17 @@ fn collect(mut from: impl Read + Send + 'static, to: &Arc<Mutex<String>>) -> Joi
     })
 }
 
-/// A port that nobody listens on now, the first of a run of `length` such ports.
+/// The first of a run of ports on which nobody listens now; every call gives another run.
 pub fn free_ports(length: u16) -> u16 {
+    /// Below the range from which the system hands out ports, and apart for processes that run side by side.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = 12_000 + u16::try_from(std::process::id() % 600).unwrap() * 20;
     let free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-    // Below the range from which the system hands out ports, beginning where no other process begins.
-    let start = 12_000 + u16::try_from(std::process::id() % 15_000).unwrap();
-    let runs = (0..200).map(|step| start + step * 20);
-    let found = runs.into_iter().find(|first| (*first..first + length).all(free));
-    found.unwrap_or_else(|| panic!("no {length} free ports, in {PATIENCE:?} or ever"))
+    for _ in 0..200 {
+        let first = start + NEXT.fetch_add(20, Ordering::Relaxed);
+        if (first..first + length).all(free) {
+            return first;
+        }
+    }
+    panic!("no {length} free ports")
 }
