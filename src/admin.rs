@@ -197,11 +197,11 @@ impl Admin {
         endpoint: Option<Endpoint>,
         body: Incoming,
     ) -> Answer {
-        let caller = match access.check(head) {
+        let open = endpoint.as_ref().is_some_and(Endpoint::is_for_everybody);
+        let caller = match access.check(head, open) {
             Ok(caller) => caller,
             Err(refusal) => return problem(refusal.status, refusal.what),
         };
-        let open = endpoint.as_ref().is_some_and(Endpoint::is_for_everybody);
         if caller == Caller::Stranger && !open {
             return problem(
                 StatusCode::UNAUTHORIZED,

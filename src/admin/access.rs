@@ -54,9 +54,13 @@ impl Access {
         Self { token, host }
     }
 
-    /// Who is calling, or why nobody answers.
-    pub fn check(&self, request: &Parts) -> Result<Caller, Refusal> {
+    /// Who is calling, or why nobody answers. What is `open` is told to strangers too, by whatever name
+    /// they call: a load balancer's probe has a Host of its own.
+    pub fn check(&self, request: &Parts, open: bool) -> Result<Caller, Refusal> {
         if !self.host_is_ours(request) {
+            if open {
+                return Ok(Caller::Stranger);
+            }
             return Err(refuse(
                 StatusCode::MISDIRECTED_REQUEST,
                 "the Host is not this listener: call it by its loopback address or as localhost",
@@ -129,17 +133,17 @@ mod tests {
         let access = access("127.0.0.1:9901", None);
         for good in ["localhost", "LOCALHOST:9901", "127.0.0.1:9901", "127.0.0.1", "[::1]:9901"] {
             assert_eq!(
-                access.check(&request("GET", &[("host", good)])),
+                access.check(&request("GET", &[("host", good)]), false),
                 Ok(Caller::Operator),
                 "{good}"
             );
         }
         for bad in ["evil.test", "evil.test:9901", "127.0.0.1.evil.test", "10.0.0.1", "", "[::1"] {
-            let refused = access.check(&request("GET", &[("host", bad)])).unwrap_err();
+            let refused = access.check(&request("GET", &[("host", bad)]), false).unwrap_err();
             assert_eq!(refused.status, 421, "{bad}");
         }
         for none in [&[][..], &[("host", "localhost"), ("host", "localhost")]] {
-            assert!(access.check(&request("GET", none)).is_err());
+            assert!(access.check(&request("GET", none), false).is_err());
         }
     }
 
@@ -147,21 +151,21 @@ mod tests {
     fn a_page_may_look_and_change_nothing() {
         let access = access("127.0.0.1:9901", None);
         let page = [("host", "localhost"), ("origin", "http://evil.test")];
-        assert_eq!(access.check(&request("GET", &page)), Ok(Caller::Operator));
+        assert_eq!(access.check(&request("GET", &page), false), Ok(Caller::Operator));
         for method in ["POST", "PUT", "DELETE"] {
-            assert_eq!(access.check(&request(method, &page)).unwrap_err().status, 403);
+            assert_eq!(access.check(&request(method, &page), false).unwrap_err().status, 403);
         }
     }
 
     #[test]
     fn only_the_whole_token_makes_an_operator() {
         let access = access("10.0.0.1:9901", Some("0123456789abcdef"));
-        let with = |value: &str| access.check(&request("GET", &[("authorization", value)]));
+        let with = |value: &str| access.check(&request("GET", &[("authorization", value)]), false);
         assert_eq!(with("Bearer 0123456789abcdef"), Ok(Caller::Operator));
         assert_eq!(with("bearer 0123456789abcdef"), Ok(Caller::Operator));
         for bad in ["", "Bearer", "Bearer ", "Bearer 0123456789abcde", "Basic 0123456789abcdef"] {
             assert_eq!(with(bad), Ok(Caller::Stranger), "{bad}");
         }
-        assert_eq!(access.check(&request("GET", &[])), Ok(Caller::Stranger));
+        assert_eq!(access.check(&request("GET", &[]), false), Ok(Caller::Stranger));
     }
 }

@@ -22,11 +22,11 @@ pub const DEFAULT_FILTER: &str = "warn,portcullis=info";
 pub fn to_stderr() -> LogLevel {
     let text = std::env::var(VARIABLE).ok().filter(|text| !text.trim().is_empty());
     let text = text.unwrap_or_else(|| DEFAULT_FILTER.to_owned());
-    let logger = env_logger::Builder::new().parse_filters(&text).build();
-    let level =
-        LogLevel { logger: Arc::new(ArcSwap::from_pointee(logger)), filter: Mutex::new(text) };
-    // A logger that is there already (in a test) may stay.
-    if log::set_boxed_logger(Box::new(ProcessLog(Arc::clone(&level.logger)))).is_ok() {
+    let mut level = LogLevel::new(&text);
+    // A logger that is there already may stay; then the level is its affair.
+    level.installed =
+        log::set_boxed_logger(Box::new(ProcessLog(Arc::clone(&level.logger)))).is_ok();
+    if level.installed {
         log::set_max_level(level.logger.load().filter());
     }
     level
@@ -69,9 +69,23 @@ fn is_module(text: &str) -> bool {
 pub struct LogLevel {
     logger: Arc<ArcSwap<env_logger::Logger>>,
     filter: Mutex<String>,
+    /// Whether it is that of the process.
+    installed: bool,
 }
 
 impl LogLevel {
+    /// A handle on a log that nobody writes to, with this filter in the syntax of `env_logger`: for a
+    /// gateway in somebody else's process.
+    #[must_use]
+    pub fn new(filter: &str) -> Self {
+        let logger = env_logger::Builder::new().parse_filters(filter).build();
+        Self {
+            logger: Arc::new(ArcSwap::from_pointee(logger)),
+            filter: Mutex::new(filter.to_owned()),
+            installed: false,
+        }
+    }
+
     /// The filter now, as it was given.
     #[must_use]
     pub fn filter(&self) -> String {
@@ -92,7 +106,9 @@ impl LogLevel {
         let mut current = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
         let most = logger.filter();
         self.logger.store(Arc::new(logger));
-        log::set_max_level(most);
+        if self.installed {
+            log::set_max_level(most);
+        }
         text.clone_into(&mut current);
         Ok(())
     }
@@ -162,11 +178,7 @@ mod tests {
 
     #[test]
     fn a_filter_takes_effect_at_once() {
-        let logger = env_logger::Builder::new().parse_filters(DEFAULT_FILTER).build();
-        let level = LogLevel {
-            logger: Arc::new(ArcSwap::from_pointee(logger)),
-            filter: Mutex::new(DEFAULT_FILTER.to_owned()),
-        };
+        let level = LogLevel::new(DEFAULT_FILTER);
         let log = ProcessLog(Arc::clone(&level.logger));
         let debug =
             log::Metadata::builder().target("portcullis::reload").level(log::Level::Debug).build();

@@ -32,3 +32,53 @@ pub(super) fn retire(old: Arc<Snapshot>, auth: &Arc<Auth>) {
         let _ = spawn_blocking(move || drop(keys)).await;
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::loading::load_text;
+    use crate::yaml::System;
+
+    fn snapshot(digit: &str) -> Arc<Snapshot> {
+        let text = format!(
+            "version: 1\nlisteners: {{ a: {{ address: \"127.0.0.1:0\" }} }}\n\
+             consumers: {{ c: {{ api_keys: [ \"sha256:{}\" ] }} }}\n\
+             routes: {{ r: {{ path: /, respond: {{ status: 204 }} }} }}\n",
+            digit.repeat(64)
+        );
+        let loaded = load_text(&text, &System { base: PathBuf::new() });
+        Arc::new(loaded.compiled.expect("it is sound").snapshot)
+    }
+
+    #[tokio::test]
+    async fn keys_stay_as_long_as_a_request_runs_under_them() {
+        let (old, new) = (snapshot("a"), snapshot("b"));
+        let keys = Arc::downgrade(&old.auth);
+        let whole = Arc::downgrade(&old);
+        let guard = {
+            let clean = crate::hygiene::CleanTarget::parse(b"/").expect("clean");
+            let request = crate::route::Request {
+                host: "a",
+                method: &http::Method::GET,
+                target: &clean,
+                headers: &http::HeaderMap::new(),
+            };
+            match old.routes.find(&request) {
+                crate::route::Found::Route(matched) => Arc::clone(&matched.value.guard),
+                _ => panic!("the route takes everything"),
+            }
+        };
+        retire(old, &new.auth);
+        while whole.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(REQUESTS + REQUESTS / 2).await;
+        assert_eq!(keys.strong_count(), 1, "only the one who waits for the request");
+        drop(guard);
+        while keys.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -142,8 +142,12 @@ async fn refusals(gateway: &Reloading, description: &mut Description) {
         let nobody = path.replace("{name}", "nobody").replace("{label}", "x");
         description.holds(path, "post", &ask("POST", &nobody, b"").await);
     }
-    let strange = send(gateway.admin(), "GET", "/livez", &[("Host", "evil.test")], b"").await;
-    description.holds("/livez", "get", &strange);
+    let rebound = [("Host", "evil.test"), ("Authorization", bearer.as_str())];
+    for (path, status) in [("/livez", 200), ("/readyz", 200), ("/upstreams", 421)] {
+        let answer = send(gateway.admin(), "GET", path, &rebound, b"").await;
+        assert_eq!((answer.status, answer.text().contains("since")), (status, false), "{path}");
+        description.holds(path, "get", &answer);
+    }
     let loud = b"{\"filter\": \"loud\"}";
     description.holds("/log-level", "put", &ask("PUT", "/log-level", loud).await);
     description.holds("/reload", "post", &ask("GET", "/reload", b"").await);

@@ -98,6 +98,7 @@ fn it_has_every_key_of_the_schema() {
     // The alternatives to what stands there, each shown in a comment beside it.
     let in_comments = [
         "admin.address",
+        "admin.token",
         "upstreams.*.balance.hash",
         "upstreams.*.balance.hash.header",
         "upstreams.*.balance.hash.cookie",

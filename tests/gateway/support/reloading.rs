@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use portcullis::loading;
-use portcullis::observe::process_log::{self, LogLevel};
+use portcullis::observe::process_log::LogLevel;
 use portcullis::reload::{Outcome, Reloader, Trigger};
 use portcullis::server::Server;
 use tokio::sync::oneshot;
@@ -41,8 +41,7 @@ impl Reloading {
         let Some(compiled) = loaded.compiled else {
             panic!("{}", loaded.diagnostics.render("test"))
         };
-        let level: LogLevel = process_log::to_stderr();
-        level.set("off").unwrap();
+        let level = LogLevel::new("off");
         let server =
             Server::bind(compiled).unwrap().following(&file, mark).logging_by(Arc::new(level));
         let (addresses, reloader) = (server.addresses(), server.reloader());
