@@ -6,16 +6,18 @@
 //! | `GET /readyz` | 200 while it serves; 503 from the moment a stop was asked for. A refused reload is told, and is no reason to be unready: the configuration before it serves |
 //! | `GET /config` | the configuration in force, masked |
 //! | `GET /routes`, `GET /upstreams` | what there is, and how it is |
+//! | `GET /metrics` | the process's numbers |
 //! | `POST /reload` | reads the file again |
 //! | `POST /upstreams/NAME/targets/LABEL/drain`, `.../undrain` | takes a target out of service, or back |
 //! | `GET`, `PUT /log-level` | the filter of the process log |
 //!
-//! Everything is JSON; docs/admin-openapi.yaml has the shapes, and a test holds it against the answers. It
+//! Everything but the metrics is JSON; docs/admin-openapi.yaml has the shapes, and a test holds it against the answers. It
 //! speaks through a small server of its own and not through the gateway: it must answer when that does not,
 //! and no route may reach it.
 
 mod access;
 mod listener;
+mod scrape;
 mod view;
 
 use std::convert::Infallible;
@@ -32,6 +34,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+
+pub use scrape::Scrape;
 
 use crate::listen::Shutdown;
 use crate::live::Live;
@@ -59,6 +63,8 @@ pub struct Admin {
     pub shutdown: Shutdown,
     /// The filter of the process log, if this process has one.
     pub log_level: Option<Arc<LogLevel>>,
+    /// The numbers.
+    pub scrape: Arc<Scrape>,
 }
 
 /// Serves the operators until this is dropped; connections end with the runtime.
@@ -108,6 +114,7 @@ enum Endpoint {
     /// Upstream, label, and whether it is to be drained.
     Drain(String, String, bool),
     LogLevel,
+    Metrics,
 }
 
 impl Endpoint {
@@ -121,6 +128,7 @@ impl Endpoint {
             ["upstreams"] => Self::Upstreams,
             ["reload"] => Self::Reload,
             ["log-level"] => Self::LogLevel,
+            ["metrics"] => Self::Metrics,
             ["upstreams", upstream, "targets", label, word @ ("drain" | "undrain")] => {
                 Self::Drain(decode(upstream)?, decode(label)?, word == "drain")
             }
@@ -171,53 +179,48 @@ fn problem(status: StatusCode, what: impl Into<String>) -> Answer {
 impl Admin {
     async fn serve(&self, access: &Access, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
-        let endpoint = Endpoint::of(head.uri.path());
-        let allow = endpoint.as_ref().map(Endpoint::methods);
-        let (status, value) = self.answer(access, &head, endpoint, body).await;
-        let mut text = value.to_string();
-        text.push('\n');
-        let mut response = Response::new(Full::new(Bytes::from(text)));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(header::ALLOW, HeaderValue::from_static(allow.unwrap_or("GET")));
+        match Self::admit(access, &head) {
+            Ok((Endpoint::Metrics, _)) => {
+                scrape::answer(&head.headers, Arc::clone(&self.scrape)).await
+            }
+            Ok((endpoint, caller)) => {
+                respond(self.act(&endpoint, caller, &head.method, body).await)
+            }
+            Err((answer, allow)) => {
+                let mut response = respond(answer);
+                if let Some(allow) = allow {
+                    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+                }
+                response
+            }
         }
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
     }
 
-    async fn answer(
-        &self,
+    /// What is asked for and by whom; or why nobody answers, with the methods that would do.
+    fn admit(
         access: &Access,
         head: &Parts,
-        endpoint: Option<Endpoint>,
-        body: Incoming,
-    ) -> Answer {
+    ) -> Result<(Endpoint, Caller), (Answer, Option<&'static str>)> {
+        let endpoint = Endpoint::of(head.uri.path());
         let open = endpoint.as_ref().is_some_and(Endpoint::is_for_everybody);
-        let caller = match access.check(head, open) {
-            Ok(caller) => caller,
-            Err(refusal) => return problem(refusal.status, refusal.what),
-        };
+        let refuse = |status, what: &str| (problem(status, what), None);
+        let caller =
+            access.check(head, open).map_err(|refusal| refuse(refusal.status, refusal.what))?;
         if caller == Caller::Stranger && !open {
-            return problem(
-                StatusCode::UNAUTHORIZED,
-                "send the token: Authorization: Bearer TOKEN",
-            );
+            let what = "send the token: Authorization: Bearer TOKEN";
+            return Err(refuse(StatusCode::UNAUTHORIZED, what));
         }
         let Some(endpoint) = endpoint else {
-            return problem(
-                StatusCode::NOT_FOUND,
-                "known here: /livez, /readyz, /config, /routes, /upstreams, /reload, /log-level",
-            );
+            let known = "known here: /livez, /readyz, /metrics, /config, /routes, /upstreams, /reload, \
+                         /log-level";
+            return Err(refuse(StatusCode::NOT_FOUND, known));
         };
         if !endpoint.takes(&head.method) {
-            return problem(StatusCode::METHOD_NOT_ALLOWED, format!("use {}", endpoint.methods()));
+            let methods = endpoint.methods();
+            let answer = problem(StatusCode::METHOD_NOT_ALLOWED, format!("use {methods}"));
+            return Err((answer, Some(methods)));
         }
-        self.act(&endpoint, caller, &head.method, body).await
+        Ok((endpoint, caller))
     }
 
     async fn act(
@@ -239,6 +242,7 @@ impl Admin {
             Endpoint::Reload => self.reload().await,
             Endpoint::Drain(upstream, label, drained) => self.drain(upstream, label, *drained),
             Endpoint::LogLevel => self.log_level(method, body).await,
+            Endpoint::Metrics => problem(StatusCode::NOT_FOUND, "metrics are no JSON"),
         }
     }
 
@@ -296,6 +300,20 @@ impl Admin {
         }
         (StatusCode::OK, json!({ "filter": level.filter() }))
     }
+}
+
+fn respond((status, value): Answer) -> Response<Full<Bytes>> {
+    let mut text = value.to_string();
+    text.push('\n');
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
 }
 
 async fn filter_of(body: Incoming) -> Result<String, &'static str> {

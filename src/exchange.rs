@@ -91,7 +91,7 @@ pub struct Exchange {
     pub client: Client,
     /// Its request line.
     pub line: Line,
-    /// Its route, once matched.
+    /// Its route, once matched; set by [`Exchange::enter`].
     pub route: Option<Arc<Route>>,
     /// What the route's captures caught, in their order.
     pub captures: Captures,
@@ -165,6 +165,12 @@ impl Exchange {
         }
     }
 
+    /// Pins the route; from now on, and until this is dropped, the request is in flight there.
+    pub fn enter(&mut self, route: Arc<Route>) {
+        route.meter.enter();
+        self.route = Some(route);
+    }
+
     /// The request's id as text.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -187,6 +193,14 @@ impl Exchange {
     #[must_use]
     pub fn fill<'a>(&'a self, headers: &'a HeaderMap) -> Values<'a> {
         Values { exchange: self, headers }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(route) = &self.route {
+            route.meter.leave();
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod answer;
 mod cause;
+mod head;
 mod intake;
 
 use std::sync::Arc;
@@ -24,11 +25,14 @@ use crate::exchange::Exchange;
 use crate::listen::Shutdown;
 use crate::live::Live;
 use crate::observe::access_log::AccessLog;
+use crate::observe::metrics::Metrics;
 use crate::reject::Rejection;
-use crate::rewrite::{forwarded, hop, identity};
+use crate::rewrite::{forwarded, hop, identity, screen};
 use crate::snapshot::Action;
-use crate::upstream::{FailureKind, PeerWish};
+use crate::upstream::{FailureKind, Outcome, PeerWish};
 
+/// Room for what the gateway adds to a request's headers, so that the map grows once.
+const NEW_HEADERS: usize = 12;
 /// How long an idle connection from a client is kept, in seconds (Pingora's own default is for ever).
 const KEEPALIVE_SECONDS: u64 = 75;
 /// How long a client may pause while it sends its body.
@@ -41,18 +45,24 @@ const CLIENT_WRITE: Duration = Duration::from_secs(60);
 /// The same for a WebSocket, which may rest; pings at the endpoints' own interval keep it open.
 const UPGRADED_IDLE: Duration = Duration::from_secs(3600);
 
-/// The gateway: one configuration in force, and one log of what was done.
+/// The gateway: one configuration in force, one log of what was done, and its numbers.
 pub struct Gateway {
     live: Arc<Live>,
     log: Arc<AccessLog>,
+    metrics: Arc<Metrics>,
     shutdown: Shutdown,
 }
 
 impl Gateway {
     /// A gateway that serves whatever configuration is in force.
     #[must_use]
-    pub fn new(live: Arc<Live>, log: Arc<AccessLog>, shutdown: Shutdown) -> Self {
-        Self { live, log, shutdown }
+    pub fn new(
+        live: Arc<Live>,
+        log: Arc<AccessLog>,
+        metrics: Arc<Metrics>,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self { live, log, metrics, shutdown }
     }
 }
 
@@ -149,19 +159,26 @@ impl ProxyHttp for Gateway {
         let Action::Forward(forward) = &route.action else {
             return Err(cause::internal("not a route that forwards"));
         };
+        let sent = session.req_header();
+        let mut parts = head::take(head);
+        let headers = &mut parts.headers;
+        headers.reserve(NEW_HEADERS);
+        screen(
+            headers,
+            x.client.trusted,
+            route.guard.credential_headers(),
+            forward.upstream.secret_header(),
+        );
+        forwarded::forward(headers, &intake::arrival(x, forward, sent.version));
+        identity::stamp(headers, permit.consumer().map(|consumer| consumer.header_value()));
+        route.request_headers.apply(headers, &x.fill(&sent.headers));
+        // Last, so that nothing above can reach a backend in the gateway's name.
+        forward.upstream.dress(attempt.target(), headers);
+        x.onward.host = headers.get(HOST).cloned();
+        *head = RequestHeader::from(parts);
         if let Some(target) = &x.onward.target {
             head.set_raw_path(target.as_bytes())?;
         }
-        for credential in route.guard.credential_headers() {
-            head.remove_header(credential);
-        }
-        let sent = session.req_header();
-        forwarded::forward(head, &intake::arrival(x, forward, sent.version));
-        identity::stamp(head, permit.consumer().map(|consumer| consumer.header_value()));
-        route.request_headers.request(head, &x.fill(&sent.headers));
-        // Last, so that nothing above can reach a backend in the gateway's name.
-        forward.upstream.dress(attempt.target(), head)?;
-        x.onward.host = head.headers.get(HOST).cloned();
         Ok(())
     }
 
@@ -192,6 +209,9 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         // A switch that nobody asked for would leave client and gateway with two readings of what follows.
         if head.status == 101 && !session.is_upgrade_req() {
+            if let Some(attempt) = &x.attempt {
+                attempt.note(Outcome::Broken);
+            }
             return Err(cause::raise(x, Rejection::UpstreamBroken));
         }
         if head.status.is_informational() && head.status != 101 {
@@ -202,9 +222,11 @@ impl ProxyHttp for Gateway {
         if let Some(attempt) = &x.attempt {
             attempt.answered(head.status.as_u16(), now);
         }
-        hop::strip_response(head);
-        answer::map_back(x, head);
-        forwarded::answer(head, head.version, x.id());
+        head::change(head, |headers, status, version| {
+            hop::strip_response(headers, status, version);
+            answer::map_back(x, headers);
+            forwarded::answer(headers, version, &x.id);
+        });
         Ok(())
     }
 
@@ -218,8 +240,9 @@ impl ProxyHttp for Gateway {
             x.kept_before_interim |= session.as_downstream().get_keepalive().is_some();
             return Ok(());
         }
-        if let Some(route) = &x.route {
-            route.response_headers.response(head, &x.fill(&session.req_header().headers));
+        if let Some(route) = x.route.as_deref().filter(|route| !route.response_headers.is_empty()) {
+            let fill = x.fill(&session.req_header().headers);
+            head::change(head, |headers, _, _| route.response_headers.apply(headers, &fill));
         }
         x.status = head.status.as_u16();
         answer::suit(session, x, head);
@@ -256,6 +279,7 @@ impl ProxyHttp for Gateway {
         let now = Instant::now();
         if let Some(attempt) = x.attempt.take() {
             attempt.connect_failed(now);
+            attempt.note(cause::outcome(&error));
             x.tried.push(attempt.target().clone());
         }
         error.set_retry(intake::tries_again(session, x, FailureKind::NotSent, now));
@@ -285,8 +309,13 @@ impl ProxyHttp for Gateway {
         if let Some(attempt) = x.attempt.take() {
             if blame {
                 // A pooled connection that the upstream had closed meanwhile says nothing about its health.
-                if !(reused && cause::is_stale_connection(&error)) {
+                if !reused || !cause::is_stale_connection(&error) {
                     attempt.broke(now);
+                    attempt.note(cause::outcome(&error));
+                } else if attempt.is_answered() {
+                    attempt.note(Outcome::Broken);
+                } else {
+                    attempt.note(Outcome::Stale);
                 }
                 // It may as well have died, so that the next try is better made elsewhere.
                 x.tried.push(attempt.target().clone());
@@ -334,6 +363,8 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, x: &mut Exchange) {
-        self.log.write(answer::record(session, x));
+        let record = answer::record(session, x);
+        self.metrics.record(&record, x.route.as_deref().map(|route| &route.meter));
+        self.log.write(record);
     }
 }

@@ -32,6 +32,8 @@ pub mod yaml;
 
 pub mod template;
 
+pub mod counter;
+
 pub mod reply;
 
 // -- stations, in the order in which a request passes them --

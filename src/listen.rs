@@ -9,6 +9,7 @@
 mod accept;
 mod conn;
 mod linger;
+mod traffic;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -19,6 +20,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 pub use accept::{Connections, Shutdown, accept};
 pub use conn::Conn;
+pub use traffic::Traffic;
 
 use crate::diagnostic::{At, Diagnostics};
 

@@ -2,4 +2,5 @@
 //! its secrets.
 
 pub mod access_log;
+pub mod metrics;
 pub mod process_log;

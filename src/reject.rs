@@ -88,6 +88,27 @@ pub const MAX_HEAD: usize = 64 << 10;
 /// The most header lines of a request.
 pub const MAX_HEADERS: usize = 100;
 
+/// All words that [`Rejection::code`] can give.
+pub const CODES: [&str; 17] = [
+    "bad_request",
+    "ambiguous_path",
+    "unauthorized",
+    "forbidden",
+    "no_route",
+    "method_not_allowed",
+    "request_timeout",
+    "body_too_large",
+    "uri_too_long",
+    "header_too_large",
+    "client_closed",
+    "internal_error",
+    "upstream_broken",
+    "upstream_unreachable",
+    "no_healthy_target",
+    "upstream_timeout",
+    "deadline_exceeded",
+];
+
 impl Rejection {
     /// The stable word for the cause.
     #[must_use]
@@ -235,6 +256,20 @@ mod tests {
         let retry = reply.headers.iter().find(|(name, _)| *name == "retry-after").unwrap();
         assert_eq!(retry.1, "2");
         assert_eq!(whole_seconds(Duration::ZERO), 1);
+    }
+
+    #[test]
+    fn the_list_of_codes_is_that_of_the_table_and_of_the_code() {
+        let source = include_str!("reject.rs");
+        let table =
+            source.lines().filter_map(|line| line.strip_prefix("//! | `")?.split('`').next());
+        assert_eq!(table.collect::<Vec<_>>(), CODES);
+        let words = source.split("const fn words").nth(1).unwrap();
+        let words = words.split("pub fn reply").next().unwrap();
+        let unused: Vec<_> =
+            CODES.iter().filter(|code| !words.contains(&format!("\"{code}\""))).collect();
+        assert!(unused.is_empty(), "no cause has these codes: {unused:?}");
+        assert_eq!(words.matches("Self::").count(), CODES.len(), "a code is not in the list");
     }
 
     #[test]

@@ -202,6 +202,7 @@ impl Task {
         for (upstream, old) in changed(previous, &new) {
             upstream.follow(old, Instant::now());
         }
+        new.carry_on(previous);
         let auth = Arc::clone(&new.auth);
         let old = self.shared.live.swap(new);
         drop(still);

@@ -4,10 +4,10 @@
 //!
 //! | request | response |
 //! |---|---|
-//! | [`hop::strip_request`]: what was meant for us alone | [`hop::strip_response`] |
+//! | [`screen()`]: what must not go on | [`hop::strip_response`]: what was meant for us alone |
 //! | [`forwarded::forward`]: where the request came from | [`location::restore`]: addresses as the client knows them |
 //! | [`identity::stamp`]: who was let in | [`forwarded::answer`]: `Via`, `X-Request-Id` |
-//! | [`HeaderOps::request`]: what the configuration says | [`HeaderOps::response`] |
+//! | [`HeaderOps::apply`]: what the configuration says | [`HeaderOps::apply`] |
 //!
 //! The configured operations come last, so that a route can remove or rename what the gateway itself
 //! added, and nothing that a client sends can pass for it. Each step is a function of plain values;
@@ -22,7 +22,9 @@ pub mod ops;
 pub mod trusted;
 
 mod head;
+mod screen;
 
 pub use config::{HeaderValues, HeadersConfig};
 pub use ops::{Direction, HeaderOps};
+pub use screen::screen;
 pub use trusted::{TrustedProxies, client_address};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
 use pingora::apps::ServerApp;
@@ -16,12 +16,14 @@ use pingora::server::configuration::ServerConf;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::admin::{self, Admin, AdminBindError, Bound};
+use crate::admin::{self, Admin, AdminBindError, Bound, Scrape};
 use crate::gateway::Gateway;
 use crate::listen::{self, BindError, Connections, Listener, Shutdown};
 use crate::live::Live;
 use crate::observe::access_log::{AccessLog, OpenError};
+use crate::observe::metrics::Metrics;
 use crate::observe::process_log::LogLevel;
+use crate::reject;
 use crate::reload::{self, Reloader};
 use crate::snapshot::{Compiled, Mark};
 use crate::units::Secret;
@@ -62,6 +64,7 @@ pub struct Server {
     log_level: Option<Arc<LogLevel>>,
     reloader: Reloader,
     reloads: Option<reload::Task>,
+    metrics: Arc<Metrics>,
     workers: usize,
 }
 
@@ -76,14 +79,20 @@ impl Server {
             None => None,
         };
         let live = Arc::new(Live::new(Arc::new(compiled.snapshot)));
+        let names = listeners.iter().map(|listener| listener.name.as_str());
+        let metrics = Arc::new(Metrics::new(&reject::CODES, names, SystemTime::now()));
+        let reloader = Reloader::new(Arc::clone(&live));
+        let told = Arc::clone(&metrics);
+        reloader.observe(Box::new(move |outcome| told.reloaded(outcome.accepted, outcome.at)));
         Ok(Self {
-            reloader: Reloader::new(Arc::clone(&live)),
+            reloader,
             reloads: None,
             live,
             listeners,
             admin,
             log,
             log_level: None,
+            metrics,
             workers: compiled.workers,
         })
     }
@@ -132,9 +141,14 @@ impl Server {
         let connections = Connections::default();
         for listener in std::mem::take(&mut self.listeners) {
             log::info!("listener {}: serving on {}", listener.name, listener.address);
-            let socket = listener.into_tokio()?;
-            let accept =
-                listen::accept(socket, proxy.clone(), shutdown.clone(), connections.guard());
+            let traffic = self.metrics.traffic(&listener.name);
+            let accept = listen::accept(
+                listener.into_tokio()?,
+                proxy.clone(),
+                shutdown.clone(),
+                connections.guard(),
+                traffic,
+            );
             tokio::spawn(accept);
         }
         let admin = self.admin.take().map(|(bound, token)| {
@@ -144,6 +158,11 @@ impl Server {
                 reloader: self.reloader.clone(),
                 shutdown,
                 log_level: self.log_level.clone(),
+                scrape: Arc::new(Scrape::new(
+                    self.live.clone(),
+                    self.log.clone(),
+                    self.metrics.clone(),
+                )),
             };
             tokio::spawn(async move { admin::serve(bound, token.as_ref(), admin).await })
         });
@@ -191,7 +210,8 @@ impl Server {
             max_retries: MAX_TRIES,
             ..ServerConf::default()
         };
-        let gateway = Gateway::new(self.live.clone(), self.log.clone(), shutdown);
+        let gateway =
+            Gateway::new(self.live.clone(), self.log.clone(), self.metrics.clone(), shutdown);
         let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
         proxy.handle_init_modules();
         proxy

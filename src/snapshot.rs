@@ -9,7 +9,7 @@ mod gaps;
 mod lint;
 mod record;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use crate::auth::{Auth, Guard};
 use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics, Severity};
 use crate::observe::access_log;
+use crate::observe::metrics::{RouteMeter, View};
 use crate::rewrite::{HeaderOps, TrustedProxies};
 use crate::route::{Forwarding, Table};
 use crate::template::Template;
@@ -49,6 +50,34 @@ pub struct Snapshot {
     pub record: Record,
 }
 
+impl Snapshot {
+    /// Goes on with the counts of the configuration that this one replaces, by the names of routes, upstreams
+    /// and targets: to be called before it is in force.
+    pub fn carry_on(&self, previous: &Self) {
+        let meters: HashMap<_, _> =
+            previous.routes.iter().map(|(name, route)| (name, &route.meter)).collect();
+        for (name, route) in self.routes.iter() {
+            if let Some(meter) = meters.get(name) {
+                route.meter.carry_on(meter);
+            }
+        }
+        for (name, upstream) in &self.upstreams {
+            if let Some(other) = previous.upstreams.get(name) {
+                upstream.carry_on(other);
+            }
+        }
+    }
+
+    /// What metrics show of it.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        View {
+            routes: self.routes.iter().map(|(name, route)| (&**name, &route.meter)).collect(),
+            upstreams: self.upstreams.values().map(Arc::as_ref).collect(),
+        }
+    }
+}
+
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot").field("upstreams", &self.upstreams).finish_non_exhaustive()
@@ -70,6 +99,8 @@ pub struct Route {
     pub response_headers: HeaderOps,
     /// The largest request body, in bytes.
     pub body_limit: u64,
+    /// Its requests, in numbers.
+    pub meter: RouteMeter,
 }
 
 impl Route {

@@ -19,12 +19,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use pingora::http::RequestHeader;
+use http::HeaderMap;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora_load_balancing::LoadBalancer;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::counter::{Histogram, Lasting};
 use crate::diagnostic::{At, Diagnostics};
 
 mod background;
@@ -40,6 +41,7 @@ mod origin;
 mod pem;
 mod pool;
 mod retry;
+mod tally;
 mod target;
 mod tls;
 
@@ -47,6 +49,7 @@ pub use call::{CallError, CallRequest, CallResponse};
 pub use compile::HashSource;
 pub use config::Config;
 pub use retry::{Failure, FailureKind, Retry};
+pub use tally::{Outcome, Tally};
 pub use target::{Attempt, PeerWish, Target};
 pub use tls::ReadFile;
 
@@ -114,6 +117,9 @@ pub struct Upstream {
     names: bool,
     online: Arc<AtomicBool>,
     resolved: watch::Sender<bool>,
+    /// What became of the tries, by the targets of the configuration.
+    tallies: Vec<Arc<Tally>>,
+    first_byte: Lasting<Histogram>,
     tasks: OnceLock<Tasks>,
 }
 
@@ -261,14 +267,11 @@ impl Upstream {
         found.into_inner()
     }
 
-    /// Gives a request's head what this upstream's targets expect: their Host, and the gateway's
+    /// Gives a request's headers what this upstream's targets expect: their Host, and the gateway's
     /// secret in place of whatever the client sent under its name.
-    ///
-    /// # Errors
-    /// Pingora's, of a header that cannot be set; the values were checked when they were compiled.
-    pub fn dress(&self, target: &Target, head: &mut RequestHeader) -> pingora::Result<()> {
-        self.dress.host(target, head)?;
-        self.dress.secret(head)
+    pub fn dress(&self, target: &Target, head: &mut HeaderMap) {
+        self.dress.host(target, head);
+        self.dress.secret(head);
     }
 
     /// Sends one GET to one target, as traffic would.
@@ -306,6 +309,29 @@ impl Upstream {
     /// ejected, and comes back with its first good probe.
     pub fn follow(&self, previous: &Self, now: Instant) {
         self.pool.follow(&previous.pool, now);
+    }
+
+    /// What became of the tries so far, for each target of the configuration, in its order.
+    #[must_use]
+    pub fn tallies(&self) -> &[Arc<Tally>] {
+        &self.tallies
+    }
+
+    /// How long targets took from the start of a try to the head of their answer; `None` if none answered yet.
+    #[must_use]
+    pub fn first_byte(&self) -> Option<&Histogram> {
+        self.first_byte.seen()
+    }
+
+    /// Goes on with the counts of the upstream that this one replaces: to be called before the first try.
+    pub fn carry_on(&self, previous: &Self) {
+        self.first_byte.carry_on(&previous.first_byte);
+        for tally in &self.tallies {
+            let same = |other: &&Arc<Tally>| other.label() == tally.label();
+            if let Some(other) = previous.tallies.iter().find(same) {
+                tally.carry_on(other);
+            }
+        }
     }
 
     /// The targets now, for status pages.

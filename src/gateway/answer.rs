@@ -1,7 +1,7 @@
 //! Writing answers of our own, mapping those of upstreams back, and telling the log.
 
 use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue, SERVER, TRANSFER_ENCODING};
-use http::{Method, StatusCode, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Result;
 use pingora::proxy::Session;
@@ -111,7 +111,7 @@ pub(super) fn ended(session: &mut Session, x: &mut Exchange) {
 }
 
 /// Maps `Location` and cookie paths of an upstream's answer back to what the client knows.
-pub(super) fn map_back(x: &Exchange, head: &mut ResponseHeader) {
+pub(super) fn map_back(x: &Exchange, headers: &mut HeaderMap) {
     let Some(attempt) = &x.attempt else { return };
     let host = x.onward.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default();
     let authority = attempt.target().authority().to_str().unwrap_or_default();
@@ -120,7 +120,7 @@ pub(super) fn map_back(x: &Exchange, head: &mut ResponseHeader) {
         None => Some(path.to_owned()),
     };
     location::restore(
-        head,
+        headers,
         &location::Origin {
             authorities: &[host, authority],
             public_host: Some(&*x.line.host).filter(|host| !host.is_empty()),

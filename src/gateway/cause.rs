@@ -4,6 +4,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 
 use crate::exchange::Exchange;
 use crate::reject::Rejection;
+use crate::upstream::Outcome;
 use std::time::{Duration, Instant};
 
 /// When a client should come back after a connection that could not be made.
@@ -45,6 +46,26 @@ pub(super) fn is_unsent_rest(error: &Error) -> bool {
     use ErrorType::{ConnectionClosed, ReadError, ReadTimedout};
     *error.esource() == ErrorSource::Downstream
         && matches!(error.etype(), ConnectionClosed | ReadError | ReadTimedout)
+}
+
+/// What became of the try that ended with this error of the upstream's.
+pub(super) fn outcome(error: &Error) -> Outcome {
+    use ErrorType as E;
+    match error.etype() {
+        E::ConnectTimedout => Outcome::ConnectTimeout,
+        E::ReadTimedout => Outcome::ReadTimeout,
+        E::WriteTimedout => Outcome::WriteTimeout,
+        E::TLSHandshakeFailure | E::TLSHandshakeTimedout | E::InvalidCert | E::HandshakeError => {
+            Outcome::Tls
+        }
+        E::ConnectRefused
+        | E::ConnectNoRoute
+        | E::ConnectError
+        | E::BindError
+        | E::SocketError
+        | E::ConnectProxyFailure => Outcome::Connect,
+        _ => Outcome::Broken,
+    }
 }
 
 /// The cause that an error stands for.
@@ -105,6 +126,23 @@ mod tests {
         ] {
             let error = Error::new(kind.clone()).into_up();
             assert_eq!(of(&error, &x).code(), code, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_failed_try_is_counted_under_its_reason() {
+        for (kind, reason) in [
+            (ErrorType::ConnectRefused, "connect"),
+            (ErrorType::ConnectTimedout, "connect_timeout"),
+            (ErrorType::TLSHandshakeTimedout, "tls"),
+            (ErrorType::InvalidCert, "tls"),
+            (ErrorType::WriteTimedout, "write_timeout"),
+            (ErrorType::ReadTimedout, "read_timeout"),
+            (ErrorType::ConnectionClosed, "broken"),
+            (ErrorType::InvalidHTTPHeader, "broken"),
+        ] {
+            let error = Error::new(kind.clone()).into_up();
+            assert_eq!(outcome(&error).reason(), Some(reason), "{kind:?}");
         }
     }
 

@@ -65,7 +65,7 @@ impl Gateway {
             Found::Ambiguous => return Err(Rejection::AmbiguousPath),
         };
         let route = matched.value.clone();
-        x.route = Some(route.clone());
+        x.enter(route.clone());
         x.captures = matched.captures;
 
         admit(&route, head, x)?;
@@ -319,7 +319,6 @@ fn onward(
 pub(super) fn arrival<'a>(x: &'a Exchange, forward: &Forward, version: Version) -> Arrival<'a> {
     Arrival {
         peer: x.client.peer.ip(),
-        peer_is_trusted: x.client.trusted,
         scheme: "http",
         host: Some(&*x.line.host).filter(|host| !host.is_empty()),
         port: x.client.local_port,
@@ -330,7 +329,7 @@ pub(super) fn arrival<'a>(x: &'a Exchange, forward: &Forward, version: Version) 
             .filter(|p| p.upstream().is_empty())
             .map(Prefixes::public),
         version,
-        request_id: x.id(),
+        request_id: &x.id,
         forwarded: forward.forwarded_header,
     }
 }

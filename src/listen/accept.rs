@@ -8,7 +8,7 @@ use pingora::apps::ServerApp;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-use super::Conn;
+use super::{Conn, Traffic};
 
 /// Tells everybody that the process is about to stop: `true` once it is.
 pub type Shutdown = watch::Receiver<bool>;
@@ -54,12 +54,13 @@ impl Connections {
     }
 }
 
-/// Serves `listener` until `shutdown`; each connection runs in a task of its own.
+/// Serves `listener` until `shutdown`; each connection runs in a task of its own and is counted in `traffic`.
 pub async fn accept<A>(
     listener: TcpListener,
     app: Arc<A>,
     mut shutdown: Shutdown,
     guard: ConnectionGuard,
+    traffic: Arc<Traffic>,
 ) where
     A: ServerApp + Send + Sync + 'static,
 {
@@ -70,7 +71,7 @@ pub async fn accept<A>(
             _ = shutdown.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            Ok((stream, peer)) => match Conn::new(stream, peer, guard.clone()) {
+            Ok((stream, peer)) => match Conn::new(stream, peer, guard.clone(), traffic.accept()) {
                 Ok(conn) => {
                     let (app, shutdown) = (app.clone(), shutdown.clone());
                     tokio::spawn(async move {

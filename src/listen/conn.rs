@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 
 use super::accept::ConnectionGuard;
 use super::linger::Linger;
+use super::traffic::Open;
 
 /// Head and small body of an answer leave in one write; a larger body is written through.
 const WRITE_BUFFER: usize = 4096;
@@ -37,11 +38,17 @@ pub struct Conn {
     accepted: SystemTime,
     linger: Option<Linger>,
     _guard: ConnectionGuard,
+    _open: Open,
 }
 
 impl Conn {
     /// Takes over a fresh connection.
-    pub fn new(stream: TcpStream, peer: SocketAddr, guard: ConnectionGuard) -> io::Result<Self> {
+    pub fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        guard: ConnectionGuard,
+        open: Open,
+    ) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let local = stream.local_addr()?;
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
@@ -56,6 +63,7 @@ impl Conn {
             accepted: SystemTime::now(),
             linger: None,
             _guard: guard,
+            _open: open,
         })
     }
 

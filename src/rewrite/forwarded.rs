@@ -1,18 +1,15 @@
 //! Where a request came from, told to the upstream: `X-Forwarded-*`, `Forwarded`, `Via`.
 //!
-//! What a client says about its own origin is a claim. From a peer that is not trusted all claims are
-//! dropped, also those that we do not write ourselves (`X-Real-IP` and its kin), since an upstream may
-//! read them; from a trusted one they are kept and extended. `X-Original-URL` and `X-Rewrite-URL` are
-//! among them: they make some frameworks serve another path than the one whose policy was applied.
+//! [`screen`](super::screen()) has dropped before what a client claims about its own origin, unless its peer
+//! is trusted. So what is found here is believed, and extended.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use http::header::{FORWARDED, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
-use pingora::http::{RequestHeader, ResponseHeader};
 
-use super::head::{Head, is_alike, owned_value, starts_alike};
+use super::head::{Fields, owned_value};
 
 /// The name under which the gateway appears in `Via` (RFC 9110, 7.6.3): a pseudonym, without version.
 pub const PSEUDONYM: &str = "portcullis";
@@ -24,27 +21,11 @@ const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Claims outside `X-Forwarded-*` that servers are known to believe.
-const CLAIMS: [&str; 10] = [
-    "forwarded",
-    "x-real-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "x-original-url",
-    "x-original-uri",
-    "x-original-host",
-    "x-rewrite-url",
-];
-
 /// What the gateway itself saw of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival<'a> {
     /// The other end of the connection.
     pub peer: IpAddr,
-    /// Whether the peer is among the trusted proxies, so that its claims are kept.
-    pub peer_is_trusted: bool,
     /// `http` or `https`, of the connection.
     pub scheme: &'a str,
     /// The host as sent, with its port if it had one.
@@ -56,7 +37,7 @@ pub struct Arrival<'a> {
     /// The version in which the request was received.
     pub version: Version,
     /// The id of the request, made by us or taken over by [`accepted_request_id`].
-    pub request_id: &'a str,
+    pub request_id: &'a HeaderValue,
     /// Whether `Forwarded` (RFC 7239) is written too.
     pub forwarded: bool,
 }
@@ -68,46 +49,41 @@ pub struct Arrival<'a> {
 /// - `X-Forwarded-Proto`, `-Host`, `-Port`: kept from a trusted peer, else set.
 /// - `X-Forwarded-Prefix`: what was stripped, after what a trusted peer had stripped before us.
 /// - `X-Request-Id`: set. `Via`: extended, whoever the peer is, so that loops can be seen.
-pub fn forward(head: &mut RequestHeader, arrival: &Arrival<'_>) {
-    if !arrival.peer_is_trusted {
-        head.discard_where(is_claim);
-    }
+pub fn forward(head: &mut HeaderMap, arrival: &Arrival<'_>) {
     let peer = arrival.peer.to_canonical();
     let mut address = String::with_capacity(40);
     // Writing to a String cannot fail.
     let _ = write!(address, "{peer}");
     if arrival.forwarded {
-        head.extend_list(&FORWARDED, "Forwarded", &element(peer, &address, arrival));
+        head.extend_list(FORWARDED, &element(peer, &address, arrival));
     }
-    if head.headers.contains_key(FOR) {
-        head.extend_list(&FOR, "X-Forwarded-For", &address);
+    if head.contains_key(FOR) {
+        head.extend_list(FOR, &address);
     } else if let Some(value) = owned_value(address) {
-        head.put("X-Forwarded-For", value);
+        head.insert(FOR, value);
     }
-    if !head.headers.contains_key(PROTO) {
-        put(head, "X-Forwarded-Proto", arrival.scheme);
+    if !head.contains_key(PROTO) {
+        head.insert(PROTO, scheme(arrival.scheme));
     }
     if let Some(host) = arrival.host
-        && !head.headers.contains_key(HOST)
+        && !head.contains_key(HOST)
     {
-        put(head, "X-Forwarded-Host", host);
+        put(head, HOST, host);
     }
-    if !head.headers.contains_key(PORT) {
-        head.put("X-Forwarded-Port", HeaderValue::from(arrival.port));
+    if !head.contains_key(PORT) {
+        head.insert(PORT, HeaderValue::from(arrival.port));
     }
     if let Some(prefix) = arrival.prefix.filter(|prefix| !prefix.is_empty() && *prefix != "/") {
         extend_prefix(head, prefix);
     }
-    put(head, "X-Request-Id", arrival.request_id);
+    head.insert(REQUEST_ID, arrival.request_id.clone());
     via(head, arrival.version);
 }
 
 /// Tells the client which way the answer came: `Via`, extended, and the id of the request.
 /// `version` is the one in which the upstream answered.
-pub fn answer(head: &mut ResponseHeader, version: Version, request_id: &str) {
-    if let Ok(value) = HeaderValue::from_str(request_id) {
-        head.put("X-Request-Id", value);
-    }
+pub fn answer(head: &mut HeaderMap, version: Version, request_id: &HeaderValue) {
+    head.insert(REQUEST_ID, request_id.clone());
     via(head, version);
 }
 
@@ -123,30 +99,26 @@ pub fn accepted_request_id(headers: &HeaderMap, peer_is_trusted: bool) -> Option
     only.to_str().ok().filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(fit))
 }
 
-/// Whether a header (in lower case) says where a request came from or what it really asked for.
-fn is_claim(name: &str) -> bool {
-    // Nearly all headers leave at the first letter.
-    matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't' | b'c'))
-        && (starts_alike(name, "x-forwarded-")
-            || is_alike(name, "x-forwarded")
-            || CLAIMS.iter().any(|claim| is_alike(name, claim)))
+/// The two schemes are constants; no third one arrives here.
+fn scheme(name: &str) -> HeaderValue {
+    HeaderValue::from_static(if name == "https" { "https" } else { "http" })
 }
 
-fn put(head: &mut RequestHeader, name: &'static str, text: &str) {
+fn put(head: &mut HeaderMap, name: HeaderName, text: &str) {
     if let Ok(value) = HeaderValue::from_str(text) {
-        head.put(name, value);
+        head.insert(name, value);
     }
 }
 
 /// A proxy in front of us stripped its part first, so the client's path began with that part.
-fn extend_prefix(head: &mut RequestHeader, prefix: &str) {
-    let before = head.headers.get(PREFIX).map_or(&b""[..], HeaderValue::as_bytes);
+fn extend_prefix(head: &mut HeaderMap, prefix: &str) {
+    let before = head.get(PREFIX).map_or(&b""[..], HeaderValue::as_bytes);
     let before = before.strip_suffix(b"/").unwrap_or(before);
     let mut whole = Vec::with_capacity(before.len() + prefix.len());
     whole.extend_from_slice(before);
     whole.extend_from_slice(prefix.as_bytes());
     if let Some(value) = owned_value(whole) {
-        head.put("X-Forwarded-Prefix", value);
+        head.insert(PREFIX, value);
     }
 }
 
@@ -180,7 +152,7 @@ fn element(peer: IpAddr, address: &str, arrival: &Arrival<'_>) -> String {
     text
 }
 
-fn via(head: &mut impl Head, version: Version) {
+fn via(head: &mut HeaderMap, version: Version) {
     let ours = match version {
         Version::HTTP_09 => "0.9 portcullis",
         Version::HTTP_10 => "1.0 portcullis",
@@ -188,10 +160,10 @@ fn via(head: &mut impl Head, version: Version) {
         Version::HTTP_3 => "3 portcullis",
         _ => "1.1 portcullis",
     };
-    if head.headers().contains_key(VIA) {
-        head.extend_list(&VIA, "Via", ours);
+    if head.contains_key(VIA) {
+        head.extend_list(VIA, ours);
     } else {
-        head.put("Via", HeaderValue::from_static(ours));
+        head.insert(VIA, HeaderValue::from_static(ours));
     }
 }
 

@@ -1,69 +1,41 @@
-//! A [`Head`] is a request's or a response's head: one set of operations for both of Pingora's types.
+//! What the steps of this folder do to a map of headers, beyond what the map itself can.
 //!
-//! All changes go through Pingora's own methods, which keep the written case of names in step with
-//! the map of values. They fail only for a name that is no token, which no caller here can have, and
-//! for a map of more than 32,768 values; what does not fit is then left out.
+//! All of them work on a plain [`HeaderMap`], with names that are constants: Pingora's own heads keep a
+//! second map for the written case of names, and parse and copy each name that is inserted, which cost more
+//! than all that is done here. So names go out in lower case (RFC 9110, 5.1: case does not matter).
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use pingora::http::{IntoCaseHeaderName, RequestHeader, ResponseHeader};
 
-pub(super) trait Head {
-    fn headers(&self) -> &HeaderMap;
-    /// Replaces all values of the header by one.
-    fn put(&mut self, name: impl IntoCaseHeaderName, value: HeaderValue);
-    /// Adds a value to those that are there.
-    fn push(&mut self, name: impl IntoCaseHeaderName, value: HeaderValue);
-    /// Removes all values of the header.
-    fn discard(&mut self, name: &HeaderName);
-
-    /// Removes the headers of this map whose name `doomed` picks. Allocates only if there is one.
-    fn discard_where(&mut self, doomed: impl Fn(&str) -> bool) {
-        let found: Vec<HeaderName> =
-            self.headers().keys().filter(|name| doomed(name.as_str())).cloned().collect();
-        for name in found {
-            self.discard(&name);
-        }
-    }
+pub(super) trait Fields {
+    /// Removes the headers whose name `doomed` picks. Allocates only if there is one.
+    fn discard_where(&mut self, doomed: impl Fn(&str) -> bool);
 
     /// All values of a list-valued header as one line with `last` at its end, so that a reader which
     /// takes only the first line sees them all.
-    fn extend_list(&mut self, header: &HeaderName, written: &'static str, last: &str) {
+    fn extend_list(&mut self, name: HeaderName, last: &str);
+}
+
+impl Fields for HeaderMap {
+    fn discard_where(&mut self, doomed: impl Fn(&str) -> bool) {
+        let found: Vec<HeaderName> =
+            self.keys().filter(|name| doomed(name.as_str())).cloned().collect();
+        for name in found {
+            self.remove(&name);
+        }
+    }
+
+    fn extend_list(&mut self, name: HeaderName, last: &str) {
         let mut line = Vec::with_capacity(last.len());
-        for value in self.headers().get_all(header) {
+        for value in self.get_all(&name) {
             line.extend_from_slice(value.as_bytes());
             line.extend_from_slice(b", ");
         }
         line.extend_from_slice(last.as_bytes());
         if let Some(value) = owned_value(line) {
-            self.put(written, value);
+            self.insert(name, value);
         }
     }
 }
-
-macro_rules! head {
-    ($type:ty) => {
-        impl Head for $type {
-            fn headers(&self) -> &HeaderMap {
-                &self.headers
-            }
-
-            fn put(&mut self, name: impl IntoCaseHeaderName, value: HeaderValue) {
-                let _ = self.insert_header(name, value);
-            }
-
-            fn push(&mut self, name: impl IntoCaseHeaderName, value: HeaderValue) {
-                let _ = self.append_header(name, value);
-            }
-
-            fn discard(&mut self, name: &HeaderName) {
-                self.remove_header(name);
-            }
-        }
-    };
-}
-
-head!(RequestHeader);
-head!(ResponseHeader);
 
 /// A value that takes over the text; none if it holds a control character (RFC 9110, 5.5).
 pub(super) fn owned_value(text: impl Into<bytes::Bytes>) -> Option<HeaderValue> {
@@ -80,4 +52,31 @@ pub(super) fn starts_alike(name: &str, prefix: &str) -> bool {
 /// Whether two names (in lower case) are one to such a reader.
 pub(super) fn is_alike(name: &str, other: &str) -> bool {
     name.len() == other.len() && starts_alike(name, other)
+}
+
+/// For tests: a map of these lines, and the lines of a map, sorted.
+#[cfg(test)]
+pub(super) mod lines {
+    use super::{HeaderMap, HeaderName, HeaderValue};
+
+    pub fn head(lines: &[&str]) -> HeaderMap {
+        let mut head = HeaderMap::new();
+        for line in lines {
+            let (name, value) = line.split_once(": ").expect("line");
+            head.append(
+                HeaderName::from_bytes(name.as_bytes()).expect("name"),
+                HeaderValue::from_str(value).expect("value"),
+            );
+        }
+        head
+    }
+
+    pub fn wire(head: &HeaderMap) -> Vec<String> {
+        let line = |(name, value): (&HeaderName, &HeaderValue)| {
+            format!("{name}: {}", value.to_str().expect("text"))
+        };
+        let mut lines: Vec<String> = head.iter().map(line).collect();
+        lines.sort();
+        lines
+    }
 }

@@ -8,9 +8,9 @@
 //! touched; foreign hosts, relative references and what cannot be read stay byte for byte.
 
 use http::header::{CONTENT_LOCATION, HeaderValue, LOCATION, REFRESH, SET_COOKIE};
-use pingora::http::ResponseHeader;
+use http::{HeaderMap, HeaderName};
 
-use super::head::{Head, owned_value};
+use super::head::owned_value;
 
 /// What is needed to tell an upstream's addresses and turn them into the client's.
 #[derive(Clone, Copy)]
@@ -25,18 +25,29 @@ pub struct Origin<'a> {
     pub to_public: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// Maps all addresses of one answer. Costs four look-ups if it holds none.
-pub fn restore(head: &mut ResponseHeader, origin: &Origin<'_>) {
-    for (header, written) in [(LOCATION, "Location"), (CONTENT_LOCATION, "Content-Location")] {
-        if let Some(mapped) = head.headers.get(&header).and_then(|value| location(value, origin)) {
-            head.put(written, mapped);
+/// Maps all addresses of one answer. Costs one look at each name if it holds none.
+pub fn restore(head: &mut HeaderMap, origin: &Origin<'_>) {
+    if !head.keys().any(holds_addresses) {
+        return;
+    }
+    for header in [LOCATION, CONTENT_LOCATION] {
+        if let Some(mapped) = head.get(&header).and_then(|value| location(value, origin)) {
+            head.insert(header, mapped);
         }
     }
-    if let Some(mapped) = head.headers.get(REFRESH).and_then(|value| refresh(value, origin)) {
-        head.put("Refresh", mapped);
+    if let Some(mapped) = head.get(REFRESH).and_then(|value| refresh(value, origin)) {
+        head.insert(REFRESH, mapped);
     }
-    if head.headers.contains_key(SET_COOKIE) {
-        cookies(head, origin);
+    cookies(head, origin);
+}
+
+fn holds_addresses(name: &HeaderName) -> bool {
+    match name.as_str().as_bytes() {
+        [b'c', ..] => name == CONTENT_LOCATION,
+        [b'l', ..] => name == LOCATION,
+        [b'r', ..] => name == REFRESH,
+        [b's', ..] => name == SET_COOKIE,
+        _ => false,
     }
 }
 
@@ -150,17 +161,17 @@ fn refresh(value: &HeaderValue, origin: &Origin<'_>) -> Option<HeaderValue> {
 }
 
 /// Each cookie keeps its own line, and the lines keep their order.
-fn cookies(head: &mut ResponseHeader, origin: &Origin<'_>) {
-    let lines = head.headers.get_all(SET_COOKIE).iter();
+fn cookies(head: &mut HeaderMap, origin: &Origin<'_>) {
+    let lines = head.get_all(SET_COOKIE).iter();
     let mapped: Vec<Option<Vec<u8>>> =
         lines.map(|line| public_cookie(line.as_bytes(), origin)).collect();
     if mapped.iter().all(Option::is_none) {
         return;
     }
-    let before: Vec<HeaderValue> = head.headers.get_all(SET_COOKIE).iter().cloned().collect();
-    head.discard(&SET_COOKIE);
+    let before: Vec<HeaderValue> = head.get_all(SET_COOKIE).iter().cloned().collect();
+    head.remove(SET_COOKIE);
     for (line, mapped) in before.into_iter().zip(mapped) {
-        head.push("Set-Cookie", mapped.and_then(owned_value).unwrap_or(line));
+        head.append(SET_COOKIE, mapped.and_then(owned_value).unwrap_or(line));
     }
 }
 

@@ -8,12 +8,10 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::config::HeadersConfig;
-use super::head::{Head, owned_value, starts_alike};
+use super::head::{owned_value, starts_alike};
 use crate::diagnostic::{At, Diagnostics};
 use crate::template::{Fill, Template, Variable};
 
@@ -30,20 +28,13 @@ pub enum Direction {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeaderOps {
     remove: Box<[HeaderName]>,
-    rename: Box<[(HeaderName, Name)]>,
+    rename: Box<[(HeaderName, HeaderName)]>,
     write: Box<[Write]>,
-}
-
-/// A header's name for look-ups, and as it was written, for the wire. A clone copies no text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Name {
-    header: HeaderName,
-    written: Bytes,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Write {
-    name: Name,
+    name: HeaderName,
     mode: Mode,
     value: Value,
 }
@@ -97,19 +88,10 @@ impl HeaderOps {
         templates.flat_map(Template::variables)
     }
 
-    /// Changes a request on its way to the upstream.
-    pub fn request(&self, head: &mut RequestHeader, fill: &dyn Fill) {
-        self.apply(head, fill);
-    }
-
-    /// Changes a response on its way to the client.
-    pub fn response(&self, head: &mut ResponseHeader, fill: &dyn Fill) {
-        self.apply(head, fill);
-    }
-
-    fn apply(&self, head: &mut impl Head, fill: &dyn Fill) {
+    /// Changes the headers of a message.
+    pub fn apply(&self, head: &mut HeaderMap, fill: &dyn Fill) {
         for name in &self.remove {
-            head.discard(name);
+            head.remove(name);
         }
         for (old, new) in &self.rename {
             rename(head, old, new);
@@ -124,24 +106,24 @@ impl HeaderOps {
                 }
             };
             match (write.mode, value) {
-                (Mode::Set, Some(value)) => head.put(write.name.written.clone(), value),
-                (Mode::Set, None) => head.discard(&write.name.header),
-                (Mode::Add, Some(value)) => head.push(write.name.written.clone(), value),
+                (Mode::Set, Some(value)) => drop(head.insert(&write.name, value)),
+                (Mode::Set, None) => drop(head.remove(&write.name)),
+                (Mode::Add, Some(value)) => drop(head.append(&write.name, value)),
                 (Mode::Add, None) => {}
             }
         }
     }
 }
 
-fn rename(head: &mut impl Head, old: &HeaderName, new: &Name) {
-    if !head.headers().contains_key(old) {
+fn rename(head: &mut HeaderMap, old: &HeaderName, new: &HeaderName) {
+    if !head.contains_key(old) {
         return;
     }
-    let values: Vec<HeaderValue> = head.headers().get_all(old).iter().cloned().collect();
-    head.discard(old);
-    head.discard(&new.header);
+    let values: Vec<HeaderValue> = head.get_all(old).iter().cloned().collect();
+    head.remove(old);
+    head.remove(new);
     for value in values {
-        head.push(new.written.clone(), value);
+        head.append(new, value);
     }
 }
 
@@ -159,14 +141,14 @@ impl<C: AsRef<str>> Reader<'_, C> {
         for (index, name) in config.remove.iter().enumerate() {
             let at = at.key("remove").index(index);
             if let Some(name) = self.name(name, Touch::Take, &at) {
-                self.once(&mut seen, &name.header, &at, "is removed twice");
-                all.push(name.header);
+                self.once(&mut seen, &name, &at, "is removed twice");
+                all.push(name);
             }
         }
         all
     }
 
-    fn renamings(&mut self, config: &HeadersConfig, at: &At) -> Vec<(HeaderName, Name)> {
+    fn renamings(&mut self, config: &HeadersConfig, at: &At) -> Vec<(HeaderName, HeaderName)> {
         let mut seen = Seen::default();
         let mut all = Vec::new();
         for (old, new) in &config.rename {
@@ -175,9 +157,9 @@ impl<C: AsRef<str>> Reader<'_, C> {
             let new_name = self.name(new, Touch::Give, &at);
             let (Some(old_name), Some(new_name)) = (old_name, new_name) else { continue };
             // One name in two renamings would make the outcome depend on their order.
-            self.once(&mut seen, &old_name.header, &at, "stands in two renamings");
-            if new_name.header != old_name.header {
-                self.once(&mut seen, &new_name.header, &at, "stands in two renamings");
+            self.once(&mut seen, &old_name, &at, "stands in two renamings");
+            if new_name != old_name {
+                self.once(&mut seen, &new_name, &at, "stands in two renamings");
             }
             if config.remove.iter().any(|name| name.eq_ignore_ascii_case(old)) {
                 self.diagnostics.error(
@@ -186,7 +168,7 @@ impl<C: AsRef<str>> Reader<'_, C> {
                     "take it out of `remove` or out of `rename`",
                 );
             }
-            all.push((old_name.header, new_name));
+            all.push((old_name, new_name));
         }
         all
     }
@@ -198,7 +180,7 @@ impl<C: AsRef<str>> Reader<'_, C> {
             let at = at.key("set").key(written);
             let name = self.name(written, Touch::Give, &at);
             if let Some(name) = &name {
-                self.once(&mut seen, &name.header, &at, "is set twice");
+                self.once(&mut seen, name, &at, "is set twice");
             }
             let value = self.value(text, &at);
             all.extend(name.zip(value).map(|(name, value)| Write { name, mode: Mode::Set, value }));
@@ -208,7 +190,7 @@ impl<C: AsRef<str>> Reader<'_, C> {
             let at = at.key("add").key(written);
             let name = self.name(written, Touch::Give, &at);
             if let Some(name) = &name {
-                self.once(&mut seen, &name.header, &at, "stands twice in `add`");
+                self.once(&mut seen, name, &at, "stands twice in `add`");
             }
             for (index, text) in texts.0.iter().enumerate() {
                 let at = if texts.0.len() == 1 { at.clone() } else { at.index(index) };
@@ -220,7 +202,7 @@ impl<C: AsRef<str>> Reader<'_, C> {
         all
     }
 
-    fn name(&mut self, written: &str, touch: Touch, at: &At) -> Option<Name> {
+    fn name(&mut self, written: &str, touch: Touch, at: &At) -> Option<HeaderName> {
         let header = Some(written)
             .filter(|name| !name.is_empty() && name.bytes().all(is_token))
             .and_then(|name| HeaderName::from_bytes(name.as_bytes()).ok());
@@ -240,7 +222,7 @@ impl<C: AsRef<str>> Reader<'_, C> {
             self.diagnostics.error(at.clone(), format!("header \"{written}\" {why}"), help);
             return None;
         }
-        Some(Name { header, written: Bytes::copy_from_slice(written.as_bytes()) })
+        Some(header)
     }
 
     fn once(&mut self, seen: &mut Seen, header: &HeaderName, at: &At, what: &str) {

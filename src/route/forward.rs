@@ -135,6 +135,9 @@ impl Prefixes {
     /// The path under which a client finds what the upstream calls `upstream_path` (a query or fragment
     /// behind it is kept). None if it does not lie below the upstream's prefix, by whole segments, or
     /// is no plain path: the caller decides what becomes of it.
+    ///
+    /// A path below the public prefix is public already: it is what an upstream writes that heeds
+    /// `X-Forwarded-Prefix`.
     #[must_use]
     pub fn to_public(&self, upstream_path: &str) -> Option<String> {
         let end = upstream_path.find(['?', '#']).unwrap_or(upstream_path.len());
@@ -143,18 +146,24 @@ impl Prefixes {
         if !path.starts_with('/') || network || path.split('/').any(is_dot_segment) {
             return None;
         }
-        let depth = self.upstream().split('/').skip(1).count();
-        // Software that decodes a path writes it back in its own way, so escapes are seen through.
-        let cut = if depth == 0 { 0 } else { end_of_segments(path, depth) };
-        let (head, rest) = path.split_at(cut);
-        let same = head.split('/').count() == depth + 1
-            && head.split('/').zip(self.upstream().split('/')).all(|(a, b)| same_decoded(a, b));
-        if !same {
-            return None;
+        if !self.public().is_empty() && below(path, self.public()).is_some() {
+            return Some(upstream_path.to_owned());
         }
+        let rest = below(path, self.upstream())?;
         let root = if self.public().is_empty() && rest.is_empty() { "/" } else { "" };
         Some([self.public(), root, rest, suffix].concat())
     }
+}
+
+/// What of a path follows a prefix, by whole segments. Software that decodes a path writes it back in its own
+/// way, so escapes are seen through.
+fn below<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    let depth = prefix.split('/').skip(1).count();
+    let cut = if depth == 0 { 0 } else { end_of_segments(path, depth) };
+    let (head, rest) = path.split_at(cut);
+    let same = head.split('/').count() == depth + 1
+        && head.split('/').zip(prefix.split('/')).all(|(a, b)| same_decoded(a, b));
+    same.then_some(rest)
 }
 
 impl std::fmt::Debug for Prefixes {

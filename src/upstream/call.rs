@@ -98,14 +98,18 @@ impl Caller {
             return Err(CallError::Request("the path does not begin with /".to_owned()));
         }
         let uri: Uri = path.parse().map_err(|e: http::uri::InvalidUri| refuse(&e))?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in request.headers {
+            headers.append(name, value.clone());
+        }
+        self.dress.host(target, &mut headers);
+        if request.with_secret {
+            self.dress.secret(&mut headers);
+        }
         let mut head =
             RequestHeader::build("GET", path.as_bytes(), Some(4)).map_err(|e| refuse(&e))?;
-        for (name, value) in request.headers {
-            head.append_header(name.clone(), value.clone()).map_err(|e| refuse(&e))?;
-        }
-        self.dress.host(target, &mut head).map_err(|e| refuse(&e))?;
-        if request.with_secret {
-            self.dress.secret(&mut head).map_err(|e| refuse(&e))?;
+        for (name, value) in &headers {
+            head.append_header(name, value).map_err(|e| refuse(&e))?;
         }
         if self.protocol == Protocol::H2 {
             // HTTP/2 carries scheme and authority in the target (RFC 9113, section 8.3.1).

@@ -21,7 +21,9 @@ use super::dress::Dress;
 use super::health::{Probe, Prober};
 use super::origin::{Origin, Place};
 use super::pool::Pool;
+use super::tally::Tally;
 use super::tls::TlsSettings;
+use crate::counter::Lasting;
 use crate::diagnostic::{At, Diagnostics};
 use crate::units::Period;
 
@@ -80,6 +82,7 @@ fn assemble(
     resolve: Resolve,
 ) -> Arc<Upstream> {
     let names = specs.iter().any(|spec| matches!(spec.origin.place, Place::Name { .. }));
+    let tallies = specs.iter().map(|spec| Arc::clone(&spec.tally)).collect();
     let pool = Arc::new(Pool::new(name));
     let dress = Arc::new(dress);
     let caller = Arc::new(Caller::new(Arc::clone(&dress), config.protocol));
@@ -107,6 +110,8 @@ fn assemble(
         names,
         online,
         resolved: watch::Sender::new(!names),
+        tallies,
+        first_byte: Lasting::default(),
         tasks: OnceLock::new(),
     })
 }
@@ -162,7 +167,7 @@ fn origins(config: &Config, at: &At, diagnostics: &mut Diagnostics) -> Option<Ve
 fn specs(config: &Config, origins: Vec<Origin>, tls: &TlsSettings) -> Option<Arc<[Spec]>> {
     let spec = |(origin, target): (Origin, &super::config::TargetSpec)| {
         Some(Spec {
-            label: target.url.as_str().into(),
+            tally: Arc::new(Tally::new(target.url.as_str())),
             weight: target.weight as usize,
             authority: HeaderValue::try_from(origin.authority()).ok()?,
             template: tls.peer(&origin, config)?,

@@ -22,6 +22,7 @@ use pingora_load_balancing::discovery::ServiceDiscovery;
 
 use super::origin::{Origin, Place};
 use super::pool::Pool;
+use super::tally::Tally;
 use super::target::Target;
 
 /// How long one resolution of a name may take.
@@ -43,7 +44,8 @@ pub(super) fn system_resolver() -> Resolve {
 
 /// One target of the configuration, which can stand for several addresses.
 pub(super) struct Spec {
-    pub label: Arc<str>,
+    /// What became of the tries, at whichever of its addresses; and the label.
+    pub tally: Arc<Tally>,
     pub origin: Origin,
     pub weight: usize,
     pub authority: HeaderValue,
@@ -104,7 +106,8 @@ impl Discovery {
     /// Keeps what a lookup found, and logs when it begins or ceases to fail.
     fn learn(&self, index: usize, found: Result<Vec<InetAddr>, String>) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let (entry, name, label) = (&mut known[index], &self.pool.name, &self.specs[index].label);
+        let (entry, name, label) =
+            (&mut known[index], &self.pool.name, self.specs[index].tally.label());
         match found {
             Ok(addresses) => {
                 if entry.failing {
@@ -149,13 +152,13 @@ impl Discovery {
     fn target(&self, address: &SocketAddr, spec: &Spec, weight: usize) -> Arc<Target> {
         if let Some(known) = self.pool.load().get(address)
             && known.weight() == weight
-            && *known.label() == spec.label
+            && known.label() == spec.tally.label()
         {
             return Arc::clone(known);
         }
         let mut template = spec.template.clone();
         template._address = address.clone();
-        Arc::new(Target::new(Arc::clone(&spec.label), template, spec.authority.clone(), weight))
+        Arc::new(Target::new(Arc::clone(&spec.tally), template, spec.authority.clone(), weight))
     }
 }
 

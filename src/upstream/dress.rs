@@ -2,8 +2,7 @@
 //! gateway's secret.
 
 use http::header::HOST;
-use http::{HeaderName, HeaderValue};
-use pingora::http::RequestHeader;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::config::{Config, HostHeader};
 use super::origin::check_authority;
@@ -44,20 +43,19 @@ impl Dress {
     }
 
     /// Sets Host. A request without one, as HTTP/1.0 allows, gets the target's own.
-    pub fn host(&self, target: &Target, head: &mut RequestHeader) -> pingora::Result<()> {
+    pub fn host(&self, target: &Target, head: &mut HeaderMap) {
         let value = match &self.host {
-            Host::Preserve if has_host(head) => return Ok(()),
+            Host::Preserve if head.contains_key(HOST) => return,
             Host::Preserve | Host::Target => target.authority(),
             Host::Name(name) => name,
         };
-        head.insert_header(HOST, value.clone())
+        head.insert(HOST, value.clone());
     }
 
     /// Sets the secret, in place of whatever is there.
-    pub fn secret(&self, head: &mut RequestHeader) -> pingora::Result<()> {
-        match &self.secret {
-            Some((name, value)) => head.insert_header(name.clone(), value.clone()),
-            None => Ok(()),
+    pub fn secret(&self, head: &mut HeaderMap) {
+        if let Some((name, value)) = &self.secret {
+            head.insert(name, value.clone());
         }
     }
 
@@ -65,10 +63,6 @@ impl Dress {
     pub fn secret_header(&self) -> Option<&HeaderName> {
         self.secret.as_ref().map(|(name, _)| name)
     }
-}
-
-fn has_host(head: &RequestHeader) -> bool {
-    head.headers.contains_key(HOST) || head.uri.authority().is_some()
 }
 
 fn host(config: &HostHeader, at: &At, diagnostics: &mut Diagnostics) -> Option<Host> {

@@ -181,6 +181,7 @@ impl Pool {
 
     fn eject(&self, target: &Target, fault: Fault, now: Instant) {
         let millis = target.ejection.eject(fault, self.clock(now));
+        target.tally.count_ejection();
         let cause = match fault {
             Fault::Connect => "it cannot be connected to",
             Fault::Unproven => "it was never seen to work, and a probe failed",

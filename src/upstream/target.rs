@@ -1,7 +1,7 @@
 //! A [`Target`] is one address of an upstream; an [`Attempt`] is one request's try at one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
@@ -10,6 +10,7 @@ use pingora::upstreams::peer::HttpPeer;
 
 use super::Upstream;
 use super::ejection::{Ejection, Fault, Role};
+use super::tally::{Outcome, Tally};
 
 /// The read timeout of an upgraded connection: a `WebSocket` may be silent for long.
 const UPGRADED_READ: Duration = Duration::from_secs(3600);
@@ -19,7 +20,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// One address of an upstream. It lives as long as the address is known, and longer while requests
 /// to it are under way.
 pub struct Target {
-    label: Arc<str>,
+    pub(super) tally: Arc<Tally>,
     pub(super) template: HttpPeer,
     authority: HeaderValue,
     weight: usize,
@@ -35,13 +36,13 @@ pub struct Target {
 
 impl Target {
     pub(super) fn new(
-        label: Arc<str>,
+        tally: Arc<Tally>,
         template: HttpPeer,
         authority: HeaderValue,
         weight: usize,
     ) -> Self {
         Self {
-            label,
+            tally,
             template,
             authority,
             weight,
@@ -57,7 +58,7 @@ impl Target {
     /// several addresses, all have the same label.
     #[must_use]
     pub fn label(&self) -> &Arc<str> {
-        &self.label
+        self.tally.label()
     }
 
     /// What is connected to.
@@ -94,7 +95,7 @@ impl Target {
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Target")
-            .field("label", &self.label)
+            .field("label", self.label())
             .field("address", self.address())
             .finish_non_exhaustive()
     }
@@ -110,12 +111,14 @@ pub struct PeerWish {
 }
 
 /// One request's try at one target. What became of it is told by [`answered`](Attempt::answered),
-/// [`connect_failed`](Attempt::connect_failed) or [`broke`](Attempt::broke); dropping it ends it.
+/// [`connect_failed`](Attempt::connect_failed) or [`broke`](Attempt::broke); dropping it ends and counts it.
 pub struct Attempt {
     upstream: Arc<Upstream>,
     target: Arc<Target>,
     role: Role,
     started: Instant,
+    /// The [`Outcome`], as far as it is known.
+    outcome: AtomicU8,
 }
 
 impl Attempt {
@@ -126,7 +129,8 @@ impl Attempt {
         now: Instant,
     ) -> Self {
         target.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { upstream, target, role, started: now }
+        let outcome = AtomicU8::new(Outcome::Abandoned as u8);
+        Self { upstream, target, role, started: now, outcome }
     }
 
     /// The target tried.
@@ -173,27 +177,45 @@ impl Attempt {
 
     /// No connection could be made. The target leaves the rotation at once.
     pub fn connect_failed(&self, now: Instant) {
+        self.note(Outcome::Connect);
         self.upstream.pool.failed(&self.target, Fault::Connect, self.role, now);
     }
 
     /// The target answered with this final status.
     pub fn answered(&self, status: u16, now: Instant) {
+        self.upstream.first_byte.get().observe(now.saturating_duration_since(self.started));
         if is_fault(status) {
+            self.note(Outcome::Status5xx);
             self.upstream.pool.failed(&self.target, Fault::Answer, self.role, now);
         } else {
+            self.note(Outcome::Answered);
             self.upstream.pool.succeeded(&self.target, self.role, now);
         }
     }
 
     /// The connection died, or the time was over, before there was an answer.
     pub fn broke(&self, now: Instant) {
+        self.note(Outcome::Broken);
         self.upstream.pool.failed(&self.target, Fault::Answer, self.role, now);
+    }
+
+    /// Says more exactly what became of it, for the counts; a later word replaces an earlier one.
+    pub fn note(&self, outcome: Outcome) {
+        self.outcome.store(outcome as u8, Ordering::Relaxed);
+    }
+
+    /// Whether the target's answer has begun.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        let outcome = self.outcome.load(Ordering::Relaxed);
+        outcome == Outcome::Answered as u8 || outcome == Outcome::Status5xx as u8
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
         self.target.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.target.tally.count(usize::from(self.outcome.load(Ordering::Relaxed)));
     }
 }
 

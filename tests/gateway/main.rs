@@ -18,6 +18,7 @@ mod headers;
 mod house;
 mod keys;
 mod logs;
+mod metrics;
 mod paths;
 mod process;
 mod real;

@@ -1,3 +1,4 @@
+use super::super::head::lines::{head, wire};
 use super::*;
 use crate::template::Variable;
 
@@ -26,54 +27,40 @@ fn compile(yaml: &str, direction: Direction) -> Result<HeaderOps, Vec<(String, S
     ops.ok_or(said)
 }
 
-/// The head as it goes over the wire, line by line, sorted.
-fn wire(head: &RequestHeader) -> Vec<String> {
-    let mut buffer = Vec::new();
-    head.header_to_h1_wire(&mut buffer);
-    let text = String::from_utf8(buffer).expect("text");
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    lines.sort();
-    lines
-}
-
 #[test]
 fn operations_are_applied_in_their_order() {
     for (yaml, before, after) in [
-        ("{}", &["A: 1"][..], &["A: 1"][..]),
+        ("{}", &["a: 1"][..], &["a: 1"][..]),
         (
             "{ set: { X-Gateway: \"True\" } }",
             &["x-gateway: no", "x-gateway: never"],
-            &["X-Gateway: True"],
+            &["x-gateway: True"],
         ),
-        ("{ set: { X-Gateway: \"True\" } }", &[], &["X-Gateway: True"]),
-        ("{ add: { X-A: \"2\" } }", &["x-a: 1"], &["X-A: 2", "x-a: 1"]),
-        ("{ add: { X-A: [ \"1\", \"2\" ] } }", &[], &["X-A: 1", "X-A: 2"]),
-        ("{ remove: [ x-a ] }", &["X-A: 1", "X-A: 2", "B: 3"], &["B: 3"]),
-        ("{ rename: { x-a: X-B } }", &["X-A: 1", "X-A: 2", "x-b: 0"], &["X-B: 1", "X-B: 2"]),
+        ("{ set: { X-Gateway: \"True\" } }", &[], &["x-gateway: True"]),
+        ("{ add: { X-A: \"2\" } }", &["x-a: 1"], &["x-a: 1", "x-a: 2"]),
+        ("{ add: { X-A: [ \"1\", \"2\" ] } }", &[], &["x-a: 1", "x-a: 2"]),
+        ("{ remove: [ x-a ] }", &["x-a: 1", "x-a: 2", "b: 3"], &["b: 3"]),
+        ("{ rename: { x-a: X-B } }", &["x-a: 1", "x-a: 2", "x-b: 0"], &["x-b: 1", "x-b: 2"]),
         ("{ rename: { x-a: X-B } }", &["x-b: 0"], &["x-b: 0"]),
-        ("{ rename: { x-a: X-A } }", &["x-a: 1"], &["X-A: 1"]),
+        ("{ rename: { x-a: X-A } }", &["x-a: 1"], &["x-a: 1"]),
         (
             "{ remove: [ X-A ], set: { X-A: s }, add: { X-A: a } }",
-            &["X-A: c"],
-            &["X-A: a", "X-A: s"],
+            &["x-a: c"],
+            &["x-a: a", "x-a: s"],
         ),
-        ("{ rename: { X-A: X-B }, set: { X-A: s } }", &["X-A: c"], &["X-A: s", "X-B: c"]),
-        ("{ set: { X-Id: \"<${path.id}>\" } }", &[], &["X-Id: <7%2F>"]),
-        ("{ set: { X-Who: \"${consumer.name}\" } }", &["X-Who: me"], &["X-Who: "]),
-        ("{ set: { X-Ip: \"${client.ip}\" } }", &["X-Ip: forged", "B: 1"], &["B: 1"]),
-        ("{ add: { X-Ip: \"${client.ip}\" } }", &["X-Ip: kept"], &["X-Ip: kept"]),
+        ("{ rename: { X-A: X-B }, set: { X-A: s } }", &["x-a: c"], &["x-a: s", "x-b: c"]),
+        ("{ set: { X-Id: \"<${path.id}>\" } }", &[], &["x-id: <7%2F>"]),
+        ("{ set: { X-Who: \"${consumer.name}\" } }", &["x-who: me"], &["x-who: "]),
+        ("{ set: { X-Ip: \"${client.ip}\" } }", &["x-ip: forged", "b: 1"], &["b: 1"]),
+        ("{ add: { X-Ip: \"${client.ip}\" } }", &["x-ip: kept"], &["x-ip: kept"]),
         ("{ set: { X-P: \"${client.port}\" } }", &[], &[]),
-        ("{ remove: [ X-Consumer-Name ] }", &["X-Consumer-Name: a"], &[]),
-        ("{ rename: { X-Consumer-Name: X-User } }", &["X-Consumer-Name: a"], &["X-User: a"]),
-        ("{ set: { X-Dollar: \"$${x}\" } }", &[], &["X-Dollar: ${x}"]),
+        ("{ remove: [ X-Consumer-Name ] }", &["x-consumer-name: a"], &[]),
+        ("{ rename: { X-Consumer-Name: X-User } }", &["x-consumer-name: a"], &["x-user: a"]),
+        ("{ set: { X-Dollar: \"$${x}\" } }", &[], &["x-dollar: ${x}"]),
     ] {
         let ops = compile(yaml, Direction::Request).expect(yaml);
-        let mut head = RequestHeader::build("GET", b"/", None).expect("head");
-        for line in before {
-            let (name, value) = line.split_once(": ").expect("line");
-            head.append_header(name, value).expect("header");
-        }
-        ops.request(&mut head, &Values);
+        let mut head = head(before);
+        ops.apply(&mut head, &Values);
         assert_eq!(wire(&head), after, "{yaml}");
     }
 }
@@ -82,11 +69,9 @@ fn operations_are_applied_in_their_order() {
 fn responses_are_changed_alike() {
     let ops = compile("{ remove: [ Server ], set: { X-Consumer-Plan: x } }", Direction::Response)
         .expect("ops");
-    let mut head = ResponseHeader::build(200, None).expect("head");
-    head.insert_header("Server", "uvicorn").expect("header");
-    ops.response(&mut head, &Values);
-    assert_eq!(head.headers.len(), 1);
-    assert_eq!(head.headers["x-consumer-plan"], "x");
+    let mut head = head(&["Server: uvicorn"]);
+    ops.apply(&mut head, &Values);
+    assert_eq!(wire(&head), ["x-consumer-plan: x"]);
     assert!(!ops.is_empty());
     assert!(compile("{}", Direction::Response).expect("ops").is_empty());
 }

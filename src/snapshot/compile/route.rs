@@ -10,6 +10,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use crate::auth::Auth;
 use crate::config::{self, Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
+use crate::observe::metrics::RouteMeter;
 use crate::rewrite::{Direction, HeaderOps};
 use crate::route::{Conditions, Forwarding, PathPattern, Rule};
 use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route};
@@ -70,6 +71,7 @@ impl RouteBuilder<'_> {
             request_headers: request_headers?,
             response_headers: response_headers?,
             body_limit,
+            meter: RouteMeter::default(),
         };
         Some((rule?, Arc::new(compiled)))
     }

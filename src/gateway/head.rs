@@ -1,0 +1,70 @@
+//! Pingora's heads as plain maps.
+//!
+//! A head of Pingora's keeps a second map for the written case of its names, and every change pays for both.
+//! For a head that is rewritten the case is given up (RFC 9110, section 5.1: it means nothing), and the
+//! rewriting works on the one map that is left.
+
+use http::{HeaderMap, Request, Response, StatusCode, Version, request};
+use pingora::http::{RequestHeader, ResponseHeader};
+
+/// Takes a request's parts out of its head, which the caller makes anew from them.
+pub(super) fn take(head: &mut RequestHeader) -> request::Parts {
+    let empty = RequestHeader::from(Request::new(()).into_parts().0);
+    std::mem::replace(head, empty).into()
+}
+
+/// Changes a response's headers; status, version and reason stay.
+pub(super) fn change(
+    head: &mut ResponseHeader,
+    change: impl FnOnce(&mut HeaderMap, StatusCode, Version),
+) {
+    let reason =
+        head.get_reason_phrase().filter(|reason| Some(*reason) != head.status.canonical_reason());
+    let reason = reason.map(str::to_owned);
+    let empty = ResponseHeader::from(Response::new(()).into_parts().0);
+    let mut parts: http::response::Parts = std::mem::replace(head, empty).into();
+    change(&mut parts.headers, parts.status, parts.version);
+    *head = ResponseHeader::from(parts);
+    if let Some(reason) = reason {
+        // It was read from a head, so that it can stand in one.
+        let _ = head.set_reason_phrase(Some(&reason));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{HeaderValue, VIA};
+
+    use super::*;
+
+    #[test]
+    fn status_version_and_an_odd_reason_survive() {
+        for reason in [None, Some("Teapot Time")] {
+            let mut head = ResponseHeader::build(418, None).unwrap();
+            head.set_version(Version::HTTP_10);
+            head.set_reason_phrase(reason).unwrap();
+            head.insert_header("X-Kept", "1").unwrap();
+            change(&mut head, |headers, status, version| {
+                assert_eq!((status.as_u16(), version), (418, Version::HTTP_10));
+                headers.insert(VIA, HeaderValue::from_static("x"));
+            });
+            assert_eq!(head.status, 418);
+            assert_eq!(head.version, Version::HTTP_10);
+            assert_eq!(head.get_reason_phrase(), reason.or(head.status.canonical_reason()));
+            assert_eq!(
+                (&head.headers["x-kept"], &head.headers["via"]),
+                (&"1".parse().unwrap(), &"x".parse().unwrap())
+            );
+        }
+    }
+
+    #[test]
+    fn a_requests_target_and_method_survive() {
+        let mut head = RequestHeader::build("PATCH", b"/a%2fb?q=%41&r={x}", None).unwrap();
+        let target = head.raw_path().to_vec();
+        let parts = take(&mut head);
+        head = RequestHeader::from(parts);
+        assert_eq!(head.method, "PATCH");
+        assert_eq!(head.raw_path(), target);
+    }
+}

@@ -1,0 +1,273 @@
+//! All families, in the order in which they are shown.
+
+use std::sync::atomic::Ordering;
+
+use super::process;
+use super::write::{Exposition, Kind};
+use super::{Format, METHODS, Metrics, STATUSES, View};
+use crate::counter::{BOUNDS, Histogram};
+use crate::upstream::{Outcome, TargetStatus, Upstream};
+
+/// The samples of one histogram: its buckets, the one without a bound, sum and count.
+const HISTOGRAM: usize = BOUNDS.len() + 3;
+/// The words for what became of a try.
+const OUTCOMES: [&str; 4] = ["answered", "abandoned", "error", "failed"];
+/// Healthy, ejected, ejections, addresses, in flight.
+const OF_TARGETS: usize = 5;
+/// Build, reloads (2), last good one (2), lines dropped, process (7), allocator (5).
+const OF_THE_PROCESS: usize = 18;
+
+/// The largest number of series that a configuration of this size can have, whatever clients send. The formula
+/// of `docs/metrics.md`.
+#[must_use]
+pub const fn most_series(
+    routes: usize,
+    upstreams: usize,
+    targets: usize,
+    listeners: usize,
+    codes: usize,
+) -> usize {
+    // Requests that no route took have no number in flight.
+    let of_a_route = METHODS.len() * (STATUSES.len() + 1) + HISTOGRAM;
+    let of_an_upstream = HISTOGRAM + Outcome::ALL.len() - 2;
+    (routes + 1) * of_a_route
+        + routes
+        + upstreams * of_an_upstream
+        + targets * (OUTCOMES.len() + OF_TARGETS)
+        + listeners * 2
+        + codes
+        + OF_THE_PROCESS
+}
+
+impl Metrics {
+    /// All numbers now, with those of the configuration in force; `dropped` are the lines that the access
+    /// log lost.
+    #[must_use]
+    pub fn encode(&self, view: &View<'_>, dropped: u64, format: Format) -> Vec<u8> {
+        let mut out = Exposition::new(format);
+        let out_ref = &mut out;
+        self.write_requests(view, out_ref);
+        self.write_rejections(out_ref);
+        self.write_connections(out_ref);
+        write_tries(&view.upstreams, out_ref);
+        write_targets(&view.upstreams, out_ref);
+        self.write_state(dropped, out_ref);
+        process::write(out_ref);
+        out.finish()
+    }
+
+    fn write_requests(&self, view: &View<'_>, out: &mut Exposition) {
+        let matched = || view.routes.iter().copied().filter(|(_, meter)| meter.is_used());
+        let all = || std::iter::once(("", &self.unmatched)).chain(matched());
+        out.family(
+            "portcullis_requests_total",
+            Kind::Counter,
+            "Requests that are over, by route, method and status of the answer.",
+        );
+        for (route, meter) in all() {
+            for (method, status, count) in meter.requests() {
+                let status = status.map(|status| status.to_string());
+                let status = status.as_deref().unwrap_or("other");
+                out.sample(&[("route", route), ("method", method), ("status", status)], count);
+            }
+        }
+        out.family(
+            "portcullis_request_duration_seconds",
+            Kind::Histogram,
+            "From the head of a request to the last byte of its answer.",
+        );
+        for (route, meter) in all() {
+            if let Some(durations) = meter.durations() {
+                out.histogram(&[("route", route)], &durations);
+            }
+        }
+        out.family(
+            "portcullis_requests_in_flight",
+            Kind::Gauge,
+            "Requests that a route has taken and that are not over.",
+        );
+        for (route, meter) in matched() {
+            out.sample(&[("route", route)], meter.in_flight());
+        }
+    }
+
+    fn write_rejections(&self, out: &mut Exposition) {
+        out.family(
+            "portcullis_rejections_total",
+            Kind::Counter,
+            "Requests that the gateway answered by itself because they were refused or failed.",
+        );
+        for (why, count) in &self.rejections {
+            out.sample(&[("why", why)], count.read()[0]);
+        }
+    }
+
+    fn write_connections(&self, out: &mut Exposition) {
+        out.family(
+            "portcullis_connections_accepted_total",
+            Kind::Counter,
+            "Connections from clients that were accepted.",
+        );
+        for (listener, traffic) in &self.listeners {
+            out.sample(&[("listener", listener)], traffic.accepted());
+        }
+        out.family("portcullis_connections_open", Kind::Gauge, "Connections from clients.");
+        for (listener, traffic) in &self.listeners {
+            out.sample(&[("listener", listener)], traffic.open());
+        }
+    }
+
+    fn write_state(&self, dropped: u64, out: &mut Exposition) {
+        let reloads = &self.reloads;
+        out.family(
+            "portcullis_reloads_total",
+            Kind::Counter,
+            "Attempts to change the configuration.",
+        );
+        out.sample(&[("result", "applied")], reloads.applied.load(Ordering::Relaxed));
+        out.sample(&[("result", "refused")], reloads.refused.load(Ordering::Relaxed));
+        out.family(
+            "portcullis_last_reload_successful",
+            Kind::Gauge,
+            "Whether the last attempt to change the configuration was applied (1 at the start).",
+        );
+        out.sample(&[], reloads.in_step.load(Ordering::Relaxed));
+        out.family(
+            "portcullis_last_reload_success_timestamp_seconds",
+            Kind::Gauge,
+            "When the configuration in force was applied.",
+        );
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 ms")]
+        out.sample(&[], reloads.last_good.load(Ordering::Relaxed) as f64 / 1000.0);
+        out.family(
+            "portcullis_access_log_dropped_lines_total",
+            Kind::Counter,
+            "Lines that the access log lost.",
+        );
+        out.sample(&[], dropped);
+        out.family("portcullis_build_info", Kind::Gauge, "The version that runs.");
+        out.sample(&[("version", env!("CARGO_PKG_VERSION"))], true);
+    }
+}
+
+fn write_tries(upstreams: &[&Upstream], out: &mut Exposition) {
+    out.family(
+        "portcullis_upstream_tries_total",
+        Kind::Counter,
+        "Tries of requests at targets, by what became of them.",
+    );
+    for upstream in upstreams {
+        for tally in upstream.tallies() {
+            for (outcome, count) in OUTCOMES.into_iter().zip(in_four(tally.outcomes())) {
+                let labels = [
+                    ("upstream", &**upstream.name()),
+                    ("target", tally.label()),
+                    ("outcome", outcome),
+                ];
+                out.sample(&labels, count);
+            }
+        }
+    }
+    out.family(
+        "portcullis_upstream_failures_total",
+        Kind::Counter,
+        "Tries that failed, by the reason.",
+    );
+    for upstream in upstreams {
+        let all: Vec<_> = upstream.tallies().iter().map(|tally| tally.outcomes()).collect();
+        for (index, outcome) in Outcome::ALL.into_iter().enumerate() {
+            let Some(reason) = outcome.reason() else { continue };
+            let count: u64 = all.iter().map(|outcomes| outcomes[index]).sum();
+            out.sample(&[("upstream", upstream.name()), ("reason", reason)], count);
+        }
+    }
+    out.family(
+        "portcullis_upstream_first_byte_seconds",
+        Kind::Histogram,
+        "From the start of a try to the head of the target's answer.",
+    );
+    for upstream in upstreams {
+        if let Some(reading) = upstream.first_byte().map(Histogram::read) {
+            out.histogram(&[("upstream", upstream.name())], &reading);
+        }
+    }
+}
+
+/// The outcomes as [`OUTCOMES`] has them.
+fn in_four(outcomes: [u64; Outcome::ALL.len()]) -> [u64; OUTCOMES.len()] {
+    let [answered, abandoned, error, failed @ ..] = outcomes;
+    [answered, abandoned, error, failed.iter().sum()]
+}
+
+/// The state of all addresses that one target of the configuration stands for.
+#[derive(Default)]
+struct Addresses {
+    known: u64,
+    healthy: u64,
+    ejected: u64,
+    in_flight: u64,
+}
+
+impl Addresses {
+    fn of(label: &str, targets: &[TargetStatus]) -> Self {
+        let mut all = Self::default();
+        for target in targets.iter().filter(|target| &*target.label == label) {
+            all.known += 1;
+            all.healthy += u64::from(target.healthy);
+            all.ejected += u64::from(target.ejected_until.is_some());
+            all.in_flight += target.in_flight as u64;
+        }
+        all
+    }
+}
+
+fn write_targets(upstreams: &[&Upstream], out: &mut Exposition) {
+    let mut rows = Vec::new();
+    for upstream in upstreams {
+        let targets = upstream.targets();
+        for tally in upstream.tallies() {
+            let labels = [("upstream", &**upstream.name()), ("target", &**tally.label())];
+            rows.push((labels, Addresses::of(tally.label(), &targets), tally.ejections()));
+        }
+    }
+    out.family(
+        "portcullis_upstream_target_healthy",
+        Kind::Gauge,
+        "Whether the target has an address and its probes find all of them well.",
+    );
+    for (labels, all, _) in &rows {
+        out.sample(labels, all.known > 0 && all.healthy == all.known);
+    }
+    out.family(
+        "portcullis_upstream_target_ejected",
+        Kind::Gauge,
+        "Addresses of the target that are left out because they failed requests.",
+    );
+    for (labels, all, _) in &rows {
+        out.sample(labels, all.ejected);
+    }
+    out.family(
+        "portcullis_upstream_target_addresses",
+        Kind::Gauge,
+        "Addresses that the target stands for now.",
+    );
+    for (labels, all, _) in &rows {
+        out.sample(labels, all.known);
+    }
+    out.family(
+        "portcullis_upstream_target_in_flight",
+        Kind::Gauge,
+        "Requests that the target is working on.",
+    );
+    for (labels, all, _) in &rows {
+        out.sample(labels, all.in_flight);
+    }
+    out.family(
+        "portcullis_upstream_ejections_total",
+        Kind::Counter,
+        "Times that an address of the target was left out because it failed requests.",
+    );
+    for (labels, _, ejections) in &rows {
+        out.sample(labels, *ejections);
+    }
+}

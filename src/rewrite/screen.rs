@@ -1,0 +1,123 @@
+//! The screen: what a request loses before anything is written into it.
+//!
+//! - The caller's credentials end here, on every route.
+//! - Who called is the gateway's to say: `X-Consumer-*` from a client is dropped, from whomever.
+//! - Where a request came from is a claim. From a peer that is not trusted, `Forwarded` and
+//!   `X-Forwarded-*` are dropped; from a trusted one they are kept, and [`forwarded`](super::forwarded)
+//!   extends them.
+//! - Other headers that servers are known to believe are dropped from everybody: a proxy in front that
+//!   does not know them passes on what its client sent. Some name a client's address (`X-Real-IP`), some make
+//!   frameworks serve another path than the one whose policy was applied (`X-Original-URL`).
+//!
+//! A name is also meant when it is written with `_`, which many servers cannot tell from `-`.
+
+use http::{HeaderMap, HeaderName};
+
+use super::head::{Fields, is_alike, starts_alike};
+
+/// Believed by some server, written by no proxy that speaks `X-Forwarded-*`.
+const HEARSAY: [&str; 9] = [
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-original-url",
+    "x-original-uri",
+    "x-original-host",
+    "x-rewrite-url",
+];
+
+/// Removes from a request what must not go on. `secret` is the header in which the gateway's own secret goes
+/// to the upstream: nothing that could be taken for it may stand beside it.
+pub fn screen(
+    headers: &mut HeaderMap,
+    peer_is_trusted: bool,
+    credentials: &[HeaderName],
+    secret: Option<&HeaderName>,
+) {
+    for credential in credentials {
+        headers.remove(credential);
+    }
+    headers.discard_where(|name| {
+        let twin = |of: &HeaderName| is_alike(name, of.as_str());
+        // Nearly all headers leave at the first letter.
+        let told = match name.as_bytes().first() {
+            Some(b'x') => {
+                starts_alike(name, "x-consumer-")
+                    || (!peer_is_trusted && starts_alike(name, "x-forwarded-"))
+                    || (!peer_is_trusted && is_alike(name, "x-forwarded"))
+                    || is_hearsay(name)
+            }
+            Some(b'f') => !peer_is_trusted && name == "forwarded",
+            Some(b't' | b'c') => is_hearsay(name),
+            _ => false,
+        };
+        told || credentials.iter().any(twin) || secret.is_some_and(twin)
+    });
+}
+
+fn is_hearsay(name: &str) -> bool {
+    HEARSAY.iter().any(|known| is_alike(name, known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::head::lines::{head, wire};
+    use super::*;
+
+    const KEY: HeaderName = HeaderName::from_static("x-api-key");
+    const SECRET: HeaderName = HeaderName::from_static("x-gate");
+
+    fn left(trusted: bool, lines: &[&str]) -> Vec<String> {
+        let mut head = head(lines);
+        screen(&mut head, trusted, &[KEY], Some(&SECRET));
+        wire(&head)
+    }
+
+    #[test]
+    fn credentials_and_their_twins_end_at_the_gate() {
+        for line in ["X-Api-Key: k", "x_api_key: k", "X-Api_Key: k", "X-Gate: s", "x_gate: s"] {
+            assert_eq!(left(true, &[line, "x-apikey: kept"]), ["x-apikey: kept"], "{line}");
+        }
+        assert!(left(false, &["x-api-key: a", "x-api-key: b"]).is_empty());
+    }
+
+    #[test]
+    fn nobody_says_who_called() {
+        for trusted in [false, true] {
+            for name in ["X-Consumer-Name", "X-CONSUMER-Plan", "X_Consumer_Name", "x-consumer_id"] {
+                let forged = format!("{name}: root");
+                assert_eq!(left(trusted, &[&forged, "x-consumers: kept"]), ["x-consumers: kept"]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_strangers_claims_are_dropped_and_a_trusted_peers_kept() {
+        for line in [
+            "forwarded: for=1.1.1.1",
+            "x-forwarded-for: 1.1.1.1",
+            "x-forwarded-user: root",
+            "x-forwarded: for=1",
+            "x_forwarded_for: 1.1.1.1",
+        ] {
+            assert!(left(false, &[line]).is_empty(), "{line}");
+            assert_eq!(left(true, &[line]), [line]);
+        }
+    }
+
+    #[test]
+    fn hearsay_is_dropped_from_everybody() {
+        for name in HEARSAY {
+            for trusted in [false, true] {
+                let line = format!("{name}: /admin");
+                assert!(left(trusted, &[&line]).is_empty(), "{line}");
+                let twin = format!("{}: /admin", name.replace('-', "_"));
+                assert!(left(trusted, &[&twin]).is_empty(), "{twin}");
+            }
+        }
+        let kept = ["cookie: a=b", "te: x", "x-original: kept", "x-real-ipx: kept"];
+        assert_eq!(left(false, &kept), kept);
+    }
+}
