@@ -12,6 +12,7 @@
 
 mod demo;
 mod diff;
+mod explain;
 mod key;
 mod operator;
 mod reload;
@@ -102,6 +103,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Tell why a request goes where it goes; nothing is sent
+    Explain(explain::Asked),
     /// Print the JSON Schema of the configuration file
     Schema,
     /// Make API keys, and digests of them
@@ -147,6 +150,7 @@ pub fn main() -> ExitCode {
         Command::Reload { file, admin } => reload::reload(&file, admin.as_deref()),
         Command::Status { file, admin, json } => status::status(&file, admin.as_deref(), json),
         Command::Diff { old, new, fail_on, json } => diff::diff(&old, &new, fail_on, json),
+        Command::Explain(asked) => explain::explain(&asked),
         Command::Schema => schema(),
         Command::Key(KeyCommand::New) => key::new(),
         Command::Key(KeyCommand::Digest) => key::digest(),
@@ -205,8 +209,10 @@ fn check(file: &Path, strict: bool) -> io::Result<ExitCode> {
     let upstreams = config.as_ref().map_or(0, |config| config.upstreams.len());
     let doubts =
         if warnings > 0 { format!(", {}", counted(warnings, "warning")) } else { String::new() };
+    let tests = config.as_ref().map_or(0, |config| config.tests.len());
+    let tested = if tests > 0 { format!(", {}", counted(tests, "test")) } else { String::new() };
     let (routes, upstreams) = (counted(routes, "route"), counted(upstreams, "upstream"));
-    print(&format!("{name}: good ({routes}, {upstreams}{doubts})\n"))?;
+    print(&format!("{name}: good ({routes}, {upstreams}{tested}{doubts})\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

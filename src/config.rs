@@ -4,6 +4,7 @@
 //! become is in [`crate::snapshot`]. Maps are keyed by name, so that the order of the file means nothing.
 
 mod admin;
+mod expectation;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +20,8 @@ use crate::rewrite::HeadersConfig;
 use crate::route::StripPrefix;
 use crate::units::{OneOrMany, Period, Size};
 use crate::{listen, observe, upstream};
+
+pub use expectation::{Expect, Expectation, With};
 
 /// The one configuration file.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -80,6 +83,11 @@ pub struct Config {
     /// The access log.
     #[serde(default)]
     pub logs: observe::access_log::Config,
+
+    /// What this file shall do, tried by `portcullis check` and whenever it is loaded: if one does not hold,
+    /// the file is refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tests: Vec<Expectation>,
 }
 
 fn default_drain() -> Period {

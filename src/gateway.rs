@@ -27,12 +27,9 @@ use crate::live::Live;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::reject::Rejection;
-use crate::rewrite::{forwarded, hop, identity, screen};
-use crate::snapshot::Action;
-use crate::upstream::{FailureKind, Outcome, PeerWish};
+use crate::rewrite::{forwarded, hop};
+use crate::upstream::{Attempt, FailureKind, Outcome, PeerWish};
 
-/// Room for what the gateway adds to a request's headers, so that the map grows once.
-const NEW_HEADERS: usize = 12;
 /// How long an idle connection from a client is kept, in seconds (Pingora's own default is for ever).
 const KEEPALIVE_SECONDS: u64 = 75;
 /// How long a client may pause while it sends its body.
@@ -68,16 +65,21 @@ impl Gateway {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = Exchange;
+    // Boxed, since Pingora moves it from future to future.
+    type CTX = Box<Exchange>;
 
-    fn new_ctx(&self) -> Exchange {
-        Exchange::begin()
+    fn new_ctx(&self) -> Box<Exchange> {
+        Box::new(Exchange::begin())
     }
 
     // None of Pingora's modules is in use; an empty list saves setting them up for every request.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    async fn early_request_filter(&self, session: &mut Session, _x: &mut Exchange) -> Result<()> {
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        _x: &mut Box<Exchange>,
+    ) -> Result<()> {
         let upgrade = session.is_upgrade_req();
         let downstream = session.as_downstream_mut();
         // Setting it unasked would bring back what the client or a stop has switched off.
@@ -92,22 +94,27 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, x: &mut Box<Exchange>) -> Result<bool> {
         match self.take_in(session, x) {
             Ok(None) => return Ok(false),
-            Ok(Some(reply)) => answer::send(session, x, reply).await?,
-            Err(rejection) => answer::refuse(session, x, &rejection).await?,
+            // Boxed, so that what every forwarded request allocates for this phase stays small.
+            Ok(Some(reply)) => Box::pin(answer::send(session, x, reply)).await?,
+            Err(rejection) => Box::pin(answer::refuse(session, x, &rejection)).await?,
         }
         Ok(true)
     }
 
-    async fn proxy_upstream_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<bool> {
+    async fn proxy_upstream_filter(
+        &self,
+        session: &mut Session,
+        x: &mut Box<Exchange>,
+    ) -> Result<bool> {
         // The first target is chosen here and not in `upstream_peer`, since an answer from here leaves the
         // client its connection.
         match intake::choose(session, x) {
             Ok(()) => Ok(true),
             Err(rejection) => {
-                answer::refuse(session, x, &rejection).await?;
+                Box::pin(answer::refuse(session, x, &rejection)).await?;
                 Ok(false)
             }
         }
@@ -116,12 +123,14 @@ impl ProxyHttp for Gateway {
     async fn upstream_peer(
         &self,
         session: &mut Session,
-        x: &mut Exchange,
+        x: &mut Box<Exchange>,
     ) -> Result<Box<HttpPeer>> {
         if x.attempt.is_none() {
             intake::choose(session, x).map_err(|rejection| cause::raise(x, rejection))?;
         }
-        let now = Instant::now();
+        let Some(now) = x.attempt.as_ref().map(Attempt::started) else {
+            return Err(cause::internal("no attempt"));
+        };
         x.tries = x.tries.saturating_add(1);
         // Another try sends the body again from its beginning.
         x.bytes_in = 0;
@@ -139,7 +148,7 @@ impl ProxyHttp for Gateway {
         _peer: &HttpPeer,
         _fd: std::os::unix::io::RawFd,
         _digest: Option<&Digest>,
-        x: &mut Exchange,
+        x: &mut Box<Exchange>,
     ) -> Result<()> {
         let now = Instant::now();
         x.marks.connect = x.marks.try_started.map(|start| now.saturating_duration_since(start));
@@ -151,34 +160,14 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         head: &mut RequestHeader,
-        x: &mut Exchange,
+        x: &mut Box<Exchange>,
     ) -> Result<()> {
-        let (Some(route), Some(permit), Some(attempt)) = (&x.route, &x.permit, &x.attempt) else {
-            return Err(cause::internal("no route, permit or attempt"));
-        };
-        let Action::Forward(forward) = &route.action else {
-            return Err(cause::internal("not a route that forwards"));
-        };
-        let sent = session.req_header();
-        let mut parts = head::take(head);
-        let headers = &mut parts.headers;
-        headers.reserve(NEW_HEADERS);
-        screen(
-            headers,
-            x.client.trusted,
-            route.guard.credential_headers(),
-            forward.upstream.secret_header(),
-        );
-        forwarded::forward(headers, &intake::arrival(x, forward, sent.version));
-        identity::stamp(headers, permit.consumer().map(|consumer| consumer.header_value()));
-        route.request_headers.apply(headers, &x.fill(&sent.headers));
-        // Last, so that nothing above can reach a backend in the gateway's name.
-        forward.upstream.dress(attempt.target(), headers);
-        x.onward.host = headers.get(HOST).cloned();
-        *head = RequestHeader::from(parts);
-        if let Some(target) = &x.onward.target {
-            head.set_raw_path(target.as_bytes())?;
+        let Some(attempt) = &x.attempt else { return Err(cause::internal("no attempt")) };
+        let authority = attempt.target().authority();
+        if let Err(rejection) = crate::intake::send_on(head, session.req_header(), authority, x) {
+            return Err(cause::raise(x, rejection));
         }
+        x.onward.host = head.headers.get(HOST).cloned();
         Ok(())
     }
 
@@ -187,7 +176,7 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         _end: bool,
-        x: &mut Exchange,
+        x: &mut Box<Exchange>,
     ) -> Result<()> {
         x.bytes_in += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
         let limit = x.route.as_ref().map_or(0, |route| route.body_limit);
@@ -205,7 +194,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         head: &mut ResponseHeader,
-        x: &mut Exchange,
+        x: &mut Box<Exchange>,
     ) -> Result<()> {
         // A switch that nobody asked for would leave client and gateway with two readings of what follows.
         if head.status == 101 && !session.is_upgrade_req() {
@@ -234,7 +223,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         head: &mut ResponseHeader,
-        x: &mut Exchange,
+        x: &mut Box<Exchange>,
     ) -> Result<()> {
         if head.status.is_informational() && head.status != 101 {
             x.kept_before_interim |= session.as_downstream().get_keepalive().is_some();
@@ -258,13 +247,12 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         _body: &mut Option<Bytes>,
         end: bool,
-        x: &mut Exchange,
+        x: &mut Box<Exchange>,
     ) -> Result<Option<Duration>> {
-        if x.deadline.is_some() && x.is_overdue(Instant::now()) {
-            return Err(cause::raise(x, Rejection::DeadlineExceeded));
-        }
         if end {
             answer::ended(session, x);
+        } else if x.deadline.is_some() && x.is_overdue(Instant::now()) {
+            return Err(cause::raise(x, Rejection::DeadlineExceeded));
         }
         Ok(None)
     }
@@ -273,7 +261,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         _peer: &HttpPeer,
-        x: &mut Exchange,
+        x: &mut Box<Exchange>,
         mut error: Box<Error>,
     ) -> Box<Error> {
         let now = Instant::now();
@@ -291,7 +279,7 @@ impl ProxyHttp for Gateway {
         _peer: &HttpPeer,
         session: &mut Session,
         mut error: Box<Error>,
-        x: &mut Exchange,
+        x: &mut Box<Exchange>,
         reused: bool,
     ) -> Box<Error> {
         let now = Instant::now();
@@ -330,7 +318,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         error: &Error,
-        x: &mut Exchange,
+        x: &mut Box<Exchange>,
     ) -> FailToProxy {
         if x.rejection.is_none() && x.answered && cause::is_unsent_rest(error) {
             session.as_downstream_mut().shutdown().await;
@@ -344,25 +332,25 @@ impl ProxyHttp for Gateway {
     }
 
     // The access log has it, with its cause; Pingora's line would repeat it, and show the request's query.
-    fn suppress_error_log(&self, _session: &Session, _x: &Exchange, _error: &Error) -> bool {
+    fn suppress_error_log(&self, _session: &Session, _x: &Box<Exchange>, _error: &Error) -> bool {
         true
     }
 
     fn suppress_proxy_warn_log(
         &self,
         _session: &Session,
-        _x: &Exchange,
+        _x: &Box<Exchange>,
         _error: &Error,
         _context: ProxyWarnLogContext,
     ) -> bool {
         true
     }
 
-    fn request_summary(&self, _session: &Session, x: &Exchange) -> String {
+    fn request_summary(&self, _session: &Session, x: &Box<Exchange>) -> String {
         format!("request {}", x.id())
     }
 
-    async fn logging(&self, session: &mut Session, _error: Option<&Error>, x: &mut Exchange) {
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, x: &mut Box<Exchange>) {
         let record = answer::record(session, x);
         self.metrics.record(&record, x.route.as_deref().map(|route| &route.meter));
         self.log.write(record);

@@ -15,8 +15,9 @@
 //! # The life of a configuration
 //!
 //! [`yaml`] reads the file with its places; [`config`] is the file as types; [`snapshot`] is what it becomes,
-//! with every name resolved and every mistake reported at once ([`diagnostic`]); [`live`] holds the one in force,
-//! and [`reload`] puts another in its place.
+//! with every name resolved and every mistake reported at once ([`diagnostic`]); [`loading`] holds it to the tests
+//! that it carries; [`live`] holds the one in force, and [`reload`] puts another in its place. [`explain`] tells what
+//! it would do with a request, by the very functions that do it ([`intake`]).
 //!
 //! # The order of the modules
 //!
@@ -62,6 +63,10 @@ pub mod live;
 pub mod reject;
 
 pub mod exchange;
+
+pub mod intake;
+
+pub mod explain;
 
 pub mod loading;
 

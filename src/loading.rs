@@ -1,4 +1,7 @@
 //! Loading: from a file to a configuration that may be served, or to all that is wrong with it.
+//!
+//! A configuration may be served if its text can be read, everything it names is there, and the tests it
+//! carries hold. Whoever serves one gets it from here, so none gets past its tests.
 
 use std::io;
 use std::path::Path;
@@ -6,14 +9,17 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::diagnostic::{self, At, Diagnostics};
+use crate::explain;
 use crate::snapshot::{self, Compiled, Draft, Mark, Record, Snapshot};
 use crate::yaml;
 
 /// A file that was read: what it became, and what was noticed.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The configuration, unless a mistake refused it.
+    /// The configuration, unless a mistake or a test that does not hold refused it.
     pub compiled: Option<Compiled>,
+    /// The same if nothing but its tests refused it: to be asked about, never to be served.
+    pub untested: Option<Compiled>,
     /// The file as written, unless it could not be read that far.
     pub config: Option<Arc<Config>>,
     /// Mistakes and doubts, in the order of the file.
@@ -22,7 +28,7 @@ pub struct Loaded {
     pub record: Record,
 }
 
-/// Reads and compiles the text of a configuration; files it names are read from `sources`.
+/// Reads, compiles and tests the text of a configuration; files it names are read from `sources`.
 #[must_use]
 pub fn load_text(text: &str, sources: &dyn yaml::Sources) -> Loaded {
     load_text_after(None, text, sources)
@@ -37,12 +43,16 @@ pub fn load_text_after(
 ) -> Loaded {
     let Draft { compiled, config, places, mut diagnostics, record } =
         snapshot::draft(text, sources, previous);
+    if let (Some(config), Some(compiled)) = (&config, &compiled) {
+        explain::run_tests(config, compiled, &mut diagnostics);
+    }
     diagnostics.settle(|at| places.of(at));
-    let compiled = compiled.filter(|_| !diagnostics.has_errors());
-    Loaded { compiled, config, diagnostics, record }
+    let refused = diagnostics.has_errors();
+    let (compiled, untested) = if refused { (None, compiled) } else { (compiled, None) };
+    Loaded { compiled, untested, config, diagnostics, record }
 }
 
-/// Reads and compiles a configuration file.
+/// Reads, compiles and tests a configuration file.
 #[must_use]
 pub fn load(file: &Path) -> Loaded {
     load_after(None, file).0
@@ -70,5 +80,6 @@ fn unreadable(error: &io::Error) -> Loaded {
         format!("the file cannot be read: {}", diagnostic::unreadable(error)),
         "name an existing, readable file, such as conf/portcullis.yaml",
     );
-    Loaded { compiled: None, config: None, diagnostics, record: Record::default() }
+    let record = Record::default();
+    Loaded { compiled: None, untested: None, config: None, diagnostics, record }
 }

@@ -122,6 +122,12 @@ impl Rejection {
         self.words().0
     }
 
+    /// The sentence for the client.
+    #[must_use]
+    pub const fn detail(&self) -> &'static str {
+        self.words().3
+    }
+
     /// Status, code, title and sentence.
     #[expect(clippy::too_many_lines, reason = "a table, to be read at one sight")]
     const fn words(&self) -> (u16, &'static str, &'static str, &'static str) {

@@ -51,4 +51,4 @@ pub use clash::{Clash, Shadow};
 pub use conditions::{Conditions, Rule};
 pub use forward::{Forwarded, Forwarding, Prefixes, StripPrefix};
 pub use pattern::PathPattern;
-pub use table::{Found, Matched, Request, Table};
+pub use table::{Condition, Found, Matched, PathMiss, Request, Table, Tried, Verdict};

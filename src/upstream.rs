@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora_load_balancing::LoadBalancer;
 use tokio::runtime::Handle;
@@ -31,6 +31,7 @@ use crate::diagnostic::{At, Diagnostics};
 mod background;
 mod balance;
 mod call;
+mod candidate;
 mod compile;
 pub mod config;
 mod discovery;
@@ -46,6 +47,7 @@ mod target;
 mod tls;
 
 pub use call::{CallError, CallRequest, CallResponse};
+pub use candidate::Candidate;
 pub use compile::HashSource;
 pub use config::Config;
 pub use retry::{Failure, FailureKind, Retry};
@@ -219,7 +221,7 @@ impl Upstream {
         let clock = self.pool.clock(now);
         let untried = |target: &Arc<Target>| !tried.iter().any(|t| Arc::ptr_eq(t, target));
         let usable = |target: &Arc<Target>, healthy: bool| {
-            if !healthy {
+            if !healthy || target.is_drained() {
                 return None;
             }
             match target.ejection.admit(clock) {
@@ -236,9 +238,11 @@ impl Upstream {
             found = self.pick(key, usable);
         }
         if found.is_none() && self.config.when_all_down == WhenAllDown::TryAnyway {
+            // Whatever else is down, an operator's word counts.
+            let forced = |target: &Arc<Target>| (!target.is_drained()).then_some(Role::Forced);
             found = self
-                .pick(key, |target, _| untried(target).then_some(Role::Forced))
-                .or_else(|| self.pick(key, |_, _| Some(Role::Forced)));
+                .pick(key, |target, _| forced(target).filter(|_| untried(target)))
+                .or_else(|| self.pick(key, |target, _| forced(target)));
         }
         match found {
             Some((target, role)) => Ok(Attempt::new(Arc::clone(self), target, role, now)),
@@ -256,10 +260,6 @@ impl Upstream {
         let found = std::cell::Cell::new(None);
         self.balancer.select_with(key, enough_picks(targets.listed.len()), |backend, healthy| {
             let Some(target) = targets.get(&backend.addr) else { return false };
-            // Whatever else is down: an operator's word counts.
-            if target.is_drained() {
-                return false;
-            }
             let Some(role) = role(target, healthy) else { return false };
             found.set(Some((Arc::clone(target), role)));
             true
@@ -268,9 +268,10 @@ impl Upstream {
     }
 
     /// Gives a request's headers what this upstream's targets expect: their Host, and the gateway's
-    /// secret in place of whatever the client sent under its name.
-    pub fn dress(&self, target: &Target, head: &mut HeaderMap) {
-        self.dress.host(target, head);
+    /// secret in place of whatever the client sent under its name. `authority` is the own Host of the
+    /// target that is chosen.
+    pub fn dress(&self, authority: &HeaderValue, head: &mut HeaderMap) {
+        self.dress.host(authority, head);
         self.dress.secret(head);
     }
 

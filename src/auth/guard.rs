@@ -32,6 +32,13 @@ impl Method {
         }
     }
 
+    /// Whether this consumer could prove who it is in this way.
+    fn knows(&self, consumer: &Consumer, now: SystemTime) -> Result<(), Reason> {
+        match self {
+            Self::ApiKey(method) => method.keys.best_of(consumer, now),
+        }
+    }
+
     /// The header that carries the credential.
     pub(super) const fn credential_header(&self) -> &HeaderName {
         match self {
@@ -166,27 +173,61 @@ impl Guard {
     /// [`Denied::Unauthorized`] if no method knows who it is, [`Denied::Forbidden`] if the route is for
     /// others.
     pub fn admit(&self, headers: &HeaderMap, now: SystemTime) -> Result<Permit, Denied> {
-        let Demand::AnyOf { methods, allowed } = &self.demand else {
+        let Demand::AnyOf { methods, .. } = &self.demand else {
             return Ok(Permit { consumer: None });
         };
         let mut reason = Reason::Missing;
         for method in methods {
             match method.identify(headers, now) {
-                Ok(consumer) => {
-                    let consumer = Arc::clone(consumer);
-                    let fits = allowed.as_ref().is_none_or(|ids| ids.contains(&consumer.id()));
-                    return if fits {
-                        Ok(Permit { consumer: Some(consumer) })
-                    } else {
-                        Err(Denied::Forbidden { consumer })
-                    };
-                }
+                Ok(consumer) => return self.fits(consumer),
                 // A credential that was refused tells more than one that was not sent.
                 Err(found) if reason == Reason::Missing => reason = found,
                 Err(_) => {}
             }
         }
         Err(Denied::Unauthorized { reason })
+    }
+
+    /// Lets a request pass as [`admit`](Self::admit) would, had it come with the best credential that this
+    /// consumer has for the route: for questions about a configuration, whose author knows no keys. Traffic
+    /// never comes here.
+    ///
+    /// # Errors
+    /// As of [`admit`](Self::admit); a consumer whose keys are missing, expired or switched off is unknown.
+    pub fn admit_as(&self, consumer: &Arc<Consumer>, now: SystemTime) -> Result<Permit, Denied> {
+        let Demand::AnyOf { methods, .. } = &self.demand else {
+            return Ok(Permit { consumer: None });
+        };
+        let mut reason = Reason::Missing;
+        for method in methods {
+            match method.knows(consumer, now) {
+                Ok(()) => return self.fits(consumer),
+                Err(found) if reason == Reason::Missing => reason = found,
+                Err(_) => {}
+            }
+        }
+        Err(Denied::Unauthorized { reason })
+    }
+
+    /// Lets a known consumer pass if the route is for it.
+    fn fits(&self, consumer: &Arc<Consumer>) -> Result<Permit, Denied> {
+        let consumer = Arc::clone(consumer);
+        match &self.demand {
+            Demand::AnyOf { allowed: Some(ids), .. } if !ids.contains(&consumer.id()) => {
+                Err(Denied::Forbidden { consumer })
+            }
+            _ => Ok(Permit { consumer: Some(consumer) }),
+        }
+    }
+
+    /// The headers in which the route looks for a credential, in the order of its methods; none on an open
+    /// route.
+    pub fn asks_for(&self) -> impl Iterator<Item = &HeaderName> {
+        let methods = match &self.demand {
+            Demand::Nothing => &[][..],
+            Demand::AnyOf { methods, .. } => methods,
+        };
+        methods.iter().map(|method| method.credential_header())
     }
 
     /// Whether everybody may pass.

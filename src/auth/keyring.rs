@@ -149,6 +149,24 @@ impl Keyring {
         entry.until.check(now).map(|()| consumer)
     }
 
+    /// Whether a consumer has a key that is good at this time. All keys are looked through: this is for
+    /// questions about a configuration, not for traffic.
+    ///
+    /// # Errors
+    /// [`Reason::Missing`] without a key; of keys that are no good, why the first of them is not.
+    pub(super) fn best_of(&self, consumer: &Consumer, now: SystemTime) -> Result<(), Reason> {
+        let mut best = Err(Reason::Missing);
+        for entry in self.entries.iter().filter(|entry| entry.consumer == consumer.id()) {
+            match entry.until.check(now) {
+                _ if consumer.is_disabled() => return Err(Reason::Disabled),
+                Ok(()) => return Ok(()),
+                refused if best == Err(Reason::Missing) => best = refused,
+                Err(_) => {}
+            }
+        }
+        best
+    }
+
     /// How many keys there are.
     #[must_use]
     pub const fn len(&self) -> usize {

@@ -445,3 +445,43 @@ fn mistakes_of_a_route_have_place_cause_and_help() {
         Err(("credential_unknown".into(), false))
     );
 }
+
+#[test]
+fn a_name_leads_where_the_best_of_its_keys_leads() {
+    let auth = load(
+        "{ key: { api_key: {} }, other: { api_key: { header: x-other, keys_file: keys } } }",
+        "{ me: { api_keys: [ \"${a}\", { digest: \"${b}\", expires: \"1970-01-01T00:01:00Z\" } ] }, \
+           old: { api_keys: { digest: \"${c}\", expires: \"1970-01-01T00:01:00Z\" } }, \
+           off: { disabled: true, api_keys: \"${d}\" }, bare: {} }",
+        &[("keys", "${e} filed\n")],
+    )
+    .expect("sound");
+    let now = UNIX_EPOCH + Duration::from_secs(100);
+    let verdict = |guard: &Guard, name: &str| {
+        let consumer = auth.consumer(name).expect(name);
+        match guard.admit_as(consumer, now) {
+            Ok(permit) => permit.consumer().map_or("open", |consumer| consumer.name()).to_owned(),
+            Err(denied) => denied.reason().to_owned(),
+        }
+    };
+    let made = |route, allow| guard(&auth, route, allow).0.expect("guard");
+    let all = made(None, None);
+    for (name, said) in [
+        ("me", "me"),
+        ("old", "credential_expired"),
+        ("off", "credential_disabled"),
+        ("bare", "credential_missing"),
+        ("filed", "filed"),
+    ] {
+        assert_eq!(verdict(&all, name), said);
+    }
+    assert_eq!(verdict(&made(Some("key"), None), "filed"), "credential_missing");
+    assert_eq!(verdict(&made(Some("none"), None), "bare"), "open");
+    let mine = made(None, Some("{ consumers: [ me ] }"));
+    assert_eq!(
+        (verdict(&mine, "me"), verdict(&mine, "filed")),
+        ("me".into(), "consumer_not_allowed".into())
+    );
+    let asked: Vec<_> = all.asks_for().map(HeaderName::as_str).collect();
+    assert_eq!(asked, ["x-api-key", "x-other"]);
+}

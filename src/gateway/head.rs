@@ -1,17 +1,7 @@
-//! Pingora's heads as plain maps.
-//!
-//! A head of Pingora's keeps a second map for the written case of its names, and every change pays for both.
-//! For a head that is rewritten the case is given up (RFC 9110, section 5.1: it means nothing), and the
-//! rewriting works on the one map that is left.
+//! An answer's head as a plain map, as [`crate::intake`] has it for a request's, and for the same reason.
 
-use http::{HeaderMap, Request, Response, StatusCode, Version, request};
-use pingora::http::{RequestHeader, ResponseHeader};
-
-/// Takes a request's parts out of its head, which the caller makes anew from them.
-pub(super) fn take(head: &mut RequestHeader) -> request::Parts {
-    let empty = RequestHeader::from(Request::new(()).into_parts().0);
-    std::mem::replace(head, empty).into()
-}
+use http::{HeaderMap, Response, StatusCode, Version};
+use pingora::http::ResponseHeader;
 
 /// Changes a response's headers; status, version and reason stay.
 pub(super) fn change(
@@ -56,15 +46,5 @@ mod tests {
                 (&"1".parse().unwrap(), &"x".parse().unwrap())
             );
         }
-    }
-
-    #[test]
-    fn a_requests_target_and_method_survive() {
-        let mut head = RequestHeader::build("PATCH", b"/a%2fb?q=%41&r={x}", None).unwrap();
-        let target = head.raw_path().to_vec();
-        let parts = take(&mut head);
-        head = RequestHeader::from(parts);
-        assert_eq!(head.method, "PATCH");
-        assert_eq!(head.raw_path(), target);
     }
 }

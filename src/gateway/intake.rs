@@ -1,28 +1,17 @@
-//! Taking a request in: is it clean, where does it go, who sent it, and may they.
-//!
-//! The order of the checks is the order of the code, and each ends the request with its own cause. What
-//! is decided here is written into the [`Exchange`]; nothing of it is decided again later.
+//! Between Pingora's session and the decisions, which know none: [`intake`] and [`crate::upstream`].
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use http::header::{CONTENT_LENGTH, COOKIE, HOST};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
-use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use super::Gateway;
-use crate::auth::Denied;
-use crate::exchange::{Client, Exchange, Line, Onward, protocol};
-use crate::hygiene::{CleanTarget, clean_host};
-use crate::reject::{MAX_HEAD, MAX_HEADERS, MAX_TARGET, Rejection};
+use crate::exchange::Exchange;
+use crate::intake::{self, Arriving, Caller, Decision};
+use crate::reject::Rejection;
 use crate::reply::Reply;
-use crate::rewrite::client_address;
-use crate::rewrite::forwarded::{Arrival, accepted_request_id};
-use crate::route::{Found, Matched, Prefixes, Request};
-use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
-use crate::upstream::{Failure, FailureKind, HashKey, HashSource};
+use crate::snapshot::Route;
+use crate::upstream::{Failure, FailureKind};
 
 impl Gateway {
     /// Decides everything about a request that its head allows. `None`: it is to be forwarded.
@@ -31,99 +20,22 @@ impl Gateway {
         session: &Session,
         x: &mut Exchange,
     ) -> Result<Option<Reply>, Rejection> {
-        let head = session.req_header();
-        let raw_target = head.raw_path();
-        let (raw_path, raw_query) = split_query(raw_target);
-        x.line = Line {
-            method: head.method.clone(),
-            host: host_as_sent(head).into(),
-            path: String::from_utf8_lossy(raw_path).into(),
-            query: raw_query.map(|query| String::from_utf8_lossy(query).into()),
-            raw: None,
-            protocol: protocol(head.version),
+        let inet = |address: Option<&pingora::protocols::l4::socket::SocketAddr>| {
+            address.and_then(|a| a.as_inet()).copied()
         };
-        let snapshot = self.live.now();
-        x.client = client(session, &head.headers, &snapshot);
-        if let Some(id) = accepted_request_id(&head.headers, x.client.trusted)
-            && let Ok(id) = HeaderValue::from_str(id)
-        {
-            x.id = id;
-        }
-
-        may_be_forwarded(&head.method)?;
-        within_bounds(head, raw_target)?;
-        let target =
-            CleanTarget::parse(raw_target).map_err(|e| Rejection::BadRequest(e.detail()))?;
-        note_target(&mut x.line, &target);
-        let host = agreed_host(head, &target)?;
-        let request =
-            Request { host: &host, method: &head.method, target: &target, headers: &head.headers };
-        let matched = match snapshot.routes.find(&request) {
-            Found::Route(matched) => matched,
-            Found::NoRoute => return Err(Rejection::NoRoute),
-            Found::WrongMethod { allow } => return Err(Rejection::MethodNotAllowed { allow }),
-            Found::Ambiguous => return Err(Rejection::AmbiguousPath),
+        let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let arriving = Arriving {
+            head: session.req_header(),
+            peer: inet(session.client_addr()).unwrap_or(nobody),
+            local_port: inet(session.server_addr()).map_or(0, |local| local.port()),
+            upgrade: session.is_upgrade_req(),
+            caller: Caller::Credentials,
         };
-        let route = matched.value.clone();
-        x.enter(route.clone());
-        x.captures = matched.captures;
-
-        admit(&route, head, x)?;
-        within_body_limit(&route, &head.headers)?;
-        self.act(&route, &matched, &target, session, x)
-    }
-
-    fn act(
-        &self,
-        route: &Route,
-        matched: &Matched<'_, Arc<Route>>,
-        target: &CleanTarget<'_>,
-        session: &Session,
-        x: &mut Exchange,
-    ) -> Result<Option<Reply>, Rejection> {
-        let headers = &session.req_header().headers;
-        match &route.action {
-            Action::Forward(forward) => {
-                x.onward = onward(forward, matched, target, &x.line);
-                // An upgraded connection lives as long as its ends want it to.
-                if !session.is_upgrade_req() {
-                    x.deadline = Some(x.started + forward.upstream.total_timeout());
-                }
-                Ok(None)
-            }
-            Action::Respond(respond) => Ok(Some(respond_reply(respond, x, headers))),
-            Action::Redirect(redirect) => redirect_reply(redirect, x, headers).map(Some),
-            Action::Health => Ok(Some(self.health())),
-        }
-    }
-
-    fn health(&self) -> Reply {
-        let (status, body) = if *self.shutdown.borrow() {
-            (StatusCode::SERVICE_UNAVAILABLE, "{\"status\":\"stopping\"}\n")
-        } else {
-            (StatusCode::OK, "{\"status\":\"ready\"}\n")
-        };
-        json(status, body)
-    }
-}
-
-fn admit(route: &Route, head: &RequestHeader, x: &mut Exchange) -> Result<(), Rejection> {
-    match route.guard.admit(&head.headers, x.time) {
-        Ok(permit) => {
-            x.consumer = permit.consumer().cloned();
-            x.permit = Some(permit);
-            Ok(())
-        }
-        Err(denied) => {
-            x.detail = Some(denied.reason());
-            x.consumer = denied.consumer().cloned();
-            Err(match denied {
-                Denied::Unauthorized { .. } => {
-                    Rejection::Unauthorized { challenge: route.guard.challenge() }
-                }
-                Denied::Forbidden { .. } => Rejection::Forbidden,
-            })
-        }
+        Ok(match intake::take_in(&self.live.now(), &arriving, x)? {
+            Decision::Forward => None,
+            Decision::Answer(reply) => Some(reply),
+            Decision::Health => Some(intake::health(*self.shutdown.borrow())),
+        })
     }
 }
 
@@ -136,22 +48,8 @@ pub(super) fn choose(session: &Session, x: &mut Exchange) -> Result<(), Rejectio
     let Some(upstream) = x.route.as_deref().and_then(Route::upstream) else {
         return Err(Rejection::Internal);
     };
-    let address;
-    let key = match upstream.hash_key_source() {
-        None => HashKey::NONE,
-        Some(HashSource::Path) => HashKey::of(x.line.path.as_bytes()),
-        Some(HashSource::ClientIp) => {
-            address = x.client.address.to_string();
-            HashKey::of(address.as_bytes())
-        }
-        Some(HashSource::Header(name)) => {
-            let value = session.req_header().headers.get(name);
-            value.map_or(HashKey::NONE, |value| HashKey::of(value.as_bytes()))
-        }
-        Some(HashSource::Cookie(name)) => {
-            cookie(&session.req_header().headers, name).map_or(HashKey::NONE, HashKey::of)
-        }
-    };
+    let mut address = String::new();
+    let key = intake::hash_key(upstream, &session.req_header().headers, x, &mut address);
     match upstream.attempt(key, &x.tried, now) {
         Ok(attempt) => {
             x.attempt = Some(attempt);
@@ -186,186 +84,4 @@ pub(super) fn has_begun(session: &Session) -> bool {
     session
         .response_written()
         .is_some_and(|head| !head.status.is_informational() || head.status == 101)
-}
-
-/// The value of a cookie (RFC 6265, section 4.2).
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let pairs =
-        headers.get_all(COOKIE).into_iter().flat_map(|v| v.as_bytes().split(|b| *b == b';'));
-    pairs.map(<[u8]>::trim_ascii).find_map(|pair| {
-        let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-        Some(value).filter(|value| !value.is_empty())
-    })
-}
-
-/// The Host as the client sent it: in a header, or (HTTP/2) in the target's authority.
-fn host_as_sent(head: &RequestHeader) -> &str {
-    let header = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-    header.or_else(|| head.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default()
-}
-
-/// The host that routes are matched by. A target in absolute form must name the same one as Host.
-fn agreed_host<'a>(
-    head: &'a RequestHeader,
-    target: &CleanTarget<'a>,
-) -> Result<std::borrow::Cow<'a, str>, Rejection> {
-    let sent = host_as_sent(head);
-    if sent.is_empty() && target.authority().is_none() {
-        return if head.version == Version::HTTP_10 || head.version == Version::HTTP_09 {
-            Ok("".into())
-        } else {
-            Err(Rejection::BadRequest("The request has no Host header."))
-        };
-    }
-    let refuse =
-        |_| Rejection::BadRequest("The Host header is not a host name with an optional port.");
-    let Some(authority) = target.authority() else { return clean_host(sent).map_err(refuse) };
-    let named = clean_host(authority).map_err(refuse)?;
-    if !sent.is_empty() && clean_host(sent).map_err(refuse)? != named {
-        return Err(Rejection::BadRequest("The Host header and the target name different hosts."));
-    }
-    Ok(named)
-}
-
-/// TRACE sends the request back to whoever asks, with the headers that the gateway adds (RFC 9110, section
-/// 9.3.8); CONNECT asks for a tunnel. Neither passes, whatever a route says of methods.
-fn may_be_forwarded(method: &Method) -> Result<(), Rejection> {
-    if matches!(*method, Method::TRACE | Method::CONNECT) {
-        const ALLOW: HeaderValue =
-            HeaderValue::from_static("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
-        return Err(Rejection::MethodNotAllowed { allow: ALLOW });
-    }
-    Ok(())
-}
-
-fn within_bounds(head: &RequestHeader, target: &[u8]) -> Result<(), Rejection> {
-    if target.len() > MAX_TARGET {
-        return Err(Rejection::UriTooLong);
-    }
-    // Name, colon, space, value, line end.
-    let line =
-        |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
-    if head.headers.len() > MAX_HEADERS || head.headers.iter().map(line).sum::<usize>() > MAX_HEAD {
-        return Err(Rejection::HeaderTooLarge);
-    }
-    Ok(())
-}
-
-/// A length that was announced is judged before a byte of the body is read.
-fn within_body_limit(route: &Route, headers: &HeaderMap) -> Result<(), Rejection> {
-    let announced = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok())
-        .and_then(|length| length.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > route.body_limit) {
-        return Err(Rejection::BodyTooLarge);
-    }
-    Ok(())
-}
-
-/// Path and query of a target, as sent.
-fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match memchr::memchr(b'?', target) {
-        Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
-        None => (target, None),
-    }
-}
-
-/// Notes the clean path; keeps what was sent, for the log, if it was another.
-fn note_target(line: &mut Line, target: &CleanTarget<'_>) {
-    if *line.path != *target.path() {
-        line.raw = Some(std::mem::replace(&mut line.path, target.path().into()));
-    }
-}
-
-fn client(session: &Session, headers: &HeaderMap, snapshot: &Snapshot) -> Client {
-    let inet = |address: Option<&pingora::protocols::l4::socket::SocketAddr>| {
-        address.and_then(|a| a.as_inet()).copied()
-    };
-    let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    let peer = inet(session.client_addr()).unwrap_or(nobody);
-    let local_port = inet(session.server_addr()).map_or(0, |local| local.port());
-    // A listener on `[::]` sees IPv4 clients as mapped addresses; rules and logs mean the plain one.
-    let peer_ip: IpAddr = peer.ip().to_canonical();
-    let trusted = snapshot.trusted.contains(peer_ip);
-    let address = if trusted {
-        client_address(peer_ip, forwarded_for(headers), &snapshot.trusted)
-    } else {
-        peer_ip
-    };
-    Client { peer: SocketAddr::new(peer_ip, peer.port()), address, trusted, local_port }
-}
-
-fn forwarded_for(headers: &HeaderMap) -> http::header::ValueIter<'_, HeaderValue> {
-    headers.get_all("x-forwarded-for").into_iter()
-}
-
-fn onward(
-    forward: &Forward,
-    matched: &Matched<'_, Arc<Route>>,
-    target: &CleanTarget<'_>,
-    line: &Line,
-) -> Onward {
-    let forwarded = forward.path.apply(target, &matched.captures, matched.matched_len);
-    let unchanged = line.raw.is_none() && forwarded.prefixes.is_none();
-    let sent = (!unchanged).then(|| match target.query() {
-        Some(query) => format!("{}?{query}", forwarded.path).into_boxed_str(),
-        None => forwarded.path.as_ref().into(),
-    });
-    Onward { target: sent, prefixes: forwarded.prefixes, host: None }
-}
-
-/// What the upstream is told of where the request came from.
-pub(super) fn arrival<'a>(x: &'a Exchange, forward: &Forward, version: Version) -> Arrival<'a> {
-    Arrival {
-        peer: x.client.peer.ip(),
-        scheme: "http",
-        host: Some(&*x.line.host).filter(|host| !host.is_empty()),
-        port: x.client.local_port,
-        prefix: x
-            .onward
-            .prefixes
-            .as_ref()
-            .filter(|p| p.upstream().is_empty())
-            .map(Prefixes::public),
-        version,
-        request_id: &x.id,
-        forwarded: forward.forwarded_header,
-    }
-}
-
-fn respond_reply(respond: &Respond, x: &Exchange, headers: &HeaderMap) -> Reply {
-    let body = match &respond.body {
-        RespondBody::Fixed(bytes) => bytes.clone(),
-        RespondBody::Filled(template) => {
-            let mut out = Vec::new();
-            template.render(&x.fill(headers), &mut out);
-            out.into()
-        }
-    };
-    let mut reply = Reply::new(respond.status);
-    if !body.is_empty() {
-        reply = reply.with(http::header::CONTENT_TYPE, respond.content_type.clone());
-    }
-    Reply { body, ..reply }
-}
-
-fn redirect_reply(
-    redirect: &Redirect,
-    x: &Exchange,
-    headers: &HeaderMap,
-) -> Result<Reply, Rejection> {
-    let mut location = Vec::new();
-    redirect.to.render(&x.fill(headers), &mut location);
-    let location = HeaderValue::from_bytes(&location).map_err(|_| {
-        Rejection::BadRequest("The redirect's target cannot be written in a header.")
-    })?;
-    Ok(Reply::new(redirect.status).with(http::header::LOCATION, location))
-}
-
-fn json(status: StatusCode, body: &'static str) -> Reply {
-    let reply = Reply::new(status)
-        .with(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
-        .with(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Reply { body: body.into(), ..reply }
 }

@@ -1,5 +1,7 @@
 //! [`Table`]: all routes, and the search for the one that takes a request.
 
+mod explain;
+
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method};
@@ -13,6 +15,8 @@ use super::pattern::PathPattern;
 use super::predicate::Predicate;
 use super::trie::{Hit, Owner, Trie};
 use crate::hygiene::CleanTarget;
+
+pub use explain::{Condition, PathMiss, Tried, Verdict};
 
 /// What a route is chosen by.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +76,7 @@ struct Entry<T> {
 struct About {
     name: Arc<str>,
     path: PathPattern,
+    hosts: Box<[HostPattern]>,
 }
 
 /// All routes, ready for search. See [`route`](crate::route) for which one takes a request.
@@ -270,8 +275,9 @@ impl<T> Table<T> {
 
 impl<T> Entry<T> {
     fn new(name: Arc<str>, rule: Rule, value: T) -> Self {
-        let Rule { path, methods, predicates, .. } = rule;
-        Self { methods, predicates, value, about: Box::new(About { name, path }) }
+        let Rule { path, methods, predicates, hosts } = rule;
+        let about = Box::new(About { name, path, hosts: hosts.into() });
+        Self { methods, predicates, value, about }
     }
 
     fn predicates_hold(&self, request: &Request<'_>) -> bool {

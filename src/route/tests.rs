@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{Clash, Conditions, Found, Request, Rule, Table};
+use super::{Clash, Conditions, Found, PathMiss, Request, Rule, Table, Verdict};
 use crate::diagnostic::{At, Diagnostics};
 use crate::hygiene::CleanTarget;
 
@@ -94,6 +94,28 @@ fn find(table: &Table<String>, request: &str) -> String {
     find_with(table, request, &[])
 }
 
+/// What the routes say of a request one by one comes to what the search finds.
+fn assert_verdicts_agree(table: &Table<String>, request: &Request<'_>) {
+    let tried = table.tried(request);
+    let which = |wanted: fn(&Verdict) -> bool| {
+        let names = tried.iter().filter(move |tried| wanted(&tried.verdict));
+        names.map(|tried| tried.value.as_str()).collect::<Vec<_>>()
+    };
+    let takers = which(|verdict| *verdict == Verdict::Takes);
+    let ambiguous = which(|verdict| matches!(verdict, Verdict::Ambiguous { .. }));
+    let methods = which(|verdict| matches!(verdict, Verdict::Method { .. }));
+    match table.find(request) {
+        Found::Route(matched) => assert_eq!(takers, [matched.value.as_str()], "{tried:?}"),
+        Found::Ambiguous => assert!(takers.is_empty() && ambiguous.len() == 1, "{tried:?}"),
+        Found::WrongMethod { .. } => assert!(takers.is_empty() && !methods.is_empty(), "{tried:?}"),
+        Found::NoRoute => assert!(takers.is_empty() && methods.is_empty(), "{tried:?}"),
+    }
+    let at_odds = |tried: &&super::Tried<'_, String>| {
+        tried.verdict == Verdict::Path(PathMiss::Below) && !tried.path.is_exact()
+    };
+    assert!(!tried.iter().any(|tried| at_odds(&tried)), "fits a path of nobody: {tried:?}");
+}
+
 fn find_with(table: &Table<String>, request: &str, headers: &[(&str, &str)]) -> String {
     let (method, rest) = request.split_once(' ').unwrap_or(("GET", request));
     let (host, path) = rest.split_at(rest.find('/').unwrap());
@@ -105,6 +127,7 @@ fn find_with(table: &Table<String>, request: &str, headers: &[(&str, &str)]) -> 
     }
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let request = Request { host, method: &method, target: &target, headers: &map };
+    assert_verdicts_agree(table, &request);
     match table.find(&request) {
         Found::Route(matched) => {
             assert_eq!(**matched.name, **matched.value);

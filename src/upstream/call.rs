@@ -102,7 +102,7 @@ impl Caller {
         for (name, value) in request.headers {
             headers.append(name, value.clone());
         }
-        self.dress.host(target, &mut headers);
+        self.dress.host(target.authority(), &mut headers);
         if request.with_secret {
             self.dress.secret(&mut headers);
         }

@@ -6,7 +6,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::config::{Config, HostHeader};
 use super::origin::check_authority;
-use super::target::Target;
 use crate::diagnostic::{At, Diagnostics, nearest};
 
 /// Headers that say how a message is framed or where it goes; a secret in one would break both.
@@ -43,10 +42,10 @@ impl Dress {
     }
 
     /// Sets Host. A request without one, as HTTP/1.0 allows, gets the target's own.
-    pub fn host(&self, target: &Target, head: &mut HeaderMap) {
+    pub fn host(&self, authority: &HeaderValue, head: &mut HeaderMap) {
         let value = match &self.host {
             Host::Preserve if head.contains_key(HOST) => return,
-            Host::Preserve | Host::Target => target.authority(),
+            Host::Preserve | Host::Target => authority,
             Host::Name(name) => name,
         };
         head.insert(HOST, value.clone());

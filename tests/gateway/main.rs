@@ -13,6 +13,7 @@ mod answers;
 mod balance;
 mod bodies;
 mod config;
+mod explain;
 mod failures;
 mod headers;
 mod house;

@@ -62,6 +62,18 @@ async fn a_refused_file_changes_nothing_and_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_test_of_the_file_that_does_not_hold_blocks_the_reload() {
+    let users = Origin::start("users").await;
+    let gateway = Reloading::start(&to(&[users.address], "", "one")).await;
+    let tests = "tests: [ { when: GET /x, expect: { status: 404 } } ]\n";
+    gateway.write(&(to(&[users.address], "", "two") + tests));
+    let outcome = gateway.reload().await;
+    assert!(!outcome.accepted);
+    assert!(outcome.report.contains("tests[0]"), "{}", outcome.report);
+    assert_eq!(x_config(&gateway).await, "one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_needs_a_restart_says_so_and_nothing_else_is_applied() {
     let users = Origin::start("users").await;
     let gateway = Reloading::start(&to(&[users.address], "", "one")).await;

@@ -1,15 +1,9 @@
 use super::*;
 use crate::units::Secret;
-use crate::upstream::Tally;
 use crate::upstream::config::{GatewaySecret, TargetSpec};
-use pingora::upstreams::peer::HttpPeer;
-use std::sync::Arc;
 
-fn target() -> Target {
-    let peer =
-        HttpPeer::new(std::net::SocketAddr::from(([10, 0, 0, 1], 8001)), false, String::new());
-    Target::new(Arc::new(Tally::new("t")), peer, HeaderValue::from_static("10.0.0.1:8001"), 1)
-}
+/// The target's own Host.
+const AUTHORITY: HeaderValue = HeaderValue::from_static("10.0.0.1:8001");
 
 fn dress(host: HostHeader, secret: Option<(&str, &str)>) -> Dress {
     let mut config = Config::to(vec![TargetSpec { url: "10.0.0.1:8001".to_owned(), weight: 1 }]);
@@ -42,7 +36,7 @@ fn host_is_preserved_replaced_or_filled_in() {
         (HostHeader::Name("users.internal".to_owned()), Some("api.example.com"), "users.internal"),
     ] {
         let mut head = head(&client.map(|c| ("Host", c)).into_iter().collect::<Vec<_>>());
-        dress(host, None).host(&target(), &mut head);
+        dress(host, None).host(&AUTHORITY, &mut head);
         let all: Vec<_> = head.get_all(HOST).iter().collect();
         assert_eq!(all, [expected]);
     }

@@ -76,6 +76,19 @@ fn every_file_passes_the_strictest_check() {
     assert_eq!(with_secret, 2);
 }
 
+/// An example says what it shows, in tests of its own.
+#[test]
+fn every_file_carries_tests() {
+    let mut files = yaml_files("conf/examples");
+    files.extend(yaml_files("conf"));
+    for file in files {
+        let told = std::fs::read_to_string(&file).unwrap();
+        let told: serde_json::Value = serde_yaml::from_str(&told).unwrap();
+        let tests = told["tests"].as_array().map_or(0, Vec::len);
+        assert!(tests >= 2, "{} has {tests} tests", file.display());
+    }
+}
+
 /// The demo's secret may stand in its file, and nothing else may be doubtful.
 #[test]
 fn the_demo_warns_of_its_secrets_alone() {

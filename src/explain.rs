@@ -1,0 +1,325 @@
+//! An [`Explanation`] tells why a request goes where it goes: every route that was tried, who the caller is,
+//! what the upstream would see, and what would be answered.
+//!
+//! Nothing is sent, and nothing is counted or used up. What is told is no second opinion: the request is
+//! made of the same parts as one from the network, and passes the same functions of [`crate::intake`] and the
+//! same table, guard, forwarding and header operations as traffic does. Only the search for what is *near*
+//! (a 404's nearest miss) is made for explanations alone.
+//!
+//! What cannot be known without a network is said to be unknown: which targets are healthy, and what an
+//! upstream answers. The id of the request, new for each one, is shown as [`NEW_ID`].
+//!
+//! Secrets are not shown: neither credentials of the caller, nor the gateway's own, wherever they turn up.
+
+mod mask;
+mod nearest;
+mod question;
+mod sent;
+mod tests_of_file;
+mod text;
+mod verdict;
+
+use std::sync::Arc;
+
+use pingora::http::RequestHeader;
+use serde::Serialize;
+
+use crate::auth::Consumer;
+use crate::diagnostic::did_you_mean;
+use crate::exchange::Exchange;
+use crate::hygiene::{CleanTarget, clean_host};
+use crate::intake::{self, Arriving, Caller, Decision};
+use crate::reject::Rejection;
+use crate::reply::Reply;
+use crate::route::{Request, Tried};
+use crate::snapshot::{Action, Route, Snapshot};
+
+pub use question::{DEFAULT_HOST, InvalidQuestion, Question};
+pub use sent::{Change, Changed, Forward, TargetChoice};
+pub use tests_of_file::run_tests;
+
+use mask::Mask;
+
+/// Stands where a request from the network has an id of its own.
+pub const NEW_ID: &str = "new-for-each-request";
+
+/// So many names are looked through for a "did you mean"; a file of keys may have a million.
+const MOST_SUGGESTIONS: usize = 1000;
+
+/// What would become of a request, and why.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// What was asked about.
+    pub request: Asked,
+    /// What each route said, in the order of their names. Empty if the request is refused before that.
+    pub routes: Vec<Verdict>,
+    /// The route that takes it.
+    pub route: Option<String>,
+    /// What the route's captures caught, by name, still percent-encoded.
+    pub captures: Vec<(String, String)>,
+    /// Who the caller is, and whether it may pass; none if no route takes the request.
+    pub auth: Option<Auth>,
+    /// What the upstream would see; none if the gateway answers by itself.
+    pub forward: Option<Forward>,
+    /// What the gateway would answer by itself; none if it forwards.
+    pub answer: Option<Answer>,
+    /// For a request that no route takes: what it is near to, in a sentence.
+    pub nearest: Option<String>,
+    /// The head as the upstream would see it, secrets and all: for tests, never shown.
+    #[serde(skip)]
+    sent: Option<Hidden<RequestHeader>>,
+}
+
+/// The request that was asked about.
+#[derive(Debug, Serialize)]
+pub struct Asked {
+    /// The method.
+    pub method: String,
+    /// The Host.
+    pub host: String,
+    /// Path and query as sent.
+    pub target: String,
+    /// The path that routes are matched by, if it is not the one that was sent.
+    pub normalised: Option<String>,
+    /// The client's address.
+    pub client: String,
+    /// The consumer that the caller is taken for.
+    #[serde(rename = "as")]
+    pub consumer: Option<String>,
+}
+
+/// What one route said of the request.
+#[derive(Debug, Serialize)]
+pub struct Verdict {
+    /// Its name.
+    pub route: String,
+    /// Its hosts; none for every host.
+    pub hosts: Vec<String>,
+    /// Its path.
+    pub path: String,
+    /// Whether it takes the request.
+    pub takes: bool,
+    /// Whether it stood at the path, or near it, so that people want to read of it.
+    #[serde(skip)]
+    pub close: bool,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// Who the caller is, and whether it may pass.
+#[derive(Debug, Serialize)]
+pub struct Auth {
+    /// The headers in which the route looks for a credential; none on an open route.
+    pub asks_for: Vec<String>,
+    /// Who it is, if that is known.
+    pub consumer: Option<String>,
+    /// Whether it may pass.
+    pub admitted: bool,
+    /// Why not, in the word of the access log.
+    pub reason: Option<&'static str>,
+}
+
+/// An answer of the gateway's own.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The stable word for a refusal.
+    pub code: Option<&'static str>,
+    /// The sentence that goes with it.
+    pub detail: Option<String>,
+    /// Its headers that tell something.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What must not be printed by accident.
+struct Hidden<T>(T);
+
+impl<T> std::fmt::Debug for Hidden<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Explanation {
+    /// The head as the upstream would see it. It holds secrets, so it is not for showing.
+    #[must_use]
+    pub fn sent(&self) -> Option<&RequestHeader> {
+        self.sent.as_ref().map(|hidden| &hidden.0)
+    }
+
+    /// The values of a header as the upstream would see them, secrets masked. `name` is in lower case.
+    fn shown(&self, name: &str) -> Vec<String> {
+        let Some(sent) = self.sent() else { return Vec::new() };
+        let changes = self.forward.iter().flat_map(|forward| &forward.changes);
+        if let Some(change) = changes.into_iter().find(|change| change.name == name) {
+            return change.values.clone();
+        }
+        let values = sent.headers.get_all(name).iter();
+        values.map(|_| "what the client sent".to_owned()).collect()
+    }
+
+    /// For people: the life of the request, from top to bottom.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        text::text(self)
+    }
+
+    /// For programs. It cannot fail: all of it is text.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+/// Tells what would become of a request. `port` is that of the listener on which it would come in.
+///
+/// # Errors
+/// The question is none: it cannot be a request, or names a consumer that is not there.
+pub fn explain(
+    snapshot: &Snapshot,
+    port: u16,
+    question: &Question,
+) -> Result<Explanation, InvalidQuestion> {
+    let consumer = question.consumer.as_deref();
+    let consumer = consumer.map(|name| find_consumer(snapshot, name)).transpose()?;
+    let head = question.head()?;
+    let mask = Mask::new(snapshot, &head.headers);
+    let mut x = Exchange::begin();
+    x.id = http::HeaderValue::from_static(NEW_ID);
+    let arriving = Arriving {
+        head: &head,
+        peer: (question.client, 0).into(),
+        local_port: port,
+        upgrade: false,
+        caller: consumer.map_or(Caller::Credentials, Caller::TakenFor),
+    };
+    let decision = intake::take_in(snapshot, &arriving, &mut x);
+    let tried =
+        if was_searched(&head, &x, &decision) { tried(snapshot, &head) } else { Vec::new() };
+    let nearest = match decision {
+        Err(Rejection::NoRoute) => nearest::nearest(&x.line, &tried),
+        _ => None,
+    };
+    let auth = auth(&x, &decision);
+    let (forward, sent) = match &decision {
+        Ok(Decision::Forward) => sent::forward(&head, &x, &mask).unzip(),
+        _ => (None, None),
+    };
+    Ok(Explanation {
+        request: asked(question, &head, &x),
+        routes: tried.iter().map(|tried| verdict::tell(&x, tried, &mask)).collect(),
+        route: x.route.as_deref().map(|route| route.name.to_string()),
+        captures: captures(&x, &tried),
+        auth,
+        forward,
+        answer: answer(&decision, &mask),
+        nearest,
+        sent: sent.map(Hidden),
+    })
+}
+
+fn find_consumer<'s>(
+    snapshot: &'s Snapshot,
+    name: &str,
+) -> Result<&'s Arc<Consumer>, InvalidQuestion> {
+    snapshot.auth.consumer(name).ok_or_else(|| {
+        let known = snapshot.auth.consumers().iter().take(MOST_SUGGESTIONS).map(|c| c.name());
+        InvalidQuestion { what: format!("no consumer {name:?}"), help: did_you_mean(name, known) }
+    })
+}
+
+/// Whether the request got as far as the routes.
+fn was_searched(
+    head: &RequestHeader,
+    x: &Exchange,
+    decision: &Result<Decision, Rejection>,
+) -> bool {
+    match decision {
+        Err(Rejection::NoRoute | Rejection::AmbiguousPath) => true,
+        Err(Rejection::MethodNotAllowed { .. }) => {
+            !matches!(head.method, http::Method::TRACE | http::Method::CONNECT)
+        }
+        _ => x.route.is_some(),
+    }
+}
+
+/// What each route says, if the request gets so far: the same search, on the same clean target and host.
+fn tried<'s>(snapshot: &'s Snapshot, head: &RequestHeader) -> Vec<Tried<'s, Arc<Route>>> {
+    let Ok(target) = CleanTarget::parse(head.raw_path()) else { return Vec::new() };
+    let host = head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let Ok(host) = clean_host(host.unwrap_or_default()) else { return Vec::new() };
+    let request =
+        Request { host: &host, method: &head.method, target: &target, headers: &head.headers };
+    let mut tried = snapshot.routes.tried(&request);
+    tried.sort_by(|a, b| a.name.cmp(b.name));
+    tried
+}
+
+fn asked(question: &Question, head: &RequestHeader, x: &Exchange) -> Asked {
+    let path = &x.line.path;
+    Asked {
+        method: head.method.to_string(),
+        host: x.line.host.to_string(),
+        target: question.target.clone(),
+        normalised: x.line.raw.is_some().then(|| path.to_string()),
+        client: x.client.address.to_string(),
+        consumer: question.consumer.clone(),
+    }
+}
+
+fn captures(x: &Exchange, tried: &[Tried<'_, Arc<Route>>]) -> Vec<(String, String)> {
+    let Some(route) = &x.route else { return Vec::new() };
+    let Some(taker) = tried.iter().find(|tried| *tried.name == route.name) else {
+        return Vec::new();
+    };
+    let caught = |(index, name): (usize, &str)| {
+        Some((name.to_owned(), x.captures.nth(index, &x.line.path)?.to_owned()))
+    };
+    taker.path.captures().enumerate().filter_map(caught).collect()
+}
+
+fn auth(x: &Exchange, decision: &Result<Decision, Rejection>) -> Option<Auth> {
+    let route = x.route.as_ref()?;
+    let denied = matches!(decision, Err(Rejection::Unauthorized { .. } | Rejection::Forbidden));
+    Some(Auth {
+        asks_for: route.guard.asks_for().map(ToString::to_string).collect(),
+        consumer: x.consumer.as_ref().map(|consumer| consumer.name().to_owned()),
+        admitted: !denied,
+        reason: x.detail.filter(|_| denied),
+    })
+}
+
+fn answer(decision: &Result<Decision, Rejection>, mask: &Mask) -> Option<Answer> {
+    let (reply, code, detail) = match decision {
+        Ok(Decision::Forward) => return None,
+        Ok(Decision::Answer(reply)) => (reply.clone(), None, None),
+        Ok(Decision::Health) => {
+            let detail = "while it stops, the gateway answers 503 here".to_owned();
+            (intake::health(false), None, Some(detail))
+        }
+        Err(rejection) => {
+            let reply = rejection.reply(crate::reply::Wanted::Json, NEW_ID);
+            (reply, Some(rejection.code()), Some(rejection.detail().to_owned()))
+        }
+    };
+    Some(Answer { status: reply.status.as_u16(), code, detail, headers: headers(&reply, mask) })
+}
+
+fn headers(reply: &Reply, mask: &Mask) -> Vec<(String, String)> {
+    let told = |(name, value): &(http::HeaderName, http::HeaderValue)| {
+        (name.to_string(), mask.value(name, value))
+    };
+    reply.headers.iter().map(told).collect()
+}
+
+/// The upstream's name, if the route forwards.
+fn upstream_of(route: &Route) -> Option<&str> {
+    match &route.action {
+        Action::Forward(forward) => Some(forward.upstream.name()),
+        Action::Respond(_) | Action::Redirect(_) | Action::Health => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

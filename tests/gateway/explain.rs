@@ -1,0 +1,5 @@
+//! What `explain` says of a request is what becomes of it.
+
+mod agrees;
+mod golden;
+mod tests_of_file;

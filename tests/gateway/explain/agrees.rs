@@ -1,0 +1,433 @@
+//! Explanations against live traffic, over generated configurations and requests.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use portcullis::explain::{Explanation, Question, explain};
+use portcullis::loading;
+use portcullis::snapshot::Snapshot;
+
+use crate::support::gateway::TestSources;
+use crate::support::{Answer, Client, Gateway, Origin, Seen};
+
+const CONFIGURATIONS: usize = 100;
+const REQUESTS: usize = 10;
+
+/// Another one is tried with `EXPLAIN_SEED=n cargo test --test gateway explain`.
+const SEED: u64 = 20_261_120;
+
+/// Chance with a memory: the same seed gives the same test.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, most: usize) -> usize {
+        usize::try_from(self.next() % most as u64).unwrap()
+    }
+
+    fn percent(&mut self, chance: usize) -> bool {
+        self.below(100) < chance
+    }
+
+    fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[self.below(of.len())]
+    }
+}
+
+const SEGMENTS: [&str; 4] = ["a", "b", "users", "v1"];
+const HOSTS: [&str; 4] = ["a.test", "b.a.test", "x.test", "*.a.test"];
+const KEYS: [(&str, &str); 2] = [("one", "key-of-one"), ("two", "key-of-two")];
+
+/// The path of a route, with the names of its captures.
+fn path(dice: &mut Dice) -> (String, Vec<String>) {
+    let (mut path, mut captures) = (String::new(), Vec::new());
+    for depth in 0..dice.below(4) {
+        path.push('/');
+        if dice.percent(35) {
+            captures.push(format!("p{depth}"));
+            write!(path, "{{p{depth}}}").unwrap();
+        } else {
+            path.push_str(dice.pick(&SEGMENTS));
+        }
+    }
+    (if path.is_empty() { "/".to_owned() } else { path }, captures)
+}
+
+/// A text for templates, of what can be known before a request is sent.
+fn template(dice: &mut Dice, captures: &[String]) -> String {
+    let mut text = dice
+        .pick(&["x", "${request.path}", "${request.query}", "${request.host}", "${consumer.name}"])
+        .to_owned();
+    text.push_str(dice.pick(&["", "-${route.name}", "-${client.ip}", "-${header.x-in}"]));
+    if let Some(name) = captures.first() {
+        write!(text, "-${{path.{name}}}").unwrap();
+    }
+    text
+}
+
+fn header_ops(dice: &mut Dice, captures: &[String]) -> String {
+    let mut parts = Vec::new();
+    if dice.percent(60) {
+        parts.push(format!("set: {{ X-Set: \"{}\" }}", template(dice, captures)));
+    }
+    if dice.percent(40) {
+        parts.push(format!("add: {{ X-Add: [ \"1\", \"{}\" ] }}", template(dice, captures)));
+    }
+    if dice.percent(40) {
+        parts.push(format!("remove: [ {} ]", dice.pick(&["X-Out", "X-In", "User-Agent"])));
+    }
+    if dice.percent(30) {
+        parts.push("rename: { X-Old: X-New }".to_owned());
+    }
+    format!("{{ {} }}", parts.join(", "))
+}
+
+fn action(dice: &mut Dice, path: &str, captures: &[String]) -> String {
+    match dice.below(10) {
+        0 => format!("respond: {{ status: 418, body: \"{}\" }}", template(dice, captures)),
+        1 => format!("redirect: {{ to: \"/new{}\" }}", "${request.path}"),
+        2 => "health: true".to_owned(),
+        _ => {
+            let mut action = format!("to: {}", dice.pick(&["one", "two"]));
+            let first = path.split('/').nth(1).filter(|s| !s.is_empty() && !s.starts_with('{'));
+            match (dice.below(4), first) {
+                (0, _) => action.push_str(", strip_prefix: true"),
+                (1, Some(first)) => write!(action, ", strip_prefix: /{first}").unwrap(),
+                (2, _) => match captures.last() {
+                    Some(name) => write!(action, ", rewrite: \"/r/${{path.{name}}}\"").unwrap(),
+                    None => action.push_str(", rewrite: /r"),
+                },
+                _ => {}
+            }
+            write!(action, ", request_headers: {}", header_ops(dice, captures)).unwrap();
+            action
+        }
+    }
+}
+
+fn route(dice: &mut Dice) -> String {
+    let (path, captures) = path(dice);
+    let mut route = format!("path: \"{path}\", {}", action(dice, &path, &captures));
+    if dice.percent(25) {
+        write!(route, ", host: \"{}\"", dice.pick(&HOSTS)).unwrap();
+    }
+    if dice.percent(15) {
+        route.push_str(", exact: true");
+    }
+    if dice.percent(20) {
+        write!(route, ", methods: [ {} ]", dice.pick(&["GET", "GET, POST", "PUT, GET", "PURGE"]))
+            .unwrap();
+    }
+    if dice.percent(8) {
+        write!(route, ", headers: {{ X-V: \"{}\" }}", dice.pick(&["1", "*"])).unwrap();
+    }
+    if dice.percent(8) {
+        write!(route, ", query: {{ q: \"{}\" }}", dice.pick(&["1", "*"])).unwrap();
+    }
+    match dice.below(4) {
+        0 => route.push_str(", allow: { consumers: [ one ] }"),
+        1 => {}
+        _ => route.push_str(", auth: none"),
+    }
+    if dice.percent(40) {
+        route.push_str(", body_limit: 10B");
+    }
+    route
+}
+
+fn configuration(dice: &mut Dice, origins: &[Origin; 2]) -> String {
+    let mut text = String::new();
+    if dice.percent(25) {
+        text.push_str("trusted_proxies: [ 127.0.0.1 ]\n");
+    }
+    if dice.percent(25) {
+        text.push_str("forwarded_header: true\n");
+    }
+    text.push_str("consumers:\n");
+    for (name, key) in KEYS {
+        writeln!(text, "  {name}: {{ api_keys: [ \"{}\" ] }}", portcullis::auth::digest(key))
+            .unwrap();
+    }
+    text.push_str("upstreams:\n");
+    for (name, origin) in ["one", "two"].iter().zip(origins) {
+        let host = dice.pick(&["preserve", "target", "svc.internal:81"]);
+        let secret = dice.pick(&["", ", gateway_secret: { header: x-api-key, value: \"gate\" }"]);
+        writeln!(
+            text,
+            "  {name}: {{ targets: [ \"{}\" ], health: none, host: \"{host}\"{secret} }}",
+            origin.address
+        )
+        .unwrap();
+    }
+    let defaults = header_ops(dice, &[]);
+    writeln!(text, "defaults: {{ request_headers: {defaults} }}\nroutes:").unwrap();
+    for number in 0..=dice.below(7) {
+        writeln!(text, "  r{number}: {{ {} }}", route(dice)).unwrap();
+    }
+    text
+}
+
+/// A target that may lead anywhere, or nowhere.
+fn wild(dice: &mut Dice) -> String {
+    let mut target = String::new();
+    for _ in 0..=dice.below(3) {
+        target.push_str(dice.pick(&["/", "/", "/", "/", "//", "/./", "/a/../"]));
+        target.push_str(dice.pick(&[
+            "a", "b", "users", "v1", "users2", "%61", "x%2fy", "a;b", "A", "%c3%a4", "..", "%zz",
+            "x%5c", "",
+        ]));
+    }
+    target
+}
+
+/// A target at or below the path of one of the routes.
+fn tame(dice: &mut Dice, text: &str) -> String {
+    let paths: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split_once("{ path: \"")?.1.split_once('"'))
+        .map(|(path, _)| path)
+        .collect();
+    let mut target = String::new();
+    for segment in dice.pick(&paths).split('/').filter(|segment| !segment.is_empty()) {
+        let caught = dice.pick(&["a", "7", "%c3%a4", "x%2fy", "b;c"]);
+        target.push('/');
+        target.push_str(if segment.starts_with('{') { caught } else { segment });
+    }
+    target.push_str(dice.pick(&["", "", "", "/", "/7", "/a//b", "/./x"]));
+    if target.is_empty() { "/".to_owned() } else { target }
+}
+
+/// A request for a configuration; `Host` and the size of the body are part of it.
+fn question(dice: &mut Dice, text: &str) -> Question {
+    let mut target = if dice.percent(20) { wild(dice) } else { tame(dice, text) };
+    target.push_str(dice.pick(&["", "", "", "?q=1", "?q=2&x=%20", "?", "?a+b"]));
+    let method =
+        dice.pick(&["GET", "GET", "GET", "POST", "PUT", "HEAD", "DELETE", "PURGE", "TRACE"]);
+    let mut question = Question::new(method, &target).unwrap();
+    let host = dice.pick(&[
+        "a.test",
+        "b.a.test",
+        "A.TEST:80",
+        "x.test",
+        "localhost",
+        "c.b.a.test.",
+        "a.test",
+        "b.a.test",
+        "x.test",
+        "a..test",
+    ]);
+    host.clone_into(&mut question.host);
+    for (name, values) in [
+        ("X-V", ["1", "2"]),
+        ("X-In", ["in", "a b"]),
+        ("X-Out", ["out", ""]),
+        ("X-Old", ["old", "older"]),
+        ("X-Add", ["client's", "0"]),
+        ("X-Consumer-Name", ["root", "one"]),
+        ("X-Forwarded-For", ["203.0.113.7", "1.1.1.1, 127.0.0.1"]),
+        ("X-Forwarded-Proto", ["https", "http"]),
+        ("X-Real-Ip", ["6.6.6.6", "7.7.7.7"]),
+        ("User-Agent", ["curl/8", "x"]),
+        ("Authorization", ["Bearer abcdef", "Basic eHg="]),
+        ("Via", ["1.0 edge", "2 a, 1.1 b"]),
+        ("Connection", ["X-Hop", "keep-alive, X-In"]),
+        ("X-Hop", ["1", "2"]),
+        ("TE", ["trailers", "gzip"]),
+    ] {
+        if dice.percent(20) {
+            question.headers.push((name.to_owned(), dice.pick(&values).to_owned()));
+        }
+    }
+    if dice.percent(20) {
+        // Log lines are told apart by it.
+        question.headers.push(("X-Request-Id".to_owned(), format!("id-{:x}", dice.next())));
+    }
+    if dice.percent(75) {
+        let keys = ["key-of-one", "key-of-one", "key-of-one", "key-of-two", "wrong", ""];
+        let key = dice.pick(&keys);
+        question.headers.push(("X-Api-Key".to_owned(), key.to_owned()));
+    }
+    if matches!(method, "POST" | "PUT") {
+        question.body_size = Some(dice.below(21) as u64);
+    }
+    question
+}
+
+async fn ask(address: SocketAddr, question: &Question) -> Answer {
+    let mut client = Client::connect(address).await;
+    let length = question.body_size.map(|size| size.to_string());
+    let mut headers: Vec<(&str, &str)> = vec![("Host", &question.host)];
+    headers.extend(question.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    headers.extend(length.as_deref().map(|length| ("Content-Length", length)));
+    let body = vec![b'x'; question.body_size.unwrap_or(0).try_into().unwrap()];
+    let mut bytes = format!("{} {} HTTP/1.1\r\n", question.method, question.target);
+    for (name, value) in headers {
+        write!(bytes, "{name}: {value}\r\n").unwrap();
+    }
+    bytes.push_str("\r\n");
+    client.write(bytes.as_bytes()).await;
+    client.try_write(&body).await;
+    client.read(question.method == "HEAD").await
+}
+
+/// The headers in an order of their own, without those that no two requests share.
+fn comparable(headers: &http::HeaderMap, trusted_id: bool) -> Vec<(String, String)> {
+    let mut all: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| {
+            let value = String::from_utf8(value.as_bytes().to_vec()).unwrap();
+            let new = name == "x-request-id" && !trusted_id;
+            (name.to_string(), if new { "new".to_owned() } else { value })
+        })
+        .collect();
+    // Stable, so that the values of one header keep their order.
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all
+}
+
+/// What became of one request.
+struct Became<'a> {
+    answer: Answer,
+    /// What each origin has seen of it.
+    seen: [&'a [Seen]; 2],
+    line: &'a serde_json::Value,
+}
+
+fn differences(told: &Explanation, became: &Became<'_>, trusts: bool) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut same = |what: &str, told: String, became: String| {
+        if told != became {
+            wrong.push(format!("{what}: explained {told}, became {became}"));
+        }
+    };
+    let text = |key: &str| became.line[key].as_str().unwrap_or("-").to_owned();
+    let or = |value: Option<&str>| value.unwrap_or("-").to_owned();
+    same("route", or(told.route.as_deref()), text("route"));
+    let reached = became.seen.iter().zip(["one", "two"]).find(|(seen, _)| !seen.is_empty());
+    let forward = told.forward.as_ref();
+    same("upstream", or(forward.map(|f| &*f.upstream)), or(reached.map(|(_, name)| name)));
+    match (&told.answer, reached) {
+        (Some(answer), _) => {
+            same("status", answer.status.to_string(), became.answer.status.to_string());
+            same("why", or(answer.code), text("why"));
+            for name in ["location", "allow", "www-authenticate"] {
+                let known = answer.headers.iter().find(|(known, _)| known == name);
+                let told = known.map_or("", |(_, value)| value.as_str());
+                same(name, told.to_owned(), became.answer.header(name).to_owned());
+            }
+        }
+        (None, Some(([seen], _))) => {
+            same("status", "200".to_owned(), became.answer.status.to_string());
+            same("target", or(forward.map(|f| &*f.target)), seen.target.clone());
+            let sent = told.sent().unwrap();
+            let (one, two) = (comparable(&sent.headers, trusts), comparable(&seen.headers, trusts));
+            same("headers", format!("{one:#?}"), format!("{two:#?}"));
+            if let Some(host) = forward.and_then(|forward| forward.host.as_deref()) {
+                same("host", host.to_owned(), seen.header("host").to_owned());
+            }
+        }
+        (None, _) => same("tries", "1".to_owned(), "other".to_owned()),
+    }
+    // The routes' own verdicts say the same as the search.
+    let takes: Vec<&str> =
+        told.routes.iter().filter(|v| v.takes).map(|v| v.route.as_str()).collect();
+    same("taker", or(told.route.as_deref()), takes.first().copied().unwrap_or("-").to_owned());
+    same("takers", (takes.len() <= 1).to_string(), "true".to_owned());
+    wrong
+}
+
+/// `--as` leads where the consumer's key leads.
+fn knowing_the_name_is_as_good_as_the_key(
+    snapshot: &Snapshot,
+    port: u16,
+    question: &Question,
+    by_key: &Explanation,
+) {
+    let key = question.headers.iter().find(|(name, _)| name == "X-Api-Key");
+    let Some((consumer, _)) = KEYS.iter().find(|(_, known)| key.is_some_and(|(_, k)| k == known))
+    else {
+        return;
+    };
+    let mut by_name = question.clone();
+    by_name.headers.retain(|(name, _)| name != "X-Api-Key");
+    by_name.consumer = Some((*consumer).to_owned());
+    let by_name = explain(snapshot, port, &by_name).unwrap();
+    let became = |told: &Explanation| {
+        let sent = told.sent().map(|sent| comparable(&sent.headers, false));
+        let status = told.answer.as_ref().map(|answer| (answer.status, answer.code));
+        (told.route.clone(), status, sent)
+    };
+    assert_eq!(became(&by_name), became(by_key), "{question:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explanations_agree_with_live_traffic() {
+    let seed =
+        std::env::var("EXPLAIN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(SEED);
+    let mut dice = Dice(seed);
+    let origins = [Origin::start("one").await, Origin::start("two").await];
+    let (mut done, mut forwarded, mut statuses) = (0, 0, std::collections::BTreeMap::new());
+    while done < CONFIGURATIONS * REQUESTS {
+        let text = configuration(&mut dice, &origins);
+        let whole =
+            format!("version: 1\nlisteners: {{ public: {{ address: \"127.0.0.1:0\" }} }}\n{text}");
+        // Two routes that can't be told apart refuse the file.
+        let Some(compiled) = loading::load_text(&whole, &TestSources::default()).compiled else {
+            continue;
+        };
+        let gateway = Gateway::start(&text).await;
+        let mut asked = Vec::new();
+        for _ in 0..REQUESTS {
+            let question = question(&mut dice, &text);
+            let before = [origins[0].seen().len(), origins[1].seen().len()];
+            let answer = ask(gateway.address(), &question).await;
+            asked.push((question, before, answer));
+        }
+        let all_seen = [origins[0].seen(), origins[1].seen()];
+        let log = gateway.log(REQUESTS).await;
+        let mut after: Vec<[usize; 2]> =
+            asked.iter().skip(1).map(|(_, before, _)| *before).collect();
+        after.push([all_seen[0].len(), all_seen[1].len()]);
+        for (number, (question, before, answer)) in asked.into_iter().enumerate() {
+            let became = Became {
+                seen: [0, 1].map(|origin| &all_seen[origin][before[origin]..after[number][origin]]),
+                // A line may be written after the answer to the next request.
+                line: log
+                    .iter()
+                    .find(|line| line["request_id"] == answer.header("x-request-id"))
+                    .unwrap(),
+                answer,
+            };
+            let port = gateway.address().port();
+            let told = explain(&compiled.snapshot, port, &question).unwrap();
+            knowing_the_name_is_as_good_as_the_key(&compiled.snapshot, port, &question, &told);
+            let trusts = text.starts_with("trusted_proxies")
+                && question.headers.iter().any(|(name, _)| name == "X-Request-Id");
+            let wrong = differences(&told, &became, trusts);
+            assert!(
+                wrong.is_empty(),
+                "EXPLAIN_SEED={seed}, request {done}:\n{}\n{question:#?}\n{text}\n{}",
+                wrong.join("\n"),
+                told.to_text()
+            );
+            done += 1;
+            forwarded += usize::from(told.forward.is_some());
+            *statuses.entry(told.answer.map_or(0, |answer| answer.status)).or_insert(0) += 1;
+        }
+        assert!(gateway.stop().await);
+    }
+    println!("{done} requests, {forwarded} forwarded, by status: {statuses:?}");
+    // A test in which nothing happens would hold too.
+    assert!(forwarded >= 200, "{statuses:?}");
+    for status in [200, 307, 400, 401, 403, 404, 405, 413, 418] {
+        assert!(statuses.contains_key(&status), "{status}: {statuses:?}");
+    }
+}
