@@ -3,15 +3,22 @@
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{CANNOT_START, FAILED, REFUSED, fail, load};
+use super::{CANNOT_START, FAILED, REFUSED, chain, fail, load};
+use crate::observe::access_log::AccessLog;
 use crate::server::{Server, StartError};
 
 /// The filter of the process log if `PORTCULLIS_LOG` does not say another: of libraries, only what is
-/// wrong, since some print whole request heads at lower levels.
-const LOG_FILTER: &str = "warn,portcullis=info";
+/// wrong, since some print whole request heads at lower levels. The proxy tells of broken connections, which
+/// anybody can bring about, and the load balancer of health, which the upstreams tell with more to it.
+const LOG_FILTER: &str = "warn,pingora_proxy=off,pingora_load_balancing=error,portcullis=info";
+
+/// How long a stop at once waits for the lines of the access log that are under way.
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
     log_to_stderr();
@@ -20,7 +27,7 @@ pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
     };
     let server = match Server::bind(compiled) {
         Ok(server) => server,
-        Err(error) => return Ok(fail(CANNOT_START, &format!("error: {error}"))),
+        Err(error) => return Ok(fail(CANNOT_START, &format!("error: {}", chain(&error)))),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(server.workers())
@@ -28,7 +35,7 @@ pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
         .enable_all()
         .build()?;
     let done = runtime.block_on(async {
-        let stop = stop_signal()?;
+        let stop = stop_signal(server.access_log())?;
         server.run(stop).await
     });
     // What is left are requests that were cut and probes: nobody waits for them.
@@ -40,7 +47,7 @@ pub(super) fn finish(done: Result<bool, StartError>) -> ExitCode {
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => fail(FAILED, "stopped; some requests had to be cut"),
-        Err(error) => fail(CANNOT_START, &format!("error: {error}")),
+        Err(error) => fail(CANNOT_START, &format!("error: {}", chain(&error))),
     }
 }
 
@@ -85,7 +92,7 @@ impl log::Log for ProcessLog {
 
 /// Ready at the first SIGTERM or SIGINT; a second one ends the process at once. Must be called within a
 /// runtime.
-pub(super) fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+pub(super) fn stop_signal(log: Arc<AccessLog>) -> io::Result<impl Future<Output = ()>> {
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     // SIGHUP would end the process; a reload is not built yet, so it is told apart from a stop.
@@ -105,6 +112,8 @@ pub(super) fn stop_signal() -> io::Result<impl Future<Output = ()>> {
         tokio::spawn(async move {
             tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
             log::warn!("a second signal: stopping at once");
+            // What could not be written in that time is lost.
+            let _ = log.flush(LAST_LINES);
             std::process::exit(i32::from(FAILED));
         });
     })
