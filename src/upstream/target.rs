@@ -1,7 +1,7 @@
 //! A [`Target`] is one address of an upstream; an [`Attempt`] is one request's try at one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
@@ -9,10 +9,12 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::upstreams::peer::HttpPeer;
 
 use super::Upstream;
+use super::balance::chance;
 use super::ejection::{Ejection, Fault, Role};
+use super::switch::{Patient, Switch};
 use super::tally::{Outcome, Tally};
 
-/// The read timeout of an upgraded connection: a `WebSocket` may be silent for long.
+/// The read timeout of a connection that has switched: a `WebSocket` may be silent for long.
 const UPGRADED_READ: Duration = Duration::from_secs(3600);
 /// The shortest timeout handed to Pingora, for a request whose time is as good as over.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -30,6 +32,8 @@ pub struct Target {
     /// Whether it was ever seen to work.
     pub(super) proven: AtomicBool,
     pub(super) ejection: Ejection,
+    /// Why the last probe failed, for the log.
+    pub(super) complaint: Mutex<String>,
 }
 
 impl Target {
@@ -48,6 +52,7 @@ impl Target {
             healthy: AtomicBool::new(true),
             proven: AtomicBool::new(false),
             ejection: Ejection::default(),
+            complaint: Mutex::default(),
         }
     }
 
@@ -93,10 +98,10 @@ impl std::fmt::Debug for Target {
 }
 
 /// What a request needs of its connection.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct PeerWish {
-    /// Whether it asks for an upgrade, which only HTTP/1.1 has.
-    pub upgrade: bool,
+    /// Set if it asks for a `WebSocket`: it gets a connection of its own.
+    pub switch: Option<Switch>,
     /// What is left of its total time; `None` means no limit.
     pub remaining: Option<Duration>,
 }
@@ -148,10 +153,7 @@ impl Attempt {
     pub fn peer(&self, wish: PeerWish) -> Box<HttpPeer> {
         let mut peer = Box::new(self.target.template.clone());
         let options = &mut peer.options;
-        if wish.upgrade {
-            options.set_http_version(1, 1);
-            options.read_timeout = Some(UPGRADED_READ);
-        }
+        let own_read = options.read_timeout;
         if let Some(remaining) = wish.remaining {
             let remaining = remaining.max(SHORTEST);
             for timeout in [
@@ -162,6 +164,18 @@ impl Attempt {
             ] {
                 *timeout = Some(timeout.map_or(remaining, |own| own.min(remaining)));
             }
+        }
+        if let Some(switch) = wish.switch {
+            options.write_timeout = self.target.template.options.write_timeout;
+            options.read_timeout = Some(UPGRADED_READ);
+            options.custom_l4 = Some(Arc::new(Patient {
+                switch,
+                read: own_read.unwrap_or(UPGRADED_READ),
+                deadline: wish.remaining.map(|left| tokio::time::Instant::now() + left),
+            }));
+            // Such a connection serves nobody else, before or after.
+            options.idle_timeout = Some(SHORTEST);
+            peer.group_key = chance();
         }
         peer
     }

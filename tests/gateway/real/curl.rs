@@ -103,7 +103,10 @@ async fn a_service_is_used_with_curl() {
 
     let head = curl(&["-I", &url("/echo")]).await;
     assert_eq!(head.status, 200);
-    assert!(head.output.to_lowercase().contains("content-length: ") && head.body().is_empty(), "{head:?}");
+    assert!(
+        head.output.to_lowercase().contains("content-length: ") && head.body().is_empty(),
+        "{head:?}"
+    );
 
     let file = file_of(3_000_000);
     let asked = curl(&["-T", path(&file), &url("/sink")]).await;
