@@ -159,10 +159,24 @@ pub fn main() -> ExitCode {
         }
         Command::Demo { port, backends } => demo::demo(port, backends),
     };
-    done.unwrap_or_else(|error| fail(FAILED, &format!("error: {error}")))
+    done.unwrap_or_else(|error| fail(FAILED, &format!("error: {}", chain(&error))))
 }
 
-/// Tells what went wrong, with its chain of causes, and gives the exit code.
+/// An error with its causes, as far as they say something new.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !told.contains(&text) {
+            told = format!("{told}: {text}");
+        }
+        cause = error.source();
+    }
+    told
+}
+
+/// Tells what went wrong, and gives the exit code.
 fn fail(code: u8, message: &str) -> ExitCode {
     // A closed standard error leaves nobody to tell.
     let _ = writeln!(io::stderr(), "{message}");

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use crate::auth::{Consumer, Permit};
+use crate::hygiene::clean_host;
 use crate::reject::Rejection;
 use crate::route::{Captures, Prefixes};
 use crate::snapshot::Route;
 use crate::template::{Fill, Variable};
-use crate::upstream::{Attempt, Target};
+use crate::upstream::{Attempt, Switch, Target};
 
 /// The name of the header that carries a request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -75,11 +76,10 @@ pub struct Marks {
     pub connected: Option<Instant>,
     /// From that connection to the head of the upstream's final answer.
     pub first_byte: Option<Duration>,
-    /// The whole request, where it was over before its connection was closed.
-    pub total: Option<Duration>,
 }
 
 /// The record of one request.
+#[expect(clippy::struct_excessive_bools, reason = "each notes a thing of its own")]
 pub struct Exchange {
     /// When it began.
     pub started: Instant,
@@ -111,8 +111,12 @@ pub struct Exchange {
     pub tries: u8,
     /// Whether a try met a pooled connection that the upstream had closed meanwhile.
     pub met_stale: bool,
+    /// Those of them that got no connection.
+    pub unsent: u8,
     /// When all of it must be done.
     pub deadline: Option<Instant>,
+    /// Set if it asks for a `WebSocket`: whether the target has switched.
+    pub switch: Option<Switch>,
     /// Body bytes from the client.
     pub bytes_in: u64,
     /// The status that the client was sent.
@@ -129,6 +133,8 @@ pub struct Exchange {
     pub rejection: Option<Rejection>,
     /// When what happened.
     pub marks: Marks,
+    /// Whether its line stands in the log already.
+    pub logged: bool,
 }
 
 impl Exchange {
@@ -157,7 +163,9 @@ impl Exchange {
             rejection: None,
             tries: 0,
             met_stale: false,
+            unsent: 0,
             deadline: None,
+            switch: None,
             bytes_in: 0,
             status: 0,
             answered: false,
@@ -165,6 +173,7 @@ impl Exchange {
             why: None,
             detail: None,
             marks: Marks::default(),
+            logged: false,
         }
     }
 
@@ -190,6 +199,12 @@ impl Exchange {
     #[must_use]
     pub fn is_overdue(&self, now: Instant) -> bool {
         self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+
+    /// Whether it has become a `WebSocket`, on which no body and no time of a request is counted any more.
+    #[must_use]
+    pub fn has_switched(&self) -> bool {
+        self.switch.as_ref().is_some_and(Switch::is_done)
     }
 
     /// The values of this request for templates; `headers` are the client's.
@@ -226,6 +241,27 @@ pub struct Values<'a> {
     headers: &'a HeaderMap,
 }
 
+impl Values<'_> {
+    /// The Host that the client wrote: a trusted peer's word for it, or the one of the request.
+    fn host(&self) -> &str {
+        self.vouched("x-forwarded-host")
+            .filter(|host| clean_host(host).is_ok())
+            .unwrap_or(&self.exchange.line.host)
+    }
+
+    /// The scheme that the client used, known in the same way.
+    fn scheme(&self) -> &str {
+        let vouched = self.vouched("x-forwarded-proto").unwrap_or_default();
+        if vouched.eq_ignore_ascii_case("https") { "https" } else { "http" }
+    }
+
+    /// The first value of a header that only a trusted peer may set: the one nearest to the client.
+    fn vouched(&self, name: &str) -> Option<&str> {
+        let value = self.headers.get(name).filter(|_| self.exchange.client.trusted)?;
+        value.to_str().ok()?.split(',').next().map(str::trim)
+    }
+}
+
 impl Fill for Values<'_> {
     fn fill(&self, variable: &Variable, out: &mut Vec<u8>) {
         use std::io::Write as _;
@@ -236,10 +272,10 @@ impl Fill for Values<'_> {
             Variable::ClientPort => return write!(out, "{}", x.client.peer.port()).unwrap_or(()),
             Variable::RequestId => x.id(),
             Variable::RequestMethod => x.line.method.as_str(),
-            Variable::RequestHost => &x.line.host,
+            Variable::RequestHost => self.host(),
             Variable::RequestPath => &x.line.path,
             Variable::RequestQuery => x.line.query.as_deref().unwrap_or_default(),
-            Variable::RequestScheme => "http",
+            Variable::RequestScheme => self.scheme(),
             Variable::ConsumerName => x.consumer.as_ref().map_or("", |consumer| consumer.name()),
             Variable::RouteName => x.route.as_deref().map_or("", |route| &route.name),
             Variable::UpstreamName => {

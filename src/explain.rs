@@ -191,7 +191,6 @@ pub fn explain(
         head: &head,
         peer: (question.client, 0).into(),
         local_port: port,
-        upgrade: false,
         caller: consumer.map_or(Caller::Credentials, Caller::TakenFor),
     };
     let decision = intake::take_in(snapshot, &arriving, &mut x);

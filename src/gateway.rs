@@ -39,7 +39,7 @@ const CLIENT_READ: Duration = Duration::from_secs(60);
 const REFUSED_READ: Duration = Duration::from_secs(2);
 /// How long a client may let a write stall.
 const CLIENT_WRITE: Duration = Duration::from_secs(60);
-/// The same for a WebSocket, which may rest; pings at the endpoints' own interval keep it open.
+/// The same for a WebSocket once it has begun, which may rest; pings at the endpoints' own interval keep it open.
 const UPGRADED_IDLE: Duration = Duration::from_secs(3600);
 
 /// The gateway: one configuration in force, one log of what was done, and its numbers.
@@ -63,6 +63,17 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    /// Counts the request and writes its line, once.
+    fn note(&self, session: &Session, x: &mut Exchange) {
+        if !std::mem::replace(&mut x.logged, true) {
+            let record = answer::record(session, x);
+            self.metrics.record(&record, x.route.as_deref().map(|route| &route.meter));
+            self.log.write(record);
+        }
+    }
+}
+
 #[async_trait]
 impl ProxyHttp for Gateway {
     // Boxed, since Pingora moves it from future to future.
@@ -80,13 +91,12 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         _x: &mut Box<Exchange>,
     ) -> Result<()> {
-        let upgrade = session.is_upgrade_req();
         let downstream = session.as_downstream_mut();
         // Setting it unasked would bring back what the client or a stop has switched off.
         if downstream.get_keepalive().is_some() {
             downstream.set_keepalive(Some(KEEPALIVE_SECONDS));
         }
-        downstream.set_read_timeout(Some(if upgrade { UPGRADED_IDLE } else { CLIENT_READ }));
+        downstream.set_read_timeout(Some(CLIENT_READ));
         downstream.set_write_timeout(Some(CLIENT_WRITE));
         downstream.set_pipelining_enabled(true);
         // RFC 9110, section 15.2: HTTP/1.0 knows no interim answers.
@@ -137,7 +147,7 @@ impl ProxyHttp for Gateway {
         x.marks.first_try.get_or_insert(now.saturating_duration_since(x.started));
         x.marks.try_started = Some(now);
         let wish = PeerWish {
-            upgrade: session.is_upgrade_req(),
+            switch: x.switch.clone(),
             remaining: x.remaining(now),
             // Where one pooled connection was stale others may be too, more than there are tries.
             fresh: x.met_stale,
@@ -184,6 +194,9 @@ impl ProxyHttp for Gateway {
         x: &mut Box<Exchange>,
     ) -> Result<()> {
         x.bytes_in += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        if x.has_switched() {
+            return Ok(());
+        }
         let limit = x.route.as_ref().map_or(0, |route| route.body_limit);
         if x.bytes_in > limit {
             return Err(cause::raise(x, Rejection::BodyTooLarge));
@@ -197,12 +210,12 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_response_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         head: &mut ResponseHeader,
         x: &mut Box<Exchange>,
     ) -> Result<()> {
         // A switch that nobody asked for would leave client and gateway with two readings of what follows.
-        if head.status == 101 && !session.is_upgrade_req() {
+        if head.status == 101 && x.switch.is_none() {
             if let Some(attempt) = &x.attempt {
                 attempt.note(Outcome::Broken);
             }
@@ -233,6 +246,14 @@ impl ProxyHttp for Gateway {
         if head.status.is_informational() && head.status != 101 {
             x.kept_before_interim |= session.as_downstream().get_keepalive().is_some();
             return Ok(());
+        }
+        if head.status == 101
+            && let Some(switch) = &x.switch
+        {
+            // It lives as long as its ends want it to.
+            switch.done();
+            x.deadline = None;
+            session.as_downstream_mut().set_read_timeout(Some(UPGRADED_IDLE));
         }
         if let Some(route) = x.route.as_deref().filter(|route| !route.response_headers.is_empty()) {
             let fill = x.fill(&session.req_header().headers);
@@ -271,10 +292,14 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         let now = Instant::now();
         if let Some(attempt) = x.attempt.take() {
-            attempt.connect_failed(now);
+            if !cause::is_deadline(&error, x, now) {
+                attempt.connect_failed(now);
+            }
             attempt.note(cause::outcome(&error));
             x.tried.push(attempt.target().clone());
+            x.last = Some(attempt.target().clone());
         }
+        x.unsent = x.unsent.saturating_add(1);
         error.set_retry(intake::tries_again(session, x, FailureKind::NotSent, now));
         error
     }
@@ -298,7 +323,8 @@ impl ProxyHttp for Gateway {
                 Rejection::RequestTimeout
             });
         }
-        let blame = x.rejection.is_none() && cause::is_upstreams(&error);
+        let cut_short = cause::is_deadline(&error, x, now);
+        let blame = x.rejection.is_none() && cause::is_upstreams(&error) && !cut_short;
         if let Some(attempt) = x.attempt.take() {
             if blame {
                 // A pooled connection that the upstream had closed meanwhile says nothing about its health.
@@ -312,6 +338,8 @@ impl ProxyHttp for Gateway {
                 }
                 // It may as well have died, so that the next try is better made elsewhere.
                 x.tried.push(attempt.target().clone());
+            } else if cut_short {
+                attempt.note(cause::outcome(&error));
             }
             x.last = Some(attempt.target().clone());
         }
@@ -326,13 +354,19 @@ impl ProxyHttp for Gateway {
         x: &mut Box<Exchange>,
     ) -> FailToProxy {
         if x.rejection.is_none() && x.answered && cause::is_unsent_rest(error) {
-            session.as_downstream_mut().shutdown().await;
+            self.note(session, x);
+            answer::close(session).await;
             return FailToProxy { error_code: x.status, can_reuse_downstream: false };
         }
         let rejection = x.rejection.take().unwrap_or_else(|| cause::of(error, x));
         x.detail = Some(error.etype().as_str());
         log::debug!("request {}: {}: {error}", x.id(), rejection.code());
         answer::fail(session, x, &rejection).await;
+        // What follows is waiting for the client to leave, which is none of the request's time.
+        self.note(session, x);
+        if !matches!(rejection, Rejection::ClientClosed) {
+            answer::close(session).await;
+        }
         FailToProxy { error_code: rejection.status(), can_reuse_downstream: false }
     }
 
@@ -356,8 +390,6 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, x: &mut Box<Exchange>) {
-        let record = answer::record(session, x);
-        self.metrics.record(&record, x.route.as_deref().map(|route| &route.meter));
-        self.log.write(record);
+        self.note(session, x);
     }
 }

@@ -39,8 +39,10 @@ mod readings;
 mod target;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 pub use host::{UncleanHost, clean_host};
 pub use target::{CleanTarget, Unclean};
+pub use upgrade::is_websocket;
 
 pub(crate) use percent::{decode, decoded, is_dot_segment, same_decoded};

@@ -9,20 +9,21 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, COOKIE, HOST};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
 use pingora::http::RequestHeader;
 
 use crate::auth::{Consumer, Denied};
 use crate::exchange::{Client, Exchange, Line, Onward, protocol};
-use crate::hygiene::{CleanTarget, clean_host};
+use crate::hygiene::{CleanTarget, clean_host, is_websocket};
 use crate::reject::{MAX_HEAD, MAX_HEADERS, MAX_TARGET, Rejection};
 use crate::reply::Reply;
 use crate::rewrite::forwarded::{Arrival, accepted_request_id};
 use crate::rewrite::{client_address, forwarded, identity, screen};
 use crate::route::{Found, Matched, Prefixes, Request};
 use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
-use crate::upstream::{HashKey, HashSource, Upstream};
+use crate::template::{Fill, Part};
+use crate::upstream::{HashKey, HashSource, Switch, Upstream};
 
 /// Room for what the gateway adds to a request's headers, so that the map grows once.
 const NEW_HEADERS: usize = 12;
@@ -36,8 +37,6 @@ pub struct Arriving<'a> {
     pub peer: SocketAddr,
     /// The port on which it came in.
     pub local_port: u16,
-    /// Whether it asks for another protocol (a `WebSocket`).
-    pub upgrade: bool,
     /// How it is found out who sent it.
     pub caller: Caller<'a>,
 }
@@ -122,9 +121,12 @@ fn act(
     match &route.action {
         Action::Forward(forward) => {
             x.onward = onward(forward, matched, target, &x.line);
-            // An upgraded connection lives as long as its ends want it to.
-            if !arriving.upgrade {
-                x.deadline = Some(x.started + forward.upstream.total_timeout());
+            x.deadline = Some(x.started + forward.upstream.total_timeout());
+            if is_websocket(&x.line.method, arriving.head.version, headers) {
+                if !forward.upstream.can_switch() {
+                    return Err(Rejection::NoWebSocket);
+                }
+                x.switch = Some(Switch::default());
             }
             Ok(Decision::Forward)
         }
@@ -163,6 +165,10 @@ pub fn send_on(
     let upstream = &forward.upstream;
     let mut parts = take(head);
     let headers = &mut parts.headers;
+    if x.switch.is_none() && headers.remove(UPGRADE).is_some() {
+        // Asked for otherwise than the rules have it: no answer may switch.
+        headers.remove(CONNECTION);
+    }
     headers.reserve(NEW_HEADERS);
     screen(headers, x.client.trusted, route.guard.credential_headers(), upstream.secret_header());
     forwarded::forward(headers, &arrival(x, forward, sent.version));
@@ -377,15 +383,29 @@ fn arrival<'a>(x: &'a Exchange, forward: &Forward, version: Version) -> Arrival<
 fn respond_reply(respond: &Respond, x: &Exchange, headers: &HeaderMap) -> Reply {
     let body = match &respond.body {
         RespondBody::Fixed(bytes) => bytes.clone(),
-        RespondBody::Filled(template) => {
-            let mut out = Vec::new();
-            template.render(&x.fill(headers), &mut out);
+        RespondBody::Filled(template, escape) => {
+            let (mut out, mut value) = (Vec::new(), Vec::new());
+            let fill = x.fill(headers);
+            for part in template.parts() {
+                match part {
+                    Part::Text(text) => out.extend_from_slice(text.as_bytes()),
+                    Part::Variable(variable) => {
+                        value.clear();
+                        fill.fill(variable, &mut value);
+                        escape.write(&value, &mut out);
+                    }
+                }
+            }
             out.into()
         }
     };
     let mut reply = Reply::new(respond.status);
     if !body.is_empty() {
-        reply = reply.with(http::header::CONTENT_TYPE, respond.content_type.clone());
+        const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+        // No value in it may make another type of it.
+        reply = reply
+            .with(http::header::CONTENT_TYPE, respond.content_type.clone())
+            .with(http::header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     }
     Reply { body, ..reply }
 }

@@ -18,6 +18,7 @@
 //! | `header_too_large` | 431 | a head above 64 KiB or 100 lines |
 //! | `client_closed` | 499 | the client left before the answer (only in the log) |
 //! | `internal_error` | 500 | a fault of this program |
+//! | `no_websocket` | 501 | a WebSocket was asked for, and the upstream speaks HTTP/2 |
 //! | `upstream_broken` | 502 | an answer that was cut or cannot be read, or a failed TLS handshake |
 //! | `upstream_unreachable` | 503 | no connection to any target tried |
 //! | `no_healthy_target` | 503 | no target is fit for use |
@@ -63,6 +64,8 @@ pub enum Rejection {
     ClientClosed,
     /// A fault of this program.
     Internal,
+    /// A `WebSocket` was asked for, which an upstream with `protocol: h2` cannot give.
+    NoWebSocket,
     /// An answer that was cut or cannot be read, or a failed TLS handshake.
     UpstreamBroken,
     /// No connection to any target tried.
@@ -89,7 +92,7 @@ pub const MAX_HEAD: usize = 64 << 10;
 pub const MAX_HEADERS: usize = 100;
 
 /// All words that [`Rejection::code`] can give.
-pub const CODES: [&str; 17] = [
+pub const CODES: [&str; 18] = [
     "bad_request",
     "ambiguous_path",
     "unauthorized",
@@ -102,6 +105,7 @@ pub const CODES: [&str; 17] = [
     "header_too_large",
     "client_closed",
     "internal_error",
+    "no_websocket",
     "upstream_broken",
     "upstream_unreachable",
     "no_healthy_target",
@@ -182,6 +186,12 @@ impl Rejection {
             Self::Internal => {
                 (500, "internal_error", "Internal error", "The gateway failed to handle this.")
             }
+            Self::NoWebSocket => (
+                501,
+                "no_websocket",
+                "No WebSocket here",
+                "The service behind the gateway cannot be reached by WebSocket.",
+            ),
             Self::UpstreamBroken => (
                 502,
                 "upstream_broken",

@@ -13,7 +13,7 @@
 
 mod accept;
 mod grpc;
-mod html;
+pub(crate) mod html;
 pub(crate) mod json;
 
 use bytes::Bytes;

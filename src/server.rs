@@ -125,6 +125,12 @@ impl Server {
         public.chain(admin.map(|address| ("admin".to_owned(), address))).collect()
     }
 
+    /// The access log, for whoever ends the process past [`Server::run`].
+    #[must_use]
+    pub fn access_log(&self) -> Arc<AccessLog> {
+        self.log.clone()
+    }
+
     /// The number of threads that this configuration wants.
     #[must_use]
     pub fn workers(&self) -> usize {

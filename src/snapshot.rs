@@ -25,6 +25,7 @@ use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics, Severity};
 use crate::observe::access_log;
 use crate::observe::metrics::{RouteMeter, View};
+use crate::reply::{html, json};
 use crate::rewrite::{HeaderOps, TrustedProxies};
 use crate::route::{Forwarding, Table};
 use crate::template::Template;
@@ -155,7 +156,46 @@ pub enum RespondBody {
     /// The same for everybody.
     Fixed(Bytes),
     /// Filled in for each request.
-    Filled(Template),
+    Filled(Template, Escape),
+}
+
+/// How a value is kept from being more than text in the body it is put into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Escape {
+    /// It can only be text there.
+    Plain,
+    /// As inside a JSON string.
+    Json,
+    /// As text, or inside quotes, of HTML or XML.
+    Html,
+}
+
+impl Escape {
+    /// What a body of this media type asks for.
+    #[must_use]
+    pub fn of(content_type: &str) -> Self {
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        let media_type = media_type.to_ascii_lowercase();
+        let is = |subtype: &str| {
+            media_type.rsplit(['/', '+']).next().is_some_and(|last| last == subtype)
+        };
+        if is("html") || is("xhtml") || is("xml") {
+            Self::Html
+        } else if is("json") || is("javascript") {
+            Self::Json
+        } else {
+            Self::Plain
+        }
+    }
+
+    /// Appends a value.
+    pub fn write(self, value: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::Plain => out.extend_from_slice(value),
+            Self::Json => json::escape(out, &String::from_utf8_lossy(value)),
+            Self::Html => html::escape(out, &String::from_utf8_lossy(value)),
+        }
+    }
 }
 
 /// A redirect.
@@ -220,7 +260,7 @@ pub fn draft(text: &str, sources: &dyn yaml::Sources, previous: Option<&Snapshot
     let (compiled, config) = match value {
         Some(config) if wrong.is_empty() => {
             let config = Arc::new(config);
-            lint::lint(&config, &mut diagnostics);
+            lint::lint(&config, &places, &mut diagnostics);
             let compiled = compile(&config, previous, &recorder, &mut diagnostics);
             (compiled, Some(config))
         }

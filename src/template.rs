@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `${client.ip}`, `${client.port}` | the client's address |
 //! | `${request.id}` | the id of the request, as in `X-Request-Id` |
-//! | `${request.method}`, `${request.scheme}`, `${request.host}` | as the client sent them |
+//! | `${request.method}`, `${request.scheme}`, `${request.host}` | as the client sent them; scheme and host behind a trusted proxy: as it says |
 //! | `${request.path}`, `${request.query}` | the path as the client sent it, normalised; the query without its `?` |
 //! | `${consumer.name}` | who was let in |
 //! | `${route.name}`, `${upstream.name}` | names from the configuration |
@@ -74,6 +74,15 @@ pub enum Variable {
 pub trait Fill {
     /// Appends the variable's value to `out`; appends nothing if there is none.
     fn fill(&self, variable: &Variable, out: &mut Vec<u8>);
+}
+
+/// One part of a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// What stands there for every request; never empty.
+    Text(&'a str),
+    /// What each request fills in.
+    Variable(&'a Variable),
 }
 
 /// A text that is not a template.
@@ -156,6 +165,14 @@ impl Template {
             [Piece::Text(text)] => Some(text),
             _ => None,
         }
+    }
+
+    /// The parts, in the order of the text.
+    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        self.0.iter().map(|piece| match piece {
+            Piece::Text(text) => Part::Text(text),
+            Piece::Variable(variable) => Part::Variable(variable),
+        })
     }
 
     /// The variables, in the order of the text.

@@ -42,6 +42,7 @@ mod origin;
 mod pem;
 mod pool;
 mod retry;
+mod switch;
 mod tally;
 mod target;
 mod tls;
@@ -51,6 +52,7 @@ pub use candidate::Candidate;
 pub use compile::HashSource;
 pub use config::Config;
 pub use retry::{Failure, FailureKind, Retry};
+pub use switch::Switch;
 pub use tally::{Outcome, Tally};
 pub use target::{Attempt, PeerWish, Target};
 pub use tls::ReadFile;
@@ -187,6 +189,12 @@ impl Upstream {
         Retry { max: self.config.retries.max }
     }
 
+    /// Whether its targets can switch a connection to `WebSocket`, which HTTP/1.1 alone can here.
+    #[must_use]
+    pub fn can_switch(&self) -> bool {
+        self.config.protocol == config::Protocol::Http1
+    }
+
     /// How long a request may take with all its tries.
     #[must_use]
     pub fn total_timeout(&self) -> Duration {
@@ -248,6 +256,16 @@ impl Upstream {
             Some((target, role)) => Ok(Attempt::new(Arc::clone(self), target, role, now)),
             None => Err(Unavailable { retry_after: self.pool.retry_after(now) }),
         }
+    }
+
+    /// Whether a target is left that is usable and not among `tried`.
+    #[must_use]
+    pub fn has_untried(&self, tried: &[Arc<Target>]) -> bool {
+        self.pool.load().listed.iter().any(|target| {
+            target.healthy.load(Ordering::Relaxed)
+                && target.ejection.until().is_none()
+                && !tried.iter().any(|t| Arc::ptr_eq(t, target))
+        })
     }
 
     /// The first target, in the policy's order, that gets a role.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::run::{finish, stop_signal};
-use super::{CANNOT_START, REFUSED, fail, print};
+use super::{CANNOT_START, REFUSED, chain, fail, print};
 use crate::demo::{self, GATEWAY_SECRET, Ports};
 use crate::loading::{self, Loaded};
 use crate::observe::process_log;
@@ -29,7 +29,7 @@ pub(super) fn demo(port: u16, backends: u16) -> io::Result<ExitCode> {
     let server = match Server::bind(compiled) {
         Ok(server) => server.logging_by(Arc::new(level)),
         Err(error) => {
-            let told = format!("error: {error}\nhelp: portcullis demo --port 9000");
+            let told = format!("error: {}\nhelp: portcullis demo --port 9000", chain(&error));
             return Ok(fail(CANNOT_START, &told));
         }
     };
@@ -38,12 +38,13 @@ pub(super) fn demo(port: u16, backends: u16) -> io::Result<ExitCode> {
         let running = match demo::start_all(ports, &secret()).await {
             Ok(running) => running,
             Err(error) => {
-                let told = format!("error: {error}\nhelp: portcullis demo --backends 9000");
+                let told =
+                    format!("error: {}\nhelp: portcullis demo --backends 9000", chain(&error));
                 return Ok(fail(CANNOT_START, &told));
             }
         };
         let gateway = server.addresses().get("public").copied().unwrap_or(address);
-        let stop = stop_signal(server.reloader())?;
+        let stop = stop_signal(server.reloader(), server.access_log())?;
         print(&demo::banner(gateway, &Ports::of(&running)))?;
         let done = server.run(stop).await;
         for backend in running {

@@ -4,14 +4,19 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{CANNOT_START, FAILED, REFUSED, fail, report};
+use super::{CANNOT_START, FAILED, REFUSED, chain, fail, report};
 use crate::loading;
+use crate::observe::access_log::AccessLog;
 use crate::observe::process_log;
 use crate::reload::{Reloader, Trigger};
 use crate::server::{Server, StartError};
+
+/// How long a stop at once waits for the lines of the access log that are under way.
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
     let level = process_log::to_stderr();
@@ -21,7 +26,7 @@ pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
     };
     let server = match Server::bind(compiled) {
         Ok(server) => server.following(file, mark).logging_by(Arc::new(level)),
-        Err(error) => return Ok(fail(CANNOT_START, &format!("error: {error}"))),
+        Err(error) => return Ok(fail(CANNOT_START, &format!("error: {}", chain(&error)))),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(server.workers())
@@ -29,7 +34,7 @@ pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
         .enable_all()
         .build()?;
     let done = runtime.block_on(async {
-        let stop = stop_signal(server.reloader())?;
+        let stop = stop_signal(server.reloader(), server.access_log())?;
         server.run(stop).await
     });
     // What is left are requests that were cut and probes: nobody waits for them.
@@ -41,13 +46,16 @@ pub(super) fn finish(done: Result<bool, StartError>) -> ExitCode {
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => fail(FAILED, "stopped; some requests had to be cut"),
-        Err(error) => fail(CANNOT_START, &format!("error: {error}")),
+        Err(error) => fail(CANNOT_START, &format!("error: {}", chain(&error))),
     }
 }
 
 /// Ready at the first SIGTERM or SIGINT; a second one ends the process at once. Must be called within a
 /// runtime. SIGHUP asks for a reload.
-pub(super) fn stop_signal(reloader: Reloader) -> io::Result<impl Future<Output = ()>> {
+pub(super) fn stop_signal(
+    reloader: Reloader,
+    log: Arc<AccessLog>,
+) -> io::Result<impl Future<Output = ()>> {
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -65,6 +73,8 @@ pub(super) fn stop_signal(reloader: Reloader) -> io::Result<impl Future<Output =
         tokio::spawn(async move {
             tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
             log::warn!("a second signal: stopping at once");
+            // What could not be written in that time is lost.
+            let _ = log.flush(LAST_LINES);
             std::process::exit(i32::from(FAILED));
         });
     })

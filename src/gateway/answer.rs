@@ -66,11 +66,12 @@ pub(super) async fn fail(session: &mut Session, x: &mut Exchange, rejection: &Re
         session.as_downstream_mut().set_keepalive(None);
         if let Err(error) = refuse(session, x, rejection).await {
             log::debug!("request {}: the answer could not be sent: {error}", x.id());
-            return;
         }
     }
-    // What follows is waiting for the client to leave, which is none of the request's time.
-    x.marks.total = Some(x.started.elapsed());
+}
+
+/// Closes the connection of a request that failed.
+pub(super) async fn close(session: &mut Session) {
     // Pingora drops the connection after a failure, with what is unread and what is still buffered; closing
     // it in order first gives an answer time to be read, and shows a cut one as far as it came.
     if let pingora::protocols::http::ServerSession::H1(h1) = session.as_downstream_mut() {
@@ -131,7 +132,7 @@ pub(super) fn map_back(x: &Exchange, headers: &mut HeaderMap) {
 
 /// What the log is told of a request that has ended.
 pub(super) fn record(session: &Session, x: &mut Exchange) -> Record {
-    let total = x.marks.total.unwrap_or_else(|| x.started.elapsed());
+    let total = x.started.elapsed();
     let route = x.route.as_deref();
     let target = x.attempt.as_ref().map(Attempt::target).or(x.last.as_ref());
     Record {

@@ -37,7 +37,34 @@ pub(super) fn is_stale_connection(error: &Error) -> bool {
 
 /// Whether an upstream that was to say something did not in time.
 pub(super) fn is_read_timeout(error: &Error) -> bool {
-    is_upstreams(error) && matches!(error.etype(), ErrorType::ReadTimedout)
+    is_upstreams(error)
+        && match error.etype() {
+            ErrorType::ReadTimedout => true,
+            // What the socket of a WebSocket says before the switch.
+            ErrorType::ReadError => is_timed_out(error),
+            _ => false,
+        }
+}
+
+/// Pingora's timers tick every 10 ms, and may be early by one.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Whether a timeout ran out because the time for the whole request did. Whoever had less time than it may take
+/// is not judged by that.
+pub(super) fn is_deadline(error: &Error, x: &Exchange, now: Instant) -> bool {
+    is_timeout(error) && x.is_overdue(now + TICK)
+}
+
+/// Whether a timeout of ours ran out.
+fn is_timeout(error: &Error) -> bool {
+    use ErrorType::{ConnectTimedout, ReadTimedout, TLSHandshakeTimedout, WriteTimedout};
+    matches!(error.etype(), ConnectTimedout | TLSHandshakeTimedout | ReadTimedout | WriteTimedout)
+        || is_read_timeout(error)
+}
+
+fn is_timed_out(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
 }
 
 /// Whether the client left, or stopped, while it was to send the rest of its request. After the answer that is
@@ -53,7 +80,7 @@ pub(super) fn outcome(error: &Error) -> Outcome {
     use ErrorType as E;
     match error.etype() {
         E::ConnectTimedout => Outcome::ConnectTimeout,
-        E::ReadTimedout => Outcome::ReadTimeout,
+        _ if is_read_timeout(error) => Outcome::ReadTimeout,
         E::WriteTimedout => Outcome::WriteTimeout,
         E::TLSHandshakeFailure | E::TLSHandshakeTimedout | E::InvalidCert | E::HandshakeError => {
             Outcome::Tls
@@ -71,22 +98,17 @@ pub(super) fn outcome(error: &Error) -> Outcome {
 /// The cause that an error stands for.
 pub(super) fn of(error: &Error, x: &Exchange) -> Rejection {
     match error.esource() {
-        ErrorSource::Upstream => of_upstream(error.etype(), x),
+        ErrorSource::Upstream => of_upstream(error, x),
         ErrorSource::Downstream => of_client(error.etype()),
         ErrorSource::Internal | ErrorSource::Unset => Rejection::Internal,
     }
 }
 
-fn of_upstream(kind: &ErrorType, x: &Exchange) -> Rejection {
+fn of_upstream(error: &Error, x: &Exchange) -> Rejection {
     use ErrorType as E;
-    match kind {
-        E::ConnectTimedout | E::TLSHandshakeTimedout | E::ReadTimedout | E::WriteTimedout => {
-            if x.is_overdue(Instant::now()) {
-                Rejection::DeadlineExceeded
-            } else {
-                Rejection::UpstreamTimeout
-            }
-        }
+    match error.etype() {
+        _ if is_deadline(error, x, Instant::now()) => Rejection::DeadlineExceeded,
+        _ if is_timeout(error) => Rejection::UpstreamTimeout,
         E::ConnectRefused
         | E::ConnectNoRoute
         | E::ConnectError

@@ -28,7 +28,6 @@ impl Gateway {
             head: session.req_header(),
             peer: inet(session.client_addr()).unwrap_or(nobody),
             local_port: inet(session.server_addr()).map_or(0, |local| local.port()),
-            upgrade: session.is_upgrade_req(),
             caller: Caller::Credentials,
         };
         Ok(match intake::take_in(&self.live.now(), &arriving, x)? {
@@ -73,6 +72,8 @@ pub(super) fn tries_again(
         kind,
         method: &x.line.method,
         tries_so_far: u32::from(x.tries),
+        unsent_so_far: u32::from(x.unsent),
+        untried_left: kind == FailureKind::NotSent && upstream.has_untried(&x.tried),
         body_replayable: !session.as_downstream().retry_buffer_truncated(),
         response_started: has_begun(session),
         remaining: x.remaining(now),

@@ -1,14 +1,16 @@
 //! The accept loop, and the count of what it let in.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pingora::apps::ServerApp;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-use super::{Conn, Traffic};
+use super::Conn;
+use super::traffic::{Open, Traffic};
 
 /// Tells everybody that the process is about to stop: `true` once it is.
 pub type Shutdown = watch::Receiver<bool>;
@@ -54,6 +56,9 @@ impl Connections {
     }
 }
 
+/// How long a connection that was waiting when the stop began may wait for its request.
+const LATE: Duration = Duration::from_millis(250);
+
 /// Serves `listener` until `shutdown`; each connection runs in a task of its own and is counted in `traffic`.
 pub async fn accept<A>(
     listener: TcpListener,
@@ -68,24 +73,54 @@ pub async fn accept<A>(
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             // An error means that the sender is gone, which is a stop as well.
-            _ = shutdown.wait_for(|stop| *stop) => return,
+            _ = shutdown.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, peer)) => match Conn::new(stream, peer, guard.clone(), traffic.accept()) {
-                Ok(conn) => {
-                    let (app, shutdown) = (app.clone(), shutdown.clone());
-                    tokio::spawn(async move {
-                        let mut next: Option<pingora::protocols::Stream> = Some(Box::new(conn));
-                        while let Some(stream) = next {
-                            next = app.process_new(stream, &shutdown).await;
-                        }
-                    });
-                }
-                Err(error) => log::debug!("a connection from {peer} was gone at once: {error}"),
-            },
+            Ok((stream, peer)) => {
+                serve(stream, peer, &app, &shutdown, (guard.clone(), traffic.accept()));
+            }
             Err(error) => refused(&error).await,
         }
     }
+    // Closing the socket would reset the connections that the system has taken in our name, with the requests
+    // that came on them: they are served first.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, peer)) = listener.accept() {
+        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        let Ok(stream) = stream else { continue };
+        let (app, shutdown) = (app.clone(), shutdown.clone());
+        let held = (guard.clone(), traffic.accept());
+        tokio::spawn(async move {
+            // During a stop, what has not been heard yet counts as idle.
+            let _ = tokio::time::timeout(LATE, stream.readable()).await;
+            serve(stream, peer, &app, &shutdown, held);
+        });
+    }
+}
+
+fn serve<A>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    app: &Arc<A>,
+    shutdown: &Shutdown,
+    (guard, open): (ConnectionGuard, Open),
+) where
+    A: ServerApp + Send + Sync + 'static,
+{
+    let conn = match Conn::new(stream, peer, shutdown.clone(), guard, open) {
+        Ok(conn) => conn,
+        Err(error) => {
+            log::debug!("a connection from {peer} was gone at once: {error}");
+            return;
+        }
+    };
+    let (app, shutdown) = (app.clone(), shutdown.clone());
+    tokio::spawn(async move {
+        let mut next: Option<pingora::protocols::Stream> = Some(Box::new(conn));
+        while let Some(stream) = next {
+            next = app.process_new(stream, &shutdown).await;
+        }
+    });
 }
 
 /// An `accept` that failed: a client that left meanwhile is no news; a lack of resources is, and asks for a rest.
@@ -98,5 +133,53 @@ async fn refused(error: &io::Error) {
             log::error!("cannot accept connections: {error}");
             tokio::time::sleep(OUT_OF_RESOURCES).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// Gives back the first bytes it hears.
+    struct Echo;
+
+    #[async_trait]
+    impl ServerApp for Echo {
+        async fn process_new(
+            self: &Arc<Self>,
+            mut stream: pingora::protocols::Stream,
+            _shutdown: &pingora::server::ShutdownWatch,
+        ) -> Option<pingora::protocols::Stream> {
+            let mut heard = [0; 16];
+            let length = stream.read(&mut heard).await.unwrap();
+            stream.write_all(&heard[..length]).await.unwrap();
+            stream.flush().await.unwrap();
+            None
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stop_serves_those_who_were_waiting() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut clients = Vec::new();
+        for _ in 0..50 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"hello").await.unwrap();
+            clients.push(client);
+        }
+        let (_stop, shutdown) = watch::channel(true);
+        let connections = Connections::default();
+        accept(listener, Arc::new(Echo), shutdown, connections.guard(), Arc::default()).await;
+        for mut client in clients {
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert_eq!(answer, "hello");
+        }
+        connections.ended().await;
+        assert!(TcpStream::connect(address).await.is_err());
     }
 }

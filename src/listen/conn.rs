@@ -18,6 +18,7 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use super::accept::ConnectionGuard;
 use super::linger::Linger;
@@ -37,15 +38,17 @@ pub struct Conn {
     local: SocketAddr,
     accepted: SystemTime,
     linger: Option<Linger>,
+    shutdown: watch::Receiver<bool>,
     _guard: ConnectionGuard,
     _open: Open,
 }
 
 impl Conn {
-    /// Takes over a fresh connection.
+    /// Takes over a fresh connection. `shutdown` tells it of a stop, during which it does not linger.
     pub fn new(
         stream: TcpStream,
         peer: SocketAddr,
+        shutdown: watch::Receiver<bool>,
         guard: ConnectionGuard,
         open: Open,
     ) -> io::Result<Self> {
@@ -62,6 +65,7 @@ impl Conn {
             local,
             accepted: SystemTime::now(),
             linger: None,
+            shutdown,
             _guard: guard,
             _open: open,
         })
@@ -121,8 +125,11 @@ impl AsyncWrite for Conn {
         if self.linger.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
         }
-        let Self { linger, stream, .. } = &mut *self;
-        linger.get_or_insert_with(Linger::begin).poll(cx, stream.get_mut()).map(Ok)
+        let Self { linger, stream, shutdown, .. } = &mut *self;
+        linger
+            .get_or_insert_with(|| Linger::begin(shutdown.clone()))
+            .poll(cx, stream.get_mut())
+            .map(Ok)
     }
 
     fn poll_write_vectored(

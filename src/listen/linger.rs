@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How long at most. It is bounded by time and not by bytes, since a client that first sends all of a
@@ -17,18 +18,32 @@ use tokio::time::{Instant, Sleep, sleep_until};
 const IN_ALL: Duration = Duration::from_secs(30);
 /// How long without a byte.
 const PAUSE: Duration = Duration::from_secs(2);
+/// The same while the process stops: a client that rests must not hold that up.
+const PAUSE_AT_STOP: Duration = Duration::from_millis(100);
 
 /// Reads and throws away until the client closes too, rests, or takes too long.
 pub(super) struct Linger {
     end: Instant,
+    pause: Duration,
     patience: Pin<Box<Sleep>>,
+    /// Ready when the process stops; `None` once it does.
+    stop: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
 
 impl Linger {
     /// Begins now. Must be called within a runtime.
-    pub(super) fn begin() -> Self {
+    pub(super) fn begin(mut shutdown: watch::Receiver<bool>) -> Self {
         let now = Instant::now();
-        Self { end: now + IN_ALL, patience: Box::pin(sleep_until(now + PAUSE)) }
+        let stop = async move {
+            // Without its sender there is nobody left to wait for.
+            while !*shutdown.borrow_and_update() && shutdown.changed().await.is_ok() {}
+        };
+        Self {
+            end: now + IN_ALL,
+            pause: PAUSE,
+            patience: Box::pin(sleep_until(now + PAUSE)),
+            stop: Some(Box::pin(stop)),
+        }
     }
 
     /// Ready when the connection can be dropped.
@@ -46,8 +61,13 @@ impl Linger {
                 Poll::Pending => break,
             }
         }
-        if heard {
-            self.patience.as_mut().reset(self.end.min(Instant::now() + PAUSE));
+        let stops = self.stop.as_mut().is_some_and(|stop| stop.as_mut().poll(cx).is_ready());
+        if stops {
+            self.stop = None;
+            self.pause = PAUSE_AT_STOP;
+        }
+        if heard || stops {
+            self.patience.as_mut().reset(self.end.min(Instant::now() + self.pause));
         }
         self.patience.as_mut().poll(cx)
     }
@@ -65,6 +85,7 @@ mod tests {
     #[tokio::test]
     async fn it_ends_with_the_client_or_its_patience() {
         pause();
+        let (_stop, serving) = watch::channel(false);
         // A client that sends on, with rests that are short enough, and then closes.
         let (mut client, mut ours) = tokio::io::duplex(64);
         let sending = tokio::spawn(async move {
@@ -74,7 +95,7 @@ mod tests {
             }
         });
         let start = Instant::now();
-        let mut linger = Linger::begin();
+        let mut linger = Linger::begin(serving.clone());
         poll_fn(|cx| linger.poll(cx, &mut ours)).await;
         sending.await.unwrap();
         assert!(start.elapsed() > PAUSE, "the pause is counted from the last byte");
@@ -82,7 +103,7 @@ mod tests {
         // One that neither sends nor closes.
         let (client, mut ours) = tokio::io::duplex(64);
         let start = Instant::now();
-        let mut linger = Linger::begin();
+        let mut linger = Linger::begin(serving.clone());
         poll_fn(|cx| linger.poll(cx, &mut ours)).await;
         assert!(start.elapsed() >= PAUSE && start.elapsed() < PAUSE * 2);
         drop(client);
@@ -95,11 +116,28 @@ mod tests {
             }
         });
         let start = Instant::now();
-        let mut linger = Linger::begin();
+        let mut linger = Linger::begin(serving.clone());
         poll_fn(|cx| linger.poll(cx, &mut ours)).await;
         assert!(start.elapsed() >= IN_ALL && start.elapsed() < IN_ALL + PAUSE);
         drop(ours);
         advance(PAUSE).await;
         sending.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stop_leaves_no_time_to_those_who_rest() {
+        pause();
+        for before in [true, false] {
+            let (stop, serving) = watch::channel(before);
+            let (_client, mut ours) = tokio::io::duplex(64);
+            let start = Instant::now();
+            let mut linger = Linger::begin(serving);
+            let stopping = async {
+                sleep(PAUSE / 4).await;
+                stop.send_replace(true);
+            };
+            tokio::join!(poll_fn(|cx| linger.poll(cx, &mut ours)), stopping);
+            assert!(start.elapsed() < PAUSE / 2, "{before}");
+        }
     }
 }

@@ -15,7 +15,8 @@ use log::LevelFilter;
 pub const VARIABLE: &str = "PORTCULLIS_LOG";
 
 /// The filter if nobody says another: of libraries, only what is wrong.
-pub const DEFAULT_FILTER: &str = "warn,portcullis=info";
+pub const DEFAULT_FILTER: &str =
+    "warn,pingora_proxy=off,pingora_load_balancing=error,portcullis=info";
 
 /// Starts the process log and gives the handle on its filter. The first filter is that of the environment.
 #[must_use]

@@ -67,7 +67,7 @@ pub(super) fn page(problem: &Problem<'_>, status: StatusCode) -> Reply {
 }
 
 /// Appends `text` so that it is text and nothing else, inside an element as inside quotes.
-fn escape(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn escape(out: &mut Vec<u8>, text: &str) {
     for byte in text.bytes() {
         match byte {
             b'&' => out.extend_from_slice(b"&amp;"),

@@ -1,19 +1,21 @@
 //! Doubts about a file that can be served: what is open to everybody, and what nobody uses.
 //!
 //! Other doubts are told where they arise: a trusted proxy that is anyone by [`crate::rewrite`], a route
-//! that another one shadows by [`crate::route`], a secret in the file by [`crate::yaml`].
+//! that another one shadows by [`crate::route`], a key's value in the file by [`crate::yaml`].
 
 use std::collections::BTreeSet;
 
 use crate::auth::RouteAuth;
 use crate::config::{Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics};
+use crate::yaml::Places;
 
 /// Adds the doubts as warnings.
-pub(super) fn lint(config: &Config, diagnostics: &mut Diagnostics) {
+pub(super) fn lint(config: &Config, places: &Places, diagnostics: &mut Diagnostics) {
     open_routes(config, diagnostics);
     unused_upstreams(config, diagnostics);
     keyless_consumers(config, diagnostics);
+    plain_credentials(config, places, diagnostics);
 }
 
 /// Routes that send everybody on. One that answers by itself has nothing to protect.
@@ -73,6 +75,100 @@ fn keyless_consumers(config: &Config, diagnostics: &mut Diagnostics) {
                 "this consumer has no key, so it can call nothing",
                 "make one with `portcullis key new` and put its digest into `api_keys`",
             );
+        }
+    }
+}
+
+/// Headers for upstreams whose names say that their values are credentials, and whose values everybody who reads
+/// the file can read.
+fn plain_credentials(config: &Config, places: &Places, diagnostics: &mut Diagnostics) {
+    let routes = At::root().key("routes");
+    let of_routes =
+        config.routes.iter().map(|(name, route)| (routes.key(name), &route.request_headers));
+    let of_defaults = (At::root().key("defaults"), &config.defaults.request_headers);
+    for (at, headers) in std::iter::once(of_defaults).chain(of_routes) {
+        let at = at.key("request_headers");
+        let set = headers.set.iter().map(|(name, value)| (at.key("set").key(name), name, value));
+        let added = headers.add.iter().flat_map(|(name, values)| {
+            let at = at.key("add").key(name);
+            let many = values.0.len() > 1;
+            values.0.iter().enumerate().map(move |(index, value)| {
+                (if many { at.index(index) } else { at.clone() }, name, value)
+            })
+        });
+        for (at, name, value) in set.chain(added) {
+            if names_a_credential(name)
+                && !value.is_empty()
+                && !value.contains("${")
+                && !places.is_outside(&at)
+            {
+                diagnostics.warning(
+                    at,
+                    "a secret stands in the file",
+                    "keep it outside: write ${env:NAME} or ${file:/path} here",
+                );
+            }
+        }
+    }
+}
+
+fn names_a_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    matches!(name.as_str(), "authorization" | "proxy-authorization" | "cookie")
+        || ["-key", "-token", "-secret"].iter().any(|end| name.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use crate::yaml::Sources;
+
+    struct Outside;
+
+    impl Sources for Outside {
+        fn env(&self, name: &str) -> Option<String> {
+            (name == "TOKEN").then(|| "Bearer outside".to_owned())
+        }
+
+        fn file(&self, _: &Path) -> io::Result<String> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+
+        fn data(&self, _: &Path) -> io::Result<Vec<u8>> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    #[test]
+    fn a_credential_for_an_upstream_belongs_outside_the_file() {
+        let warned = |headers: &str| {
+            let text = format!(
+                "version: 1\nlisteners: {{ a: {{ address: \"127.0.0.1:0\" }} }}\n\
+                 upstreams: {{ a: {{ targets: [ \"127.0.0.1:1\" ] }} }}\n\
+                 consumers: {{ c: {{ api_keys: [ \"sha256:{}\" ] }} }}\n\
+                 routes: {{ a: {{ path: /a, to: a, request_headers: {headers} }} }}\n",
+                "12".repeat(32)
+            );
+            let loaded = crate::snapshot::draft(&text, &Outside, None);
+            assert!(loaded.compiled.is_some(), "{}", loaded.diagnostics.render("f"));
+            loaded.diagnostics.render("f").matches("a secret stands in the file").count()
+        };
+        for (count, headers) in [
+            (1, "{ set: { Authorization: Bearer abc } }"),
+            (1, "{ set: { cookie: a=b } }"),
+            (1, "{ set: { X-Backend-Token: abc } }"),
+            (1, "{ add: { X_API_KEY: abc } }"),
+            (2, "{ add: { My-Secret: [ abc, def ] } }"),
+            (1, "{ set: { Authorization: \"${env:NONE:-Bearer abc}\" } }"),
+            (0, "{ set: { Authorization: \"${env:TOKEN}\" } }"),
+            (0, "{ add: { Authorization: [ \"${env:TOKEN}\", \"${env:TOKEN}\" ] } }"),
+            (0, "{ set: { X-Copy-Token: \"${header.x-csrf}\" } }"),
+            (0, "{ set: { X-Gateway: \"True\", X-Keyboard: us } }"),
+            (0, "{ remove: [ Authorization ] }"),
+        ] {
+            assert_eq!(warned(headers), count, "{headers}");
         }
     }
 }

@@ -82,12 +82,14 @@ async fn probe(
     // Without its sender there is nothing to wait for either.
     let _ = ready.wait_for(|resolved| *resolved).await;
     loop {
+        // Counted from the beginning of a round: a target that lets its probes time out must not make
+        // those of the others rarer.
+        let next = Instant::now() + jittered(every);
         balancer.backends().run_health_check(true).await;
-        let pause = jittered(every);
         if !pool.load().listed.is_empty() {
-            pool.look_again_at(Instant::now() + pause);
+            pool.look_again_at(next);
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep_until(next.into()).await;
     }
 }
 

@@ -203,7 +203,8 @@ impl Default for Timeouts {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(expecting = "a map such as { max: 1 }", default, deny_unknown_fields)]
 pub struct Retries {
-    /// Tries after the first, 0 to 10. Default 1.
+    /// Tries after the first that a target may have seen, 0 to 10. Where nothing could be sent, a request goes
+    /// on to targets that were not tried yet, unless this is 0. Default 1.
     pub max: u32,
 }
 

@@ -3,14 +3,14 @@
 //! A probe is a request like traffic's, with the same Host, secret and TLS, so that it fails when
 //! traffic would. Without a path, it is a mere TCP connection.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use http::HeaderValue;
 use http::header::USER_AGENT;
-use log::debug;
+use log::{debug, info, warn};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType};
 use pingora_load_balancing::Backend;
@@ -139,6 +139,7 @@ impl HealthCheck for Prober {
             Ok(()) => self.pool.probed(&target, now),
             Err(error) => {
                 debug!("upstream {}: probe of {}: {error}", self.pool.name, target.label());
+                target.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone_from(error);
                 // What never worked need not fail several probes first. Think of a host name with
                 // an IPv6 address where the service listens on IPv4 only.
                 if !target.proven.load(Ordering::Relaxed) {
@@ -150,8 +151,16 @@ impl HealthCheck for Prober {
     }
 
     async fn health_status_change(&self, backend: &Backend, healthy: bool) {
-        if let Some(target) = self.pool.load().get(&backend.addr) {
-            target.healthy.store(healthy, Ordering::Relaxed);
+        let targets = self.pool.load();
+        let Some(target) = targets.get(&backend.addr) else { return };
+        target.healthy.store(healthy, Ordering::Relaxed);
+        // The library tells of it too; the process log leaves that out.
+        let (name, label) = (&self.pool.name, target.label());
+        if healthy {
+            info!("upstream {name}: target {label} is healthy again: it answers probes");
+        } else {
+            let why = target.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+            warn!("upstream {name}: target {label} is unhealthy: {why}");
         }
     }
 

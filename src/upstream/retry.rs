@@ -27,6 +27,10 @@ pub struct Failure<'a> {
     pub method: &'a Method,
     /// How many tries were made, this one included.
     pub tries_so_far: u32,
+    /// How many of them got no connection, so that nothing was sent.
+    pub unsent_so_far: u32,
+    /// Whether a usable target is left that was not tried.
+    pub untried_left: bool,
     /// Whether the request's body, if any, can be sent whole again.
     pub body_replayable: bool,
     /// Whether a final status was already written to the client.
@@ -35,7 +39,11 @@ pub struct Failure<'a> {
     pub remaining: Option<Duration>,
 }
 
-/// An upstream's rule for trying again.
+/// So many targets that cannot be connected to end the search for one that can, whatever `max` says.
+const MAX_UNSENT: u32 = 5;
+
+/// An upstream's rule for trying again. `max` counts the tries that may have been seen; what could not be
+/// sent at all goes on to targets that were not tried yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
     /// Tries after the first.
@@ -46,14 +54,22 @@ impl Retry {
     /// Whether to try again.
     #[must_use]
     pub fn decide(self, failure: &Failure<'_>) -> bool {
-        let harmless = match failure.kind {
-            FailureKind::NotSent => true,
-            FailureKind::Sent => is_idempotent(failure.method),
+        let (harmless, sent) = match failure.kind {
+            FailureKind::NotSent => (true, failure.tries_so_far),
+            FailureKind::Sent => {
+                let sent = failure.tries_so_far.saturating_sub(failure.unsent_so_far);
+                (is_idempotent(failure.method), sent)
+            }
         };
+        // Where nothing was sent, a target that was not asked yet costs nothing but time.
+        let goes_on = failure.kind == FailureKind::NotSent
+            && self.max > 0
+            && failure.untried_left
+            && failure.unsent_so_far < MAX_UNSENT;
         harmless
             && failure.body_replayable
             && !failure.response_started
-            && failure.tries_so_far <= self.max
+            && (sent <= self.max || goes_on)
             && failure.remaining.is_none_or(|left| !left.is_zero())
     }
 }
@@ -98,11 +114,40 @@ mod tests {
                 kind,
                 method,
                 tries_so_far,
+                unsent_so_far: 0,
+                untried_left: false,
                 body_replayable,
                 response_started,
                 remaining,
             };
             assert_eq!(Retry { max: 2 }.decide(&failure), again, "{failure:?}");
+            assert!(!Retry { max: 0 }.decide(&failure), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_sent_goes_on_to_targets_that_were_not_tried() {
+        use FailureKind::{NotSent, Sent};
+        for (again, kind, tries_so_far, unsent_so_far, untried_left) in [
+            (true, NotSent, 2, 2, true),
+            (true, NotSent, 4, 4, true),
+            (false, NotSent, 5, 5, true),
+            (false, NotSent, 2, 2, false),
+            (true, Sent, 3, 2, true),
+            (true, Sent, 3, 2, false),
+            (false, Sent, 4, 2, true),
+        ] {
+            let failure = Failure {
+                kind,
+                method: &Method::GET,
+                tries_so_far,
+                unsent_so_far,
+                untried_left,
+                body_replayable: true,
+                response_started: false,
+                remaining: None,
+            };
+            assert_eq!(Retry { max: 1 }.decide(&failure), again, "{failure:?}");
             assert!(!Retry { max: 0 }.decide(&failure), "{failure:?}");
         }
     }

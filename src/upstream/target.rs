@@ -1,7 +1,7 @@
 //! A [`Target`] is one address of an upstream; an [`Attempt`] is one request's try at one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
@@ -9,10 +9,12 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::upstreams::peer::HttpPeer;
 
 use super::Upstream;
+use super::balance::chance;
 use super::ejection::{Ejection, Fault, Role};
+use super::switch::{Patient, Switch};
 use super::tally::{Outcome, Tally};
 
-/// The read timeout of an upgraded connection: a `WebSocket` may be silent for long.
+/// The read timeout of a connection that has switched: a `WebSocket` may be silent for long.
 const UPGRADED_READ: Duration = Duration::from_secs(3600);
 /// The shortest timeout handed to Pingora, for a request whose time is as good as over.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -34,6 +36,8 @@ pub struct Target {
     pub(super) ejection: Ejection,
     /// Whether an operator has taken it out of service.
     pub(super) drained: AtomicBool,
+    /// Why the last probe failed, for the log.
+    pub(super) complaint: Mutex<String>,
 }
 
 impl Target {
@@ -54,6 +58,7 @@ impl Target {
             proven: AtomicBool::new(false),
             ejection: Ejection::default(),
             drained: AtomicBool::new(false),
+            complaint: Mutex::default(),
         }
     }
 
@@ -105,10 +110,10 @@ impl std::fmt::Debug for Target {
 }
 
 /// What a request needs of its connection.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct PeerWish {
-    /// Whether it asks for an upgrade, which only HTTP/1.1 has.
-    pub upgrade: bool,
+    /// Set if it asks for a `WebSocket`: it gets a connection of its own.
+    pub switch: Option<Switch>,
     /// What is left of its total time; `None` means no limit.
     pub remaining: Option<Duration>,
     /// Whether it must not be one that was kept from an earlier request.
@@ -162,10 +167,7 @@ impl Attempt {
     pub fn peer(&self, wish: PeerWish) -> Box<HttpPeer> {
         let mut peer = Box::new(self.target.template.clone());
         let HttpPeer { options, group_key, .. } = &mut *peer;
-        if wish.upgrade {
-            options.set_http_version(1, 1);
-            options.read_timeout = Some(UPGRADED_READ);
-        }
+        let own_read = options.read_timeout;
         if wish.fresh {
             // Pingora looks into the pool first, by this key among other things: one that is new finds nothing.
             let fresh = self.target.fresh.fetch_add(1, Ordering::Relaxed);
@@ -182,6 +184,18 @@ impl Attempt {
             ] {
                 *timeout = Some(timeout.map_or(remaining, |own| own.min(remaining)));
             }
+        }
+        if let Some(switch) = wish.switch {
+            options.write_timeout = self.target.template.options.write_timeout;
+            options.read_timeout = Some(UPGRADED_READ);
+            options.custom_l4 = Some(Arc::new(Patient {
+                switch,
+                read: own_read.unwrap_or(UPGRADED_READ),
+                deadline: wish.remaining.map(|left| tokio::time::Instant::now() + left),
+            }));
+            // Such a connection serves nobody else, before or after.
+            options.idle_timeout = Some(SHORTEST);
+            *group_key = chance();
         }
         peer
     }

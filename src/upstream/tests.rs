@@ -7,6 +7,7 @@ use pingora::upstreams::peer::Peer;
 
 use super::config::{Balance, Check, Health, TargetSpec};
 use super::ejection::{FIRST, STREAK};
+
 use super::*;
 use crate::units::Period;
 
@@ -233,7 +234,7 @@ fn the_peer_has_the_timeouts_but_no_more_than_what_is_left() {
     assert_eq!(peer.options.idle_timeout, Some(Duration::from_secs(4)));
     assert_eq!((peer.options.alpn.get_min_http_version(), peer.options.max_h2_streams), (2, 100));
     let left = Some(Duration::from_millis(1500));
-    let peer = attempt.peer(PeerWish { upgrade: true, remaining: left, ..PeerWish::default() });
+    let peer = attempt.peer(PeerWish { remaining: left, ..PeerWish::default() });
     let options = &peer.options;
     for timeout in [
         options.connection_timeout,
@@ -243,11 +244,26 @@ fn the_peer_has_the_timeouts_but_no_more_than_what_is_left() {
     ] {
         assert_eq!(timeout, left);
     }
-    assert_eq!(options.alpn.get_max_http_version(), 1);
     let peer = attempt.peer(PeerWish { remaining: Some(Duration::ZERO), ..PeerWish::default() });
     assert_eq!(peer.options.read_timeout, Some(Duration::from_millis(1)));
-    let peer = attempt.peer(PeerWish { upgrade: true, ..PeerWish::default() });
-    assert!(peer.options.read_timeout > Some(Duration::from_secs(60)), "a WebSocket may be silent");
+}
+
+#[test]
+fn a_websocket_has_a_connection_of_its_own_that_may_rest() {
+    let upstream = upstream(&config(&["10.0.0.1:80"]));
+    let attempt = go(&upstream, Instant::now());
+    let wish = || PeerWish {
+        switch: Some(Switch::default()),
+        remaining: Some(Duration::ZERO),
+        ..PeerWish::default()
+    };
+    let (one, other) = (attempt.peer(wish()), attempt.peer(wish()));
+    let timeouts = &one.options;
+    assert!(timeouts.read_timeout > Some(Duration::from_secs(60)) && timeouts.custom_l4.is_some());
+    assert_eq!(timeouts.write_timeout, Some(Duration::from_secs(30)));
+    assert_eq!(timeouts.total_connection_timeout, Some(Duration::from_millis(1)));
+    assert_ne!(one.reuse_hash(), other.reuse_hash());
+    assert_ne!(one.reuse_hash(), attempt.peer(PeerWish::default()).reuse_hash());
 }
 
 #[test]

@@ -96,8 +96,7 @@ impl<'r> NodeReader<'r> {
     /// Warns of a secret that everybody who reads the file can read.
     fn warn_of_plain_secret(self) {
         let Kind::Scalar(scalar) = self.kind() else { return };
-        let outside = scalar.origin.as_ref().is_some_and(|o| o.whole && !o.defaulted);
-        if !outside && scalar.typed != Typed::Null {
+        if !scalar.is_outside() && scalar.typed != Typed::Null {
             self.run.warning(
                 self.id,
                 "a secret stands in the file",

@@ -63,6 +63,11 @@ impl Scalar {
         Self { text, typed: Typed::Text, plain, origin: None }
     }
 
+    /// Whether it came from outside the file, and all of it.
+    pub(super) fn is_outside(&self) -> bool {
+        self.origin.as_ref().is_some_and(|origin| origin.whole && !origin.defaulted)
+    }
+
     /// What may be handed to code whose messages are shown.
     pub(super) fn text(&self) -> &str {
         match &self.origin {

@@ -12,6 +12,8 @@ pub struct Places {
 #[derive(Debug)]
 struct Spot {
     place: Place,
+    /// Whether the value came from outside the file, and all of it.
+    outside: bool,
     below: Below,
 }
 
@@ -30,11 +32,14 @@ impl Places {
         let mut spots = Vec::with_capacity(tree.len());
         for id in tree.ids() {
             let place = tree.place(id);
-            spots.push(Spot { place, below: Below::Nothing });
+            spots.push(Spot { place, outside: false, below: Below::Nothing });
         }
         for (id, spot) in tree.ids().zip(&mut spots) {
             spot.below = match &mut tree.get_mut(id).kind {
-                Kind::Scalar(_) => Below::Nothing,
+                Kind::Scalar(scalar) => {
+                    spot.outside = scalar.is_outside();
+                    Below::Nothing
+                }
                 Kind::List(items) => Below::Items(items.iter().copied().map(index).collect()),
                 Kind::Map(map) => {
                     let mut keys = Vec::with_capacity(map.entries.len());
@@ -53,6 +58,22 @@ impl Places {
     /// is not there has the place of its nearest ancestor, the file as a whole 1:1.
     #[must_use]
     pub fn of(&self, at: &At) -> Option<Place> {
+        let (here, _) = self.follow(at);
+        if here == ROOT.index() {
+            return Some(Place { line: 1, column: 1 });
+        }
+        self.spots.get(here).map(|spot| spot.place)
+    }
+
+    /// Whether the value at this path came, as a whole, from a variable or a file.
+    #[must_use]
+    pub fn is_outside(&self, at: &At) -> bool {
+        let (here, all) = self.follow(at);
+        all && self.spots.get(here).is_some_and(|spot| spot.outside)
+    }
+
+    /// The spot at a path, or of its nearest ancestor; and whether it was the path's own.
+    fn follow(&self, at: &At) -> (usize, bool) {
         let mut here = ROOT.index();
         for step in at.steps() {
             let next = match (step, self.spots.get(here).map(|spot| &spot.below)) {
@@ -65,12 +86,9 @@ impl Places {
             };
             match next {
                 Some(next) => here = next,
-                None => break,
+                None => return (here, false),
             }
         }
-        if here == ROOT.index() {
-            return Some(Place { line: 1, column: 1 });
-        }
-        self.spots.get(here).map(|spot| spot.place)
+        (here, true)
     }
 }

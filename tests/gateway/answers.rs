@@ -337,3 +337,64 @@ routes:
     let log = gateway.log(11).await;
     assert!(log.iter().all(|line| line.get("why").is_none() && line.get("upstream").is_none()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_in_a_body_is_text_and_nothing_else() {
+    let gateway = Gateway::start(
+        r#"
+routes:
+  json: { path: /json, auth: none, respond: { status: 200, content_type: application/json, body: '{"you":"${header.x-you}"}' } }
+  html: { path: /html, auth: none, respond: { status: 200, content_type: text/html, body: '<p>${header.x-you}</p>' } }
+  text: { path: /text, auth: none, respond: { status: 200, body: '${header.x-you}' } }
+"#,
+    )
+    .await;
+    let you = r#""},{"<script>"#;
+    for (path, body) in [
+        ("/json", r#"{"you":"\"},{\"<script>"}"#),
+        ("/html", "<p>&quot;},{&quot;&lt;script&gt;</p>"),
+        ("/text", you),
+    ] {
+        let answer = get(gateway.address(), path, &[("X-You", you)]).await;
+        assert_eq!((answer.status, answer.text()), (200, body));
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_trusted_proxy_scheme_and_host_are_those_the_client_used() {
+    for (trusted, headers, seen) in [
+        (
+            "[]",
+            &[("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "a.test")][..],
+            "http://g.test",
+        ),
+        ("[ 127.0.0.1 ]", &[], "http://g.test"),
+        (
+            "[ 127.0.0.1 ]",
+            &[("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "a.test")],
+            "https://a.test",
+        ),
+        (
+            "[ 127.0.0.1 ]",
+            &[("X-Forwarded-Proto", "HTTPS, http"), ("X-Forwarded-Host", "a.test:8443, b.test")],
+            "https://a.test:8443",
+        ),
+        (
+            "[ 127.0.0.1 ]",
+            &[("X-Forwarded-Proto", "gopher"), ("X-Forwarded-Host", "a.test/@evil")],
+            "http://g.test",
+        ),
+    ] {
+        let gateway = Gateway::start(&format!(
+            r#"
+trusted_proxies: {trusted}
+routes: {{ moved: {{ path: /, auth: none, redirect: {{ to: "/at?${{request.scheme}}://${{request.host}}" }} }} }}
+"#
+        ))
+        .await;
+        let headers = [&[("Host", "g.test")], headers].concat();
+        let answer = get(gateway.address(), "/x", &headers).await;
+        assert_eq!(answer.header("location"), format!("/at?{seen}"), "{trusted} {headers:?}");
+    }
+}

@@ -482,3 +482,41 @@ routes: {{ all: {{ path: /, to: users, auth: none }} }}
     .await;
     assert!(!back.seen().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_names_the_target_that_could_not_be_connected_to() {
+    let dead = Origin::start("dead").await.kill().await;
+    let gateway = Gateway::start(&format!(
+        r#"
+upstreams: {{ users: {{ targets: [ "{dead}" ], health: none, retries: {{ max: 0 }} }} }}
+routes: {{ all: {{ path: /, to: users, auth: none }} }}
+"#
+    ))
+    .await;
+    assert_eq!(get(gateway.address(), "/", &[]).await.code(), "upstream_unreachable");
+    let line = &gateway.log(1).await[0];
+    assert_eq!(line["target"], dead.to_string(), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_sent_finds_the_one_that_listens() {
+    let good = Origin::start("good").await;
+    let mut targets = Vec::new();
+    for _ in 0..4 {
+        targets.push(format!("\"{}\"", Origin::start("dead").await.kill().await));
+    }
+    targets.push(format!("\"{}\"", good.address));
+    let gateway = Gateway::start(&format!(
+        r"
+upstreams: {{ users: {{ targets: [ {} ], health: none, retries: {{ max: 1 }} }} }}
+routes: {{ all: {{ path: /, to: users, auth: none }} }}
+",
+        targets.join(", ")
+    ))
+    .await;
+    for n in 0..10 {
+        let answer = send(gateway.address(), "POST", "/", &[], b"once").await;
+        assert_eq!((answer.status, answer.text()), (200, "good"), "{n}");
+    }
+    assert_eq!(good.seen().len(), 10);
+}

@@ -222,7 +222,12 @@ async fn what_a_stranger_claims_about_its_origin_is_dropped() {
         ("Forwarded", "for=10.0.0.4;proto=https"),
         ("X-Real-IP", "10.0.0.5"),
         ("True-Client-IP", "10.0.0.6"),
+        ("X-Client-IP", "10.0.0.7"),
+        ("X-Cluster-Client-IP", "10.0.0.8"),
+        ("CF-Connecting-IP", "10.0.0.9"),
         ("X-Original-URL", "/admin"),
+        ("X-Original-URI", "/admin"),
+        ("X-Original-Host", "admin"),
         ("X-Rewrite-URL", "/admin"),
         ("X-Request-Id", "forged"),
         ("Via", "1.0 front"),
@@ -242,7 +247,12 @@ async fn what_a_stranger_claims_about_its_origin_is_dropped() {
         ("forwarded", &["for=127.0.0.1;host=\"api.test:8443\";proto=http"]),
         ("x-real-ip", &[]),
         ("true-client-ip", &[]),
+        ("x-client-ip", &[]),
+        ("x-cluster-client-ip", &[]),
+        ("cf-connecting-ip", &[]),
         ("x-original-url", &[]),
+        ("x-original-uri", &[]),
+        ("x-original-host", &[]),
         ("x-rewrite-url", &[]),
         ("x-request-id", &[answer.header("x-request-id")]),
         ("via", &["1.0 front, 1.1 portcullis"]),
@@ -347,7 +357,7 @@ routes:
 async fn what_is_meant_for_one_connection_goes_no_further() {
     let origin = RawOrigin::saying(
         b"HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n\
-          Proxy-Authenticate: Basic\r\nProxy-Connection: close\r\nUpgrade: h2c\r\nTrailer: X-Sum\r\n\
+          Proxy-Authenticate: Basic\r\nProxy-Authentication-Info: x\r\nTE: x\r\nProxy-Connection: close\r\nUpgrade: h2c\r\nTrailer: X-Sum\r\n\
           X-End: kept\r\nServer: origin/1.2.3\r\nContent-Length: 2\r\n\r\nok",
     )
     .await;
@@ -369,9 +379,16 @@ async fn what_is_meant_for_one_connection_goes_no_further() {
     assert_eq!((answer.status, answer.text()), (200, "ok"));
     assert_eq!((answer.header("x-end"), answer.header("server")), ("kept", "origin/1.2.3"));
     assert_eq!(answer.header("via"), "1.1 portcullis");
-    for name in
-        ["x-hop", "keep-alive", "proxy-authenticate", "proxy-connection", "upgrade", "trailer"]
-    {
+    for name in [
+        "x-hop",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authentication-info",
+        "proxy-connection",
+        "te",
+        "upgrade",
+        "trailer",
+    ] {
         assert!(answer.headers(name).is_empty(), "{name}: {answer:?}");
     }
     assert!(!answer.header("connection").contains("X-Hop"));
@@ -434,7 +451,11 @@ async fn odd_but_legal_headers_pass_unharmed() {
 async fn addresses_and_cookies_of_the_upstream_become_those_of_the_client() {
     let origin = Origin::with(|seen| {
         let redirect = seen.header("x-location").to_owned();
-        let mut answer = Response::builder().status(307).header("Location", redirect);
+        let mut answer = Response::builder()
+            .status(307)
+            .header("Content-Location", &redirect)
+            .header("Refresh", format!("5; url={redirect}"))
+            .header("Location", redirect);
         for value in seen.headers.get_all("x-cookie") {
             answer = answer.header("Set-Cookie", value);
         }
@@ -462,6 +483,8 @@ async fn addresses_and_cookies_of_the_upstream_become_those_of_the_client() {
         let got = answer.headers("location");
         let slash_or_not = told == "/users/" && got == ["/users"];
         assert!(got == [told.as_str()] || slash_or_not, "{said}: {got:?}");
+        assert_eq!(answer.headers("content-location"), got, "{said}");
+        assert_eq!(answer.headers("refresh"), [format!("5; url={}", got[0])], "{said}");
     }
     let cookies = [
         ("a=1; Path=/; HttpOnly", "a=1; Path=/users; HttpOnly"),

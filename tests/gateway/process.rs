@@ -1,6 +1,7 @@
 //! The program as users start it: its commands, its exit codes, its signals.
 
 use std::collections::HashSet;
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Command;
@@ -93,7 +94,8 @@ async fn an_access_log_that_cannot_be_written_ends_the_start() {
     let file = open_route("127.0.0.1:0", nobody(), more);
     let ended = Program::run(&["run", file.path()]).await;
     assert_eq!(ended.code, Some(4), "{ended:?}");
-    assert!(ended.errors.contains("/nowhere/at/all/access.log"), "{}", ended.errors);
+    let told = "cannot open the access log /nowhere/at/all/access.log: No such file or directory";
+    assert!(ended.errors.contains(told), "{}", ended.errors);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -393,4 +395,35 @@ async fn sighup_does_not_kill() {
     assert!(program.runs());
     program.signal("TERM");
     assert_eq!(program.ended().await.code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_process_log_tells_of_targets_and_not_of_broken_clients() {
+    let origin = Origin::start("origin").await;
+    let address = origin.address;
+    let file = File::with(&format!(
+        r#"
+version: 1
+listeners: {{ public: {{ address: "127.0.0.1:0" }} }}
+upstreams: {{ users: {{ targets: [ "{address}" ], health: {{ path: /, every: 100ms, unhealthy_after: 2 }} }} }}
+routes: {{ users: {{ path: /, to: users, auth: none }} }}
+"#
+    ));
+    let program = Program::start(&["run", file.path()]);
+    let gateway = serving(&program).await;
+    // A client that resets its connection inside a head.
+    let client = TcpStream::connect(gateway).await.unwrap().into_std().unwrap();
+    (&client).write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
+    socket2::SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    drop(client);
+
+    let address = origin.kill().await;
+    let label = format!("upstream users: target {address}");
+    program.says(&format!("{label} is unhealthy: cannot connect")).await;
+    let _back = Origin::bind(address, |_| http::Response::default()).await;
+    program.says(&format!("{label} is healthy again")).await;
+    program.signal("TERM");
+    let ended = program.ended().await;
+    assert!(!ended.errors.contains("ERROR"), "{}", ended.errors);
+    assert!(!ended.errors.contains("becomes"), "{}", ended.errors);
 }

@@ -262,3 +262,30 @@ async fn the_time_that_a_client_takes_to_hang_up_is_not_the_requests() {
     assert!(log[0]["duration_ms"].as_f64() < Some(1500.0), "{}", log[0]);
     drop(client);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_had_less_time_than_it_may_take_is_not_ejected_for_it() {
+    let (one, two) = (silent().await, silent().await);
+    let gateway = gateway(&[one.address, two.address], "timeouts: { total: 50ms }").await;
+    // Six for each, and five bad answers in a row would eject.
+    for _ in 0..12 {
+        assert_eq!(get(gateway.address(), "/", &[]).await.code(), "deadline_exceeded");
+    }
+    assert_eq!((one.heads().len(), two.heads().len()), (6, 6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_of_a_failed_request_does_not_wait_for_the_client_to_hang_up() {
+    let one = silent().await;
+    let mut gateway = gateway(&[one.address], "timeouts: { total: 100ms }").await;
+    let mut client = Client::connect(gateway.address()).await;
+    client.write(b"GET / HTTP/1.1\r\nHost: g\r\n\r\n").await;
+    assert_eq!(client.read(false).await.status, 504);
+    // The client neither sends nor closes. It holds up neither the line nor a stop.
+    let asked = std::time::Instant::now();
+    assert_eq!(gateway.log(1).await[0]["status"], 504);
+    gateway.ask_to_stop();
+    assert!(gateway.stopped().await);
+    assert!(asked.elapsed() < Duration::from_millis(1500), "{:?}", asked.elapsed());
+    drop(client);
+}

@@ -12,15 +12,9 @@ const KEY: &str = "chat-1-secret";
 const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-/// How long the origin thinks before it switches. Pingora 0.9.1 ends an upgraded connection whose 101 it
-/// reads before it has seen that the request has no body, which takes an upstream that
-/// answers within microseconds. No condition can be awaited here: the gate shows nothing in between.
-const THINKING: Duration = Duration::from_millis(50);
-
 /// Switches, and then gives back every byte in upper case until the other side ends.
 async fn loud_echo() -> RawOrigin {
     RawOrigin::with(async |mut stream: TcpStream| {
-        tokio::time::sleep(THINKING).await;
         stream.write_all(SWITCH).await.unwrap();
         let mut buffer = [0; 1024];
         while let Ok(length @ 1..) = stream.read(&mut buffer).await {
@@ -35,11 +29,16 @@ async fn loud_echo() -> RawOrigin {
 }
 
 async fn gateway(address: std::net::SocketAddr) -> Gateway {
+    gateway_with(address, "timeouts: { total: 5s }").await
+}
+
+async fn gateway_with(address: std::net::SocketAddr, more: &str) -> Gateway {
     let digest = portcullis::auth::Digest::of(KEY.as_bytes());
     Gateway::start(&format!(
         r#"
-upstreams: {{ chat: {{ targets: [ "{address}" ], health: none, timeouts: {{ total: 5s }}, gateway_secret: {{ header: x-gate, value: only-us }} }} }}
+upstreams: {{ chat: {{ targets: [ "{address}" ], health: none, {more}, gateway_secret: {{ header: x-gate, value: only-us }} }} }}
 consumers: {{ browser: {{ api_keys: [ "{digest}" ] }} }}
+defaults: {{ body_limit: 1KiB }}
 routes: {{ chat: {{ path: /chat, to: chat, strip_prefix: true }} }}
 "#
     ))
@@ -121,6 +120,9 @@ async fn an_upgrade_is_admitted_by_key_and_then_bytes_flow_both_ways() {
     let line = &gateway.log(1).await[0];
     assert_eq!((line["status"].as_u64(), line["consumer"].as_str()), (Some(101), Some("browser")));
     assert!(line.get("why").is_none(), "{line}");
+    for bytes in ["bytes_in", "bytes_out"] {
+        assert!(line[bytes].as_u64() >= Some(128 << 10), "{bytes}: {line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,4 +174,109 @@ async fn an_answer_that_switches_unasked_is_not_passed_on() {
     let mut client = Client::connect(gateway.address()).await;
     let answer = client.ask("GET", "/chat", &[("X-Api-Key", KEY)]).await;
     assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_broken"));
+}
+
+/// Takes a request and never says a word.
+async fn silent() -> RawOrigin {
+    RawOrigin::with(async |mut stream: TcpStream| {
+        let _ = stream.read(&mut [0; 64]).await;
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn until_it_has_begun_it_is_bounded_like_any_request() {
+    for (wish, more, code) in [
+        ("websocket", "timeouts: { read: 200ms }, retries: { max: 0 }", "upstream_timeout"),
+        ("websocket", "timeouts: { total: 200ms }", "deadline_exceeded"),
+        ("h2c", "timeouts: { read: 200ms }, retries: { max: 0 }", "upstream_timeout"),
+        ("h2c", "timeouts: { total: 200ms }", "deadline_exceeded"),
+        ("x", "timeouts: { read: 200ms }, retries: { max: 0 }", "upstream_timeout"),
+        ("x", "timeouts: { total: 200ms }", "deadline_exceeded"),
+    ] {
+        let origin = silent().await;
+        let gateway = gateway_with(origin.address, more).await;
+        let mut client = Client::connect(gateway.address()).await;
+        let request = String::from_utf8(upgrade("/chat", Some(KEY))).unwrap();
+        let request = request.replace("Upgrade: websocket", &format!("Upgrade: {wish}"));
+        client.write(request.as_bytes()).await;
+        let answer = client.read(false).await;
+        assert_eq!((answer.status, answer.code().as_str()), (504, code), "{wish}, {more}");
+        let asked = origin.heads()[0].to_ascii_lowercase();
+        assert_eq!(asked.contains("upgrade"), wish == "websocket", "{asked}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_stalls_is_bounded_too() {
+    for more in ["timeouts: { read: 200ms }", "timeouts: { total: 200ms }"] {
+        let origin = RawOrigin::with(async |mut stream: TcpStream| {
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf";
+            stream.write_all(head).await.unwrap();
+            let _ = stream.read(&mut [0; 64]).await;
+        })
+        .await;
+        let gateway = gateway_with(origin.address, more).await;
+        let mut client = Client::connect(gateway.address()).await;
+        client.write(&upgrade("/chat", Some(KEY))).await;
+        let answer = client.read(false).await;
+        assert_eq!((answer.status, answer.complete, answer.text()), (200, false, "half"), "{more}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_it_has_begun_neither_the_read_timeout_nor_the_deadline_ends_it() {
+    let origin = loud_echo().await;
+    let gateway = gateway_with(origin.address, "timeouts: { read: 100ms, total: 300ms }").await;
+    let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+    stream.write_all(&upgrade("/chat", Some(KEY))).await.unwrap();
+    assert!(read_head(&mut stream).await.starts_with("http/1.1 101 "));
+    // Rests that are longer than either.
+    for said in ["hello", "again"] {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        stream.write_all(said.as_bytes()).await.unwrap();
+        assert_eq!(read_exactly(&mut stream, said.len()).await, said.to_uppercase().as_bytes());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_switches_at_once_is_as_good() {
+    let origin = loud_echo().await;
+    let gateway = gateway(origin.address).await;
+    for _ in 0..200 {
+        let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+        stream.write_all(&upgrade("/chat", Some(KEY))).await.unwrap();
+        assert!(read_head(&mut stream).await.starts_with("http/1.1 101 "));
+        stream.write_all(b"hello").await.unwrap();
+        assert_eq!(read_exactly(&mut stream, 5).await, b"HELLO");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_or_an_old_version_cannot_switch() {
+    let origin = RawOrigin::saying(SWITCH).await;
+    let gateway = gateway_with(origin.address, "retries: { max: 0 }").await;
+    for (from, to) in [("GET", "POST"), ("Connection: keep-alive, Upgrade", "Connection: close")] {
+        let request = String::from_utf8(upgrade("/chat", Some(KEY))).unwrap().replace(from, to);
+        let mut client = Client::connect(gateway.address()).await;
+        client.write(request.as_bytes()).await;
+        let answer = client.read(false).await;
+        assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_broken"), "{to}");
+    }
+    assert!(origin.heads().iter().all(|head| !head.to_ascii_lowercase().contains("upgrade:")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_speaks_http_2_is_not_asked() {
+    let origin = silent().await;
+    let gateway = gateway_with(origin.address, "protocol: h2").await;
+    for n in 1..=3 {
+        let mut client = Client::connect(gateway.address()).await;
+        client.write(&upgrade("/chat", Some(KEY))).await;
+        let answer = client.read(false).await;
+        assert_eq!((answer.status, answer.code().as_str()), (501, "no_websocket"));
+        let line = &gateway.log(n).await[n - 1];
+        assert!(line.get("target").is_none() && line.get("tries").is_none(), "{line}");
+    }
+    assert!(origin.heads().is_empty());
 }

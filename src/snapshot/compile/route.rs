@@ -1,5 +1,7 @@
 //! From one entry of `routes:` to a rule and a [`Route`].
 
+mod destination;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use crate::diagnostic::{At, Diagnostics, did_you_mean};
 use crate::observe::metrics::RouteMeter;
 use crate::rewrite::{Direction, HeaderOps};
 use crate::route::{Conditions, Forwarding, PathPattern, Rule};
-use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route};
+use crate::snapshot::{Action, Escape, Forward, Redirect, Respond, RespondBody, Route};
 use crate::template::{Template, Variable};
 use crate::upstream::Upstream;
 
@@ -253,7 +255,7 @@ impl RouteBuilder<'_> {
         let template = self.template(&respond.body, captures, &at.key("body"))?;
         let body = match template.literal() {
             Some(text) => RespondBody::Fixed(Bytes::copy_from_slice(text.as_bytes())),
-            None => RespondBody::Filled(template),
+            None => RespondBody::Filled(template, Escape::of(&respond.content_type)),
         };
         Some(Respond { status: status?, content_type: content_type?, body })
     }
@@ -274,18 +276,11 @@ impl RouteBuilder<'_> {
                 "write 301, 302, 303, 307 or 308",
             );
         }
-        let to = self.template(&redirect.to, captures, &at.key("to"));
-        let absolute = redirect.to.starts_with("http://") || redirect.to.starts_with("https://");
-        // `//host` would be read as a host by every browser.
-        let path = redirect.to.starts_with('/') && !redirect.to.starts_with("//");
-        if !absolute && !path {
-            self.diagnostics.error(
-                at.key("to"),
-                format!("{:?} is neither a URL nor an absolute path", redirect.to),
-                "begin it with https://, http:// or a single /",
-            );
+        let to = self.template(&redirect.to, captures, &at.key("to"))?;
+        if let Err(doubt) = destination::judge(&to) {
+            self.diagnostics.error(at.key("to"), doubt.what(&redirect.to), doubt.help());
             return None;
         }
-        Some(Redirect { status: status?, to: to? })
+        Some(Redirect { status: status?, to })
     }
 }
