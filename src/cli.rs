@@ -8,11 +8,16 @@
 //! | 3 | the configuration is refused; `check --strict`: it has warnings |
 //! | 4 | the process cannot start: an address in use, a log that cannot be written |
 //! | 5 | `verify-backend` found a target that answers without the gateway secret, or cannot be reached |
+//! | 6 | `diff --fail-on`: the new configuration is weaker |
 
 mod demo;
+mod diff;
 mod explain;
 mod key;
+mod operator;
+mod reload;
 mod run;
+mod status;
 mod verify;
 
 use std::io::{self, Write as _};
@@ -34,6 +39,8 @@ const REFUSED: u8 = 3;
 const CANNOT_START: u8 = 4;
 /// A backend answers without the gateway secret.
 const OPEN_BACKEND: u8 = 5;
+/// A change that the caller does not want.
+const WEAKER: u8 = 6;
 
 /// The file that commands read if none is named.
 const DEFAULT_FILE: &str = "/etc/portcullis/portcullis.yaml";
@@ -61,6 +68,40 @@ enum Command {
         /// Count warnings as mistakes
         #[arg(long)]
         strict: bool,
+    },
+    /// Have a running gateway read its configuration file again
+    Reload {
+        /// The configuration file, which says where the gateway can be asked
+        #[arg(default_value = DEFAULT_FILE)]
+        file: PathBuf,
+        /// Where it can be asked, if the file does not say; with the token in `PORTCULLIS_ADMIN_TOKEN`
+        #[arg(long, value_name = "ADDRESS")]
+        admin: Option<String>,
+    },
+    /// Show what a running gateway serves by, and how its targets are
+    Status {
+        /// The configuration file, which says where the gateway can be asked
+        #[arg(default_value = DEFAULT_FILE)]
+        file: PathBuf,
+        /// Where it can be asked, if the file does not say; with the token in `PORTCULLIS_ADMIN_TOKEN`
+        #[arg(long, value_name = "ADDRESS")]
+        admin: Option<String>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell what changes in meaning between two configuration files
+    Diff {
+        /// The file that is in force
+        old: PathBuf,
+        /// The file that is to take its place
+        new: PathBuf,
+        /// Exit with 6 if there is such a change
+        #[arg(long, value_name = "CHANGE")]
+        fail_on: Option<diff::FailOn>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Tell why a request goes where it goes; nothing is sent
     Explain(explain::Asked),
@@ -106,6 +147,9 @@ pub fn main() -> ExitCode {
     let done = match args.command {
         Command::Run { file } => run::run(&file),
         Command::Check { file, strict } => check(&file, strict),
+        Command::Reload { file, admin } => reload::reload(&file, admin.as_deref()),
+        Command::Status { file, admin, json } => status::status(&file, admin.as_deref(), json),
+        Command::Diff { old, new, fail_on, json } => diff::diff(&old, &new, fail_on, json),
         Command::Explain(asked) => explain::explain(&asked),
         Command::Schema => schema(),
         Command::Key(KeyCommand::New) => key::new(),
@@ -136,11 +180,16 @@ fn print(text: &str) -> io::Result<()> {
 
 /// Reads a file and reports what is wrong with it on standard error. `None` if it is refused.
 fn load(file: &Path) -> Option<Compiled> {
-    let Loaded { compiled, diagnostics, .. } = loading::load(file);
-    if !diagnostics.is_empty() {
-        let _ = write!(io::stderr(), "{}", diagnostics.render(&file.display().to_string()));
+    report(loading::load(file), file)
+}
+
+/// Reports what is wrong with a file that was read. `None` if it is refused.
+fn report(loaded: Loaded, file: &Path) -> Option<Compiled> {
+    if !loaded.diagnostics.is_empty() {
+        let text = loaded.diagnostics.render(&file.display().to_string());
+        let _ = write!(io::stderr(), "{text}");
     }
-    compiled
+    loaded.compiled
 }
 
 fn check(file: &Path, strict: bool) -> io::Result<ExitCode> {

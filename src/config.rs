@@ -3,6 +3,7 @@
 //! These types mirror the file and hold nothing resolved: names are names, templates are text. What they
 //! become is in [`crate::snapshot`]. Maps are keyed by name, so that the order of the file means nothing.
 
+mod admin;
 mod expectation;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use std::num::NonZeroUsize;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
+
+pub use admin::{AdminAddress, AdminConfig};
 
 use crate::auth::{Allow, ConsumersConfig, MethodsConfig, RouteAuth};
 use crate::rewrite::HeadersConfig;
@@ -38,9 +41,9 @@ pub struct Config {
     #[serde(default)]
     pub listeners: BTreeMap<String, listen::Config>,
 
-    /// The operators' own listener, with `/livez` and `/readyz`. Keep it on a loopback address. Default: none.
+    /// The operators' own listener: health, state, metrics, reload. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub admin: Option<listen::Config>,
+    pub admin: Option<AdminConfig>,
 
     /// Networks (CIDR) and addresses of proxies in front of this one, whose `X-Forwarded-*` headers are
     /// believed. Default: nobody.

@@ -16,8 +16,8 @@
 //!
 //! [`yaml`] reads the file with its places; [`config`] is the file as types; [`snapshot`] is what it becomes,
 //! with every name resolved and every mistake reported at once ([`diagnostic`]); [`loading`] holds it to the tests
-//! that it carries; [`live`] holds the one in force. [`explain`] tells what it would do with a request, by the very
-//! functions that do it ([`intake`]).
+//! that it carries; [`live`] holds the one in force, and [`reload`] puts another in its place. [`explain`] tells what
+//! it would do with a request, by the very functions that do it ([`intake`]).
 //!
 //! # The order of the modules
 //!
@@ -73,6 +73,8 @@ pub mod loading;
 pub mod gateway;
 
 // -- the process --
+pub mod reload;
+
 pub mod admin;
 
 pub mod demo;

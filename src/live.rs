@@ -20,6 +20,12 @@ impl Live {
         Self(ArcSwap::new(snapshot))
     }
 
+    /// Puts another configuration in force, in one step, and gives back the one before. Whoever reads it
+    /// from now on sees the new one.
+    pub fn swap(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
+        self.0.swap(snapshot)
+    }
+
     /// The configuration in force now. The guard is for a moment, not for a request's life.
     #[must_use]
     pub fn now(&self) -> Guard<Arc<Snapshot>> {

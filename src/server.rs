@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,14 +16,17 @@ use pingora::server::configuration::ServerConf;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::admin::{self, Scrape};
+use crate::admin::{self, Admin, AdminBindError, Bound, Scrape};
 use crate::gateway::Gateway;
 use crate::listen::{self, BindError, Connections, Listener, Shutdown};
 use crate::live::Live;
 use crate::observe::access_log::{AccessLog, OpenError};
 use crate::observe::metrics::Metrics;
+use crate::observe::process_log::LogLevel;
 use crate::reject;
-use crate::snapshot::Compiled;
+use crate::reload::{self, Reloader};
+use crate::snapshot::{Compiled, Mark};
+use crate::units::Secret;
 
 /// Idle connections kept to all upstreams together, for each worker.
 const UPSTREAM_POOL: usize = 512;
@@ -40,6 +44,9 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The operators' listener cannot be opened.
+    #[error(transparent)]
+    Admin(#[from] AdminBindError),
     /// The access log cannot be written.
     #[error(transparent)]
     AccessLog(#[from] OpenError),
@@ -52,11 +59,13 @@ pub enum StartError {
 pub struct Server {
     live: Arc<Live>,
     listeners: Vec<Listener>,
-    admin: Option<Listener>,
+    admin: Option<(Bound, Option<Secret>)>,
     log: Arc<AccessLog>,
+    log_level: Option<Arc<LogLevel>>,
+    reloader: Reloader,
+    reloads: Option<reload::Task>,
     metrics: Arc<Metrics>,
     workers: usize,
-    drain: Duration,
 }
 
 impl Server {
@@ -65,25 +74,55 @@ impl Server {
         let log = Arc::new(AccessLog::open(&compiled.logs)?);
         let bind = |(name, address): &(String, SocketAddr)| Listener::bind(name, *address);
         let listeners = compiled.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
-        let admin = compiled.admin.map(|a| Listener::bind("admin", a)).transpose()?;
+        let admin = match compiled.admin {
+            Some(admin) => Some((Bound::bind(&admin.address)?, admin.token)),
+            None => None,
+        };
+        let live = Arc::new(Live::new(Arc::new(compiled.snapshot)));
         let names = listeners.iter().map(|listener| listener.name.as_str());
         let metrics = Arc::new(Metrics::new(&reject::CODES, names, SystemTime::now()));
+        let reloader = Reloader::new(Arc::clone(&live));
+        let told = Arc::clone(&metrics);
+        reloader.observe(Box::new(move |outcome| told.reloaded(outcome.accepted, outcome.at)));
         Ok(Self {
-            live: Arc::new(Live::new(Arc::new(compiled.snapshot))),
+            reloader,
+            reloads: None,
+            live,
             listeners,
             admin,
             log,
+            log_level: None,
             metrics,
             workers: compiled.workers,
-            drain: compiled.drain,
         })
+    }
+
+    /// Reloads from this file while it runs; its text had this mark when the configuration was loaded.
+    #[must_use]
+    pub fn following(mut self, file: &Path, mark: Mark) -> Self {
+        self.reloads = Some(self.reloader.follow(file, mark));
+        self
+    }
+
+    /// Lets operators change what the process log tells.
+    #[must_use]
+    pub fn logging_by(mut self, level: Arc<LogLevel>) -> Self {
+        self.log_level = Some(level);
+        self
+    }
+
+    /// Asks for reloads, before and while it runs.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// The addresses that are listened on, by the listener's name; `admin` is among them if there is one.
     #[must_use]
     pub fn addresses(&self) -> BTreeMap<String, SocketAddr> {
-        let all = self.listeners.iter().chain(&self.admin);
-        all.map(|listener| (listener.name.clone(), listener.address)).collect()
+        let public = self.listeners.iter().map(|l| (l.name.clone(), l.address));
+        let admin = self.admin.iter().filter_map(|(bound, _)| bound.ip_address());
+        public.chain(admin.map(|address| ("admin".to_owned(), address))).collect()
     }
 
     /// The number of threads that this configuration wants.
@@ -94,13 +133,13 @@ impl Server {
 
     /// Serves until `stop` is ready; then accepts nothing new, and returns as soon as the last request
     /// in flight is answered, or after the configured bound. Returns whether all were answered.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<bool, StartError> {
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<bool, StartError> {
         let (stopping, shutdown) = watch::channel(false);
         self.start_upstreams().await;
 
         let proxy = Arc::new(self.proxy(shutdown.clone()));
         let connections = Connections::default();
-        for listener in self.listeners {
+        for listener in std::mem::take(&mut self.listeners) {
             log::info!("listener {}: serving on {}", listener.name, listener.address);
             let traffic = self.metrics.traffic(&listener.name);
             let accept = listen::accept(
@@ -112,25 +151,36 @@ impl Server {
             );
             tokio::spawn(accept);
         }
-        let admin = match self.admin {
-            Some(listener) => {
-                log::info!("admin: serving on {}", listener.address);
-                let (live, log) = (self.live.clone(), self.log.clone());
-                let scrape = Arc::new(Scrape::new(live, log, self.metrics.clone()));
-                Some(tokio::spawn(admin::serve(listener.into_tokio()?, shutdown, scrape)))
-            }
-            None => None,
-        };
+        let admin = self.admin.take().map(|(bound, token)| {
+            log::info!("admin: serving on {}", bound.address());
+            let admin = Admin {
+                live: self.live.clone(),
+                reloader: self.reloader.clone(),
+                shutdown,
+                log_level: self.log_level.clone(),
+                scrape: Arc::new(Scrape::new(
+                    self.live.clone(),
+                    self.log.clone(),
+                    self.metrics.clone(),
+                )),
+            };
+            tokio::spawn(async move { admin::serve(bound, token.as_ref(), admin).await })
+        });
+        let reloads = self.reloads.take().map(|task| tokio::spawn(task.run()));
 
         stop.await;
-        log::info!("stopping: waiting up to {:?} for requests in flight", self.drain);
+        let drain = self.live.now().config.drain;
+        log::info!("stopping: waiting up to {drain} for requests in flight");
+        if let Some(task) = reloads {
+            task.abort();
+        }
         // Nobody listening any more is no reason not to stop.
         let _ = stopping.send(true);
         // Wakes the connections that wait for a next request, so that only busy ones are waited for.
         proxy.cleanup().await;
-        let drained = tokio::time::timeout(self.drain, connections.ended()).await.is_ok();
+        let drained = tokio::time::timeout(drain.get(), connections.ended()).await.is_ok();
         if !drained {
-            log::warn!("stopping: some requests took longer than {:?} and were cut", self.drain);
+            log::warn!("stopping: some requests took longer than {drain} and were cut");
         }
         if let Some(task) = admin {
             task.abort();

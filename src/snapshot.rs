@@ -4,31 +4,35 @@
 //! a request that has its [`Route`] needs nothing else, and serves to its end by the configuration it began with.
 
 mod compile;
+mod fixed;
 mod gaps;
 mod lint;
+mod record;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
 pub use compile::compile;
+pub use record::{Mark, Record};
 
 use crate::auth::{Auth, Guard};
-use crate::config::Config;
+use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics, Severity};
 use crate::observe::access_log;
 use crate::observe::metrics::{RouteMeter, View};
 use crate::rewrite::{HeaderOps, TrustedProxies};
 use crate::route::{Forwarding, Table};
 use crate::template::Template;
+use crate::units::Secret;
 use crate::upstream::Upstream;
 use crate::yaml;
 use gaps::Gaps;
+use record::Recorder;
 
 /// Everything that serving a request needs.
 pub struct Snapshot {
@@ -38,8 +42,12 @@ pub struct Snapshot {
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     /// Who may speak for other clients.
     pub trusted: TrustedProxies,
-    /// The consumers by name, for those who ask about them; requests meet them through their guards.
-    pub auth: Auth,
+    /// The methods and consumers; requests reach them through the guards of their routes.
+    pub auth: Arc<Auth>,
+    /// The file as written, with what came from outside put in.
+    pub config: Arc<Config>,
+    /// What came from outside.
+    pub record: Record,
 }
 
 impl Snapshot {
@@ -166,14 +174,21 @@ pub struct Compiled {
     pub snapshot: Snapshot,
     /// The addresses to serve on, by name.
     pub listeners: Vec<(String, SocketAddr)>,
-    /// The operators' address.
-    pub admin: Option<SocketAddr>,
+    /// The operators' listener.
+    pub admin: Option<Admin>,
     /// Threads that serve.
     pub workers: usize,
-    /// How long a stop waits for requests in flight.
-    pub drain: Duration,
     /// The access log.
     pub logs: access_log::Config,
+}
+
+/// The operators' listener.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Where it listens.
+    pub address: AdminAddress,
+    /// What callers must show; always there if others than this machine can reach the address.
+    pub token: Option<Secret>,
 }
 
 /// A text that was read, before anybody has asked whether its own tests hold.
@@ -182,45 +197,57 @@ pub struct Draft {
     /// The configuration, unless a mistake refused it.
     pub compiled: Option<Compiled>,
     /// The file as written, unless its text has mistakes.
-    pub config: Option<Config>,
+    pub config: Option<Arc<Config>>,
     /// Where its paths stand in the text.
     pub places: yaml::Places,
     /// Mistakes and doubts, as they were found.
     pub diagnostics: Diagnostics,
+    /// What it took from outside, whether or not it was refused.
+    pub record: Record,
 }
 
 /// Reads and compiles the text of a configuration; files it names are read from `sources`. What is to be
 /// served comes from [`crate::loading`], which holds it to its tests too.
+///
+/// If there is a `previous` configuration in force, what did not change is taken over with all it knows, and
+/// a change to what cannot change while the process runs is a mistake.
 #[must_use]
-pub fn draft(text: &str, sources: &dyn yaml::Sources) -> Draft {
+pub fn draft(text: &str, sources: &dyn yaml::Sources, previous: Option<&Snapshot>) -> Draft {
     let mut diagnostics = Diagnostics::new();
-    let yaml::Read { value: mut config, wrong, places } =
-        yaml::read::<Config>(text, sources, &mut diagnostics);
-    let compiled = match &mut config {
+    let recorder = Recorder::new(sources);
+    let yaml::Read { value, wrong, places } =
+        yaml::read::<Config>(text, &recorder, &mut diagnostics);
+    let (compiled, config) = match value {
         Some(config) if wrong.is_empty() => {
-            lint::lint(config, &mut diagnostics);
-            compile(config, sources, &mut diagnostics)
+            let config = Arc::new(config);
+            lint::lint(&config, &mut diagnostics);
+            let compiled = compile(&config, previous, &recorder, &mut diagnostics);
+            (compiled, Some(config))
         }
         Some(config) => {
-            look_for_more(config, &wrong, sources, &mut diagnostics);
-            None
+            look_for_more(config, &wrong, &recorder, &mut diagnostics);
+            (None, None)
         }
-        None => None,
+        None => (None, None),
     };
-    let compiled = compiled.filter(|_| !diagnostics.has_errors());
-    Draft { compiled, config: config.filter(|_| wrong.is_empty()), places, diagnostics }
+    let record = recorder.record();
+    let compiled = compiled.filter(|_| !diagnostics.has_errors()).map(|mut compiled| {
+        compiled.snapshot.record = record.clone();
+        compiled
+    });
+    Draft { compiled, config, places, diagnostics, record }
 }
 
 /// Adds the mistakes in the meaning of a file whose text has mistakes too.
 fn look_for_more(
-    config: &mut Config,
+    mut config: Config,
     wrong: &[At],
     sources: &dyn yaml::Sources,
     diagnostics: &mut Diagnostics,
 ) {
-    let Some(gaps) = Gaps::leave_out(config, wrong) else { return };
+    let Some(gaps) = Gaps::leave_out(&mut config, wrong) else { return };
     let mut more = Diagnostics::new();
-    compile::compile_with(config, &gaps, sources, &mut more);
+    compile::compile_with(&Arc::new(config), &gaps, None, sources, &mut more);
     for mistake in more.iter().filter(|found| found.severity == Severity::Error) {
         diagnostics.add(mistake.clone());
     }

@@ -101,6 +101,8 @@ pub struct TargetStatus {
     pub in_flight: usize,
     /// Its share in relation to the other targets.
     pub weight: usize,
+    /// Whether an operator has taken it out of service.
+    pub drained: bool,
 }
 
 /// A group of interchangeable targets.
@@ -219,7 +221,7 @@ impl Upstream {
         let clock = self.pool.clock(now);
         let untried = |target: &Arc<Target>| !tried.iter().any(|t| Arc::ptr_eq(t, target));
         let usable = |target: &Arc<Target>, healthy: bool| {
-            if !healthy {
+            if !healthy || target.is_drained() {
                 return None;
             }
             match target.ejection.admit(clock) {
@@ -236,9 +238,11 @@ impl Upstream {
             found = self.pick(key, usable);
         }
         if found.is_none() && self.config.when_all_down == WhenAllDown::TryAnyway {
+            // Whatever else is down, an operator's word counts.
+            let forced = |target: &Arc<Target>| (!target.is_drained()).then_some(Role::Forced);
             found = self
-                .pick(key, |target, _| untried(target).then_some(Role::Forced))
-                .or_else(|| self.pick(key, |_, _| Some(Role::Forced)));
+                .pick(key, |target, _| forced(target).filter(|_| untried(target)))
+                .or_else(|| self.pick(key, |target, _| forced(target)));
         }
         match found {
             Some((target, role)) => Ok(Attempt::new(Arc::clone(self), target, role, now)),
@@ -290,6 +294,24 @@ impl Upstream {
         self.pool.load().listed.clone()
     }
 
+    /// Takes the targets of this label out of service, or back into it: a drained one gets no new
+    /// requests, and those under way are answered. It lasts until it is undone, also for addresses that
+    /// a host name gets later, and over reloads. Returns whether there is such a target.
+    pub fn drain(&self, label: &str, drained: bool) -> bool {
+        let known = self.config.targets.iter().any(|target| target.url == label);
+        if known {
+            self.pool.drain(label, drained);
+        }
+        known
+    }
+
+    /// Takes over what is known about targets from the upstream that this one follows: which ones are
+    /// drained, and of addresses that stay, whether they work. One that did not answer its probes begins
+    /// ejected, and comes back with its first good probe.
+    pub fn follow(&self, previous: &Self, now: Instant) {
+        self.pool.follow(&previous.pool, now);
+    }
+
     /// What became of the tries so far, for each target of the configuration, in its order.
     #[must_use]
     pub fn tallies(&self) -> &[Arc<Tally>] {
@@ -323,6 +345,7 @@ impl Upstream {
             ejected_until: target.ejection.until().map(|until| self.pool.moment(until)),
             in_flight: target.in_flight(),
             weight: target.weight(),
+            drained: target.is_drained(),
         };
         self.pool.load().listed.iter().map(status).collect()
     }

@@ -53,6 +53,13 @@ impl Method {
         }
     }
 
+    /// How many keys there are.
+    pub(super) const fn keys(&self) -> usize {
+        match self {
+            Self::ApiKey(method) => method.keys.len(),
+        }
+    }
+
     /// Whether nobody can prove anything this way.
     pub(super) const fn admits_nobody(&self) -> bool {
         match self {

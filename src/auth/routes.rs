@@ -93,6 +93,19 @@ impl Auth {
         &self.credentials
     }
 
+    /// Whether no guard uses these methods any more, so that dropping them frees them.
+    #[must_use]
+    pub fn is_unused(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) == 1
+            && self.methods.iter().all(|(_, method)| Arc::strong_count(method) == 1)
+    }
+
+    /// How many keys there are. One that is good for several methods counts once for each.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.methods.iter().map(|(_, method)| method.keys()).sum()
+    }
+
     fn methods(
         &self,
         auth: Option<&RouteAuth>,

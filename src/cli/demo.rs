@@ -4,11 +4,13 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use super::run::{finish, log_to_stderr, stop_signal};
+use super::run::{finish, stop_signal};
 use super::{CANNOT_START, REFUSED, fail, print};
 use crate::demo::{self, GATEWAY_SECRET, Ports};
 use crate::loading::{self, Loaded};
+use crate::observe::process_log;
 use crate::server::Server;
 use crate::yaml::System;
 
@@ -16,7 +18,7 @@ pub(super) fn demo(port: u16, backends: u16) -> io::Result<ExitCode> {
     let Some(ports) = ports(backends) else {
         return Ok(fail(2, "error: --backends is too large: the ports above it end at 65535"));
     };
-    log_to_stderr();
+    let level = process_log::to_stderr();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let text = demo::configuration(address, &ports);
     let Loaded { compiled, diagnostics, .. } =
@@ -25,7 +27,7 @@ pub(super) fn demo(port: u16, backends: u16) -> io::Result<ExitCode> {
         return Ok(fail(REFUSED, &diagnostics.render("conf/demo.yaml")));
     };
     let server = match Server::bind(compiled) {
-        Ok(server) => server,
+        Ok(server) => server.logging_by(Arc::new(level)),
         Err(error) => {
             let told = format!("error: {error}\nhelp: portcullis demo --port 9000");
             return Ok(fail(CANNOT_START, &told));
@@ -41,7 +43,7 @@ pub(super) fn demo(port: u16, backends: u16) -> io::Result<ExitCode> {
             }
         };
         let gateway = server.addresses().get("public").copied().unwrap_or(address);
-        let stop = stop_signal()?;
+        let stop = stop_signal(server.reloader())?;
         print(&demo::banner(gateway, &Ports::of(&running)))?;
         let done = server.run(stop).await;
         for backend in running {

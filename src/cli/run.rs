@@ -3,23 +3,24 @@
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{CANNOT_START, FAILED, REFUSED, fail, load};
+use super::{CANNOT_START, FAILED, REFUSED, fail, report};
+use crate::loading;
+use crate::observe::process_log;
+use crate::reload::{Reloader, Trigger};
 use crate::server::{Server, StartError};
 
-/// The filter of the process log if `PORTCULLIS_LOG` does not say another: of libraries, only what is
-/// wrong, since some print whole request heads at lower levels.
-const LOG_FILTER: &str = "warn,portcullis=info";
-
 pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
-    log_to_stderr();
-    let Some(compiled) = load(file) else {
+    let level = process_log::to_stderr();
+    let (loaded, mark) = loading::load_after(None, file);
+    let Some(compiled) = report(loaded, file) else {
         return Ok(fail(REFUSED, &format!("{}: refused, nothing is started", file.display())));
     };
     let server = match Server::bind(compiled) {
-        Ok(server) => server,
+        Ok(server) => server.following(file, mark).logging_by(Arc::new(level)),
         Err(error) => return Ok(fail(CANNOT_START, &format!("error: {error}"))),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -28,7 +29,7 @@ pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
         .enable_all()
         .build()?;
     let done = runtime.block_on(async {
-        let stop = stop_signal()?;
+        let stop = stop_signal(server.reloader())?;
         server.run(stop).await
     });
     // What is left are requests that were cut and probes: nobody waits for them.
@@ -44,57 +45,16 @@ pub(super) fn finish(done: Result<bool, StartError>) -> ExitCode {
     }
 }
 
-/// Starts the process log. The filter is `PORTCULLIS_LOG`, in the syntax of `env_logger`.
-pub(super) fn log_to_stderr() {
-    let environment = env_logger::Env::new().filter_or("PORTCULLIS_LOG", LOG_FILTER);
-    let logger = ProcessLog(env_logger::Builder::from_env(environment).build());
-    let filter = logger.0.filter();
-    // A logger that is there already (in a test) may stay.
-    if log::set_boxed_logger(Box::new(logger)).is_ok() {
-        log::set_max_level(filter);
-    }
-}
-
-/// The process log: what libraries say below `info` never reaches it, since some of them print whole request
-/// heads there, with the credentials in them.
-struct ProcessLog(env_logger::Logger);
-
-impl ProcessLog {
-    fn may_speak(metadata: &log::Metadata<'_>) -> bool {
-        let own = metadata.target().strip_prefix("portcullis");
-        metadata.level() <= log::Level::Info
-            || own.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-    }
-}
-
-impl log::Log for ProcessLog {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        Self::may_speak(metadata) && self.0.enabled(metadata)
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        if Self::may_speak(record.metadata()) {
-            self.0.log(record);
-        }
-    }
-
-    fn flush(&self) {
-        self.0.flush();
-    }
-}
-
 /// Ready at the first SIGTERM or SIGINT; a second one ends the process at once. Must be called within a
-/// runtime.
-pub(super) fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+/// runtime. SIGHUP asks for a reload.
+pub(super) fn stop_signal(reloader: Reloader) -> io::Result<impl Future<Output = ()>> {
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    // SIGHUP would end the process; a reload is not built yet, so it is told apart from a stop.
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            log::warn!(
-                "SIGHUP: this version cannot reload; restart it to change the configuration"
-            );
+            log::info!("SIGHUP");
+            reloader.trigger(Trigger::Signal);
         }
     });
     Ok(async move {
@@ -108,21 +68,4 @@ pub(super) fn stop_signal() -> io::Result<impl Future<Output = ()>> {
             std::process::exit(i32::from(FAILED));
         });
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn libraries_keep_what_they_know_of_requests_to_themselves() {
-        let may = |target, level| {
-            ProcessLog::may_speak(&log::Metadata::builder().target(target).level(level).build())
-        };
-        assert!(may("portcullis", log::Level::Trace));
-        assert!(may("portcullis::gateway", log::Level::Debug));
-        assert!(may("pingora_core::apps", log::Level::Warn));
-        assert!(!may("pingora_core::protocols::http", log::Level::Debug));
-        assert!(!may("portcullis_look_alike", log::Level::Debug));
-    }
 }

@@ -22,7 +22,7 @@ routes:
 
 fn told(method: &str, url: &str, headers: &[&str]) -> Explanation {
     let system = System { base: std::path::PathBuf::new() };
-    let draft = snapshot::draft(FILE, &system);
+    let draft = snapshot::draft(FILE, &system, None);
     let compiled = draft.compiled.unwrap_or_else(|| panic!("{}", draft.diagnostics.render("it")));
     let mut question = Question::new(method, url).unwrap();
     for header in headers {

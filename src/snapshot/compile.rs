@@ -8,10 +8,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::fixed;
 use super::gaps::Gaps;
-use super::{Compiled, Route, Snapshot};
+use super::record::{Mark, Record};
+use super::{Admin, Compiled, Route, Snapshot};
 use crate::auth::{self, Auth};
-use crate::config::Config;
+use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics};
 use crate::rewrite::TrustedProxies;
 use crate::route::Table;
@@ -20,22 +22,29 @@ use crate::yaml::Sources;
 use route::RouteBuilder;
 
 /// Resolves a configuration. `None` if a mistake refuses it; all mistakes are among the diagnostics.
+///
+/// What a `previous` configuration has and this one leaves as it is goes on living in this one.
 pub fn compile(
-    config: &Config,
+    config: &Arc<Config>,
+    previous: Option<&Snapshot>,
     sources: &dyn Sources,
     diagnostics: &mut Diagnostics,
 ) -> Option<Compiled> {
-    compile_with(config, &Gaps::default(), sources, diagnostics)
+    compile_with(config, &Gaps::default(), previous, sources, diagnostics)
 }
 
 /// The same for a configuration that is not all that stands in the file.
 pub(super) fn compile_with(
-    config: &Config,
+    config: &Arc<Config>,
     gaps: &Gaps,
+    previous: Option<&Snapshot>,
     sources: &dyn Sources,
     diagnostics: &mut Diagnostics,
 ) -> Option<Compiled> {
     let root = At::root();
+    if let Some(previous) = previous {
+        fixed::refuse_changes(&previous.config, config, diagnostics);
+    }
     if config.version.is_none() {
         diagnostics.error(
             root.clone(),
@@ -47,15 +56,10 @@ pub(super) fn compile_with(
     let admin = compile_admin(config, &listeners, diagnostics);
     let trusted =
         TrustedProxies::compile(&config.trusted_proxies, &root.key("trusted_proxies"), diagnostics);
-    let mut upstreams = compile_upstreams(config, sources, diagnostics);
+    let mut upstreams = compile_upstreams(config, previous, sources, diagnostics);
     upstreams.extend(gaps.upstreams.iter().map(|name| (name.clone(), None)));
-    let read_keys = |path: &Path| {
-        let text = String::from_utf8(sources.data(path)?);
-        text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not a text in UTF-8"))
-    };
-    let auth = auth::compile(&config.auth, &config.consumers, &read_keys, diagnostics);
-    let auth = auth.filter(|_| !gaps.auth);
-    let routes = compile_routes(config, gaps, &upstreams, auth.as_ref(), diagnostics);
+    let auth = compile_auth(config, previous, sources, diagnostics).filter(|_| !gaps.auth);
+    let routes = compile_routes(config, gaps, &upstreams, auth.as_deref(), diagnostics);
 
     let workers = config.workers.or_else(|| std::thread::available_parallelism().ok());
     Some(Compiled {
@@ -64,11 +68,12 @@ pub(super) fn compile_with(
             upstreams: upstreams.into_iter().filter_map(|(k, v)| Some((k, v?))).collect(),
             trusted: trusted?,
             auth: auth?,
+            config: Arc::clone(config),
+            record: Record::default(),
         },
         listeners,
         admin: admin?,
         workers: workers.map_or(1, usize::from),
-        drain: config.drain.get(),
         logs: config.logs.clone(),
     })
     .filter(|_| !diagnostics.has_errors())
@@ -128,24 +133,50 @@ fn compile_admin(
     config: &Config,
     listeners: &[(String, SocketAddr)],
     diagnostics: &mut Diagnostics,
-) -> Option<Option<SocketAddr>> {
+) -> Option<Option<Admin>> {
     let Some(admin) = &config.admin else { return Some(None) };
     let at = At::root().key("admin");
     let address = admin.compile(&at, diagnostics)?;
-    refuse_taken(address, listeners, &at, diagnostics);
-    if !address.ip().to_canonical().is_loopback() {
-        diagnostics.warning(
-            at.key("address"),
-            format!("the operators' listener is open to the network at {address}"),
-            "listen on a loopback address, such as 127.0.0.1:9901",
-        );
+    if let AdminAddress::Tcp(address) = &address {
+        refuse_taken(*address, listeners, &at, diagnostics);
     }
-    Some(Some(address))
+    Some(Some(Admin { address, token: admin.token.clone() }))
+}
+
+/// The methods and consumers: those of the previous configuration if nothing about them changed, since
+/// sorting a million keys anew takes time, and everything counted by consumer hangs on them.
+fn compile_auth(
+    config: &Config,
+    previous: Option<&Snapshot>,
+    sources: &dyn Sources,
+    diagnostics: &mut Diagnostics,
+) -> Option<Arc<Auth>> {
+    if let Some(previous) = previous
+        && previous.config.auth == config.auth
+        && previous.config.consumers == config.consumers
+        && keys_files(config).all(|path| {
+            let now = sources.data(path).ok().map(|data| Mark::of(&data));
+            now.is_some() && now == previous.record.files.get(path).copied()
+        })
+    {
+        return Some(Arc::clone(&previous.auth));
+    }
+    let read_keys = |path: &Path| {
+        let text = String::from_utf8(sources.data(path)?);
+        text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not a text in UTF-8"))
+    };
+    auth::compile(&config.auth, &config.consumers, &read_keys, diagnostics).map(Arc::new)
+}
+
+fn keys_files(config: &Config) -> impl Iterator<Item = &Path> {
+    let methods = config.auth.0.values().filter_map(|method| method.api_key.as_ref());
+    methods.filter_map(|method| method.keys_file.as_deref())
 }
 
 /// All upstreams by name; one with a mistake is there without a value, so that its name is still known.
 fn compile_upstreams(
     config: &Config,
+    previous: Option<&Snapshot>,
     sources: &dyn Sources,
     diagnostics: &mut Diagnostics,
 ) -> BTreeMap<String, Option<Arc<Upstream>>> {
@@ -153,7 +184,10 @@ fn compile_upstreams(
     let at = At::root().key("upstreams");
     let compile = |(name, upstream): (&String, &crate::upstream::Config)| {
         let compiled = Upstream::compile(name, upstream, &at.key(name), &read_file, diagnostics);
-        (name.clone(), compiled)
+        // It is compiled all the same, so that the doubts about it are told again.
+        let kept = previous.and_then(|previous| previous.upstreams.get(name));
+        let kept = kept.filter(|kept| kept.is_still(upstream, &read_file)).cloned();
+        (name.clone(), compiled.map(|new| kept.unwrap_or(new)))
     };
     config.upstreams.iter().map(compile).collect()
 }

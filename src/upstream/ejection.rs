@@ -143,6 +143,16 @@ impl Ejection {
         length
     }
 
+    /// Takes over another record; `clock` translates its times.
+    pub fn follow(&self, other: &Self, clock: impl Fn(u64) -> u64) {
+        let time = |time: &AtomicU64| Some(time.load(Ordering::Acquire)).filter(|time| *time != 0);
+        self.streak.store(other.streak.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.times.store(other.times.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.back_since.store(time(&other.back_since).map_or(0, &clock), Ordering::Relaxed);
+        self.unreachable.store(other.unreachable.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.until.store(time(&other.until).map_or(0, &clock), Ordering::Release);
+    }
+
     fn readmit(&self, now: u64) -> bool {
         let was_out = self.until.swap(0, Ordering::AcqRel) != 0;
         if was_out {
@@ -258,6 +268,16 @@ mod tests {
         target.eject(Fault::Answer, 2);
         assert!(!target.probed(3));
         assert!(out(&target, 3));
+    }
+
+    #[test]
+    fn a_record_goes_on_under_another_clock() {
+        let (old, new) = (Ejection::default(), Ejection::default());
+        old.eject(Fault::Connect, 1_000);
+        new.follow(&old, |time| time - 500);
+        assert!(out(&new, 500 + FIRST - 1));
+        assert!(new.probed(500), "it is still known to have been unreachable");
+        assert_eq!(new.eject(Fault::Connect, 600), 2 * FIRST);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! under way, ejections, the ready-made peer) is kept here, and outlives a new resolution of names as
 //! long as the address stays. Requests read one snapshot and take no lock.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -44,6 +45,8 @@ pub(super) struct Pool {
     ejecting: Mutex<()>,
     /// When targets are next looked at, by a probe or a resolution; 0 if nobody does.
     next_look: AtomicU64,
+    /// The labels that an operator has taken out of service.
+    drained: Mutex<BTreeSet<Arc<str>>>,
 }
 
 impl Pool {
@@ -54,6 +57,7 @@ impl Pool {
             epoch: Instant::now(),
             ejecting: Mutex::new(()),
             next_look: AtomicU64::new(0),
+            drained: Mutex::default(),
         }
     }
 
@@ -75,9 +79,46 @@ impl Pool {
     /// Makes `listed` known, and keeps those known before: the load balancer hands out backends of
     /// its old set until it has taken over the new one.
     pub fn announce(&self, listed: Vec<Arc<Target>>) {
+        let drained = self.drained.lock().unwrap_or_else(PoisonError::into_inner);
+        for target in listed.iter().filter(|target| drained.contains(target.label())) {
+            target.drained.store(true, Ordering::Relaxed);
+        }
         let mut by_address = self.load().by_address.clone();
         by_address.extend(listed.iter().map(|t| (t.address().clone(), Arc::clone(t))));
         self.targets.store(Arc::new(Targets { by_address, listed }));
+    }
+
+    /// Takes a label's targets out of service, or back into it.
+    pub fn drain(&self, label: &str, drained: bool) {
+        // Held to the end, so that an announcement cannot come between.
+        let mut labels = self.drained.lock().unwrap_or_else(PoisonError::into_inner);
+        if drained {
+            labels.insert(label.into());
+        } else {
+            labels.remove(label);
+        }
+        for target in self.load().by_address.values().filter(|target| **target.label() == *label) {
+            target.drained.store(drained, Ordering::Relaxed);
+        }
+        let done = if drained { "drained" } else { "back in service" };
+        info!("upstream {}: target {label} is {done}", self.name);
+    }
+
+    /// Takes over what another pool knows.
+    pub fn follow(&self, other: &Self, now: Instant) {
+        let drained = other.drained.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for target in self.load().by_address.values() {
+            target.drained.store(drained.contains(target.label()), Ordering::Relaxed);
+            let Some(known) = other.load().get(target.address()).cloned() else { continue };
+            target.proven.store(known.proven.load(Ordering::Relaxed), Ordering::Relaxed);
+            if known.healthy.load(Ordering::Relaxed) {
+                let clock = |millis| self.clock(other.moment(millis));
+                target.ejection.follow(&known.ejection, clock);
+            } else {
+                target.ejection.eject(Fault::Unproven, self.clock(now));
+            }
+        }
+        *self.drained.lock().unwrap_or_else(PoisonError::into_inner) = drained;
     }
 
     /// Forgets those that are not listed.
@@ -121,16 +162,17 @@ impl Pool {
             Verdict::Eject => {
                 let _one_at_a_time = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
                 let targets = self.load();
-                let out = targets.listed.iter().filter(|t| t.ejection.until().is_some()).count();
+                let serving = || targets.listed.iter().filter(|t| !t.is_drained());
+                let out = serving().filter(|t| t.ejection.until().is_some()).count();
                 // Where the probes have left out the others, the last one stays: a target that may
                 // answer is better than none.
-                let spare = targets.listed.iter().any(|other| {
+                let spare = serving().any(|other| {
                     !std::ptr::eq(Arc::as_ptr(other), target)
                         && other.healthy.load(Ordering::Relaxed)
                         && other.ejection.until().is_none()
                 });
                 let already = target.ejection.until().is_some();
-                if !already && spare && room_for_one_more(out, targets.listed.len()) {
+                if !already && spare && room_for_one_more(out, serving().count()) {
                     self.eject(target, fault, now);
                 }
             }

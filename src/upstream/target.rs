@@ -32,6 +32,8 @@ pub struct Target {
     /// Whether it was ever seen to work.
     pub(super) proven: AtomicBool,
     pub(super) ejection: Ejection,
+    /// Whether an operator has taken it out of service.
+    pub(super) drained: AtomicBool,
 }
 
 impl Target {
@@ -51,6 +53,7 @@ impl Target {
             healthy: AtomicBool::new(true),
             proven: AtomicBool::new(false),
             ejection: Ejection::default(),
+            drained: AtomicBool::new(false),
         }
     }
 
@@ -77,6 +80,12 @@ impl Target {
     #[must_use]
     pub fn weight(&self) -> usize {
         self.weight
+    }
+
+    /// Whether an operator has taken it out of service: it gets no new requests.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
     }
 
     /// Requests under way.

@@ -8,6 +8,7 @@
 
 mod support;
 
+mod admin;
 mod answers;
 mod balance;
 mod bodies;
@@ -22,6 +23,7 @@ mod metrics;
 mod paths;
 mod process;
 mod real;
+mod reload;
 mod routing;
 mod stop;
 mod timeouts;

@@ -17,7 +17,9 @@ const KEY: &str = "planted-key-for-metrics";
 
 /// The numbers as a text, in the format of this `Accept`.
 async fn scrape(gateway: &Gateway, accept: &str) -> Answer {
-    let answer = get(gateway.addresses["admin"], "/metrics", &[("Accept", accept)]).await;
+    let answer =
+        get(gateway.addresses["admin"], "/metrics", &[("Host", "localhost"), ("Accept", accept)])
+            .await;
     assert_eq!(answer.status, 200);
     answer
 }

@@ -5,12 +5,14 @@ pub mod gateway;
 pub mod origin;
 pub mod process;
 pub mod python;
+pub mod reloading;
 pub mod schema;
 pub mod stream;
 
 pub use client::{Answer, Client, get, send};
 pub use gateway::Gateway;
 pub use origin::{Origin, RawOrigin, Seen};
+pub use reloading::Reloading;
 
 use std::time::Duration;
 

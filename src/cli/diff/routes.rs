@@ -1,0 +1,220 @@
+//! What changes about routes, by name. Routes that change in the same way are told together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Change;
+use crate::auth::RouteAuth;
+use crate::config::{Config, RouteConfig};
+use crate::rewrite::HeadersConfig;
+
+/// The methods of which one lets in; `None` on an open route.
+pub(super) fn auth<'a>(config: &'a Config, route: &'a RouteConfig) -> Option<BTreeSet<&'a str>> {
+    match route.auth.as_ref().or(config.defaults.auth.as_ref()) {
+        Some(RouteAuth::None) => None,
+        Some(RouteAuth::AnyOf(names)) => Some(names.iter().map(String::as_str).collect()),
+        None => Some(config.auth.0.keys().map(String::as_str).collect()),
+    }
+}
+
+pub(super) fn compare(old: &Config, new: &Config) -> Vec<Change> {
+    let mut groups: BTreeMap<(String, bool), Vec<String>> = BTreeMap::new();
+    let names: BTreeSet<&String> = old.routes.keys().chain(new.routes.keys()).collect();
+    for name in names {
+        let mut notes = Notes::default();
+        match (old.routes.get(name), new.routes.get(name)) {
+            (Some(was), Some(is)) => notes.changed((old, was), (new, is)),
+            (Some(was), None) => notes.note(format!("is gone ({})", matches(was))),
+            (None, Some(is)) => {
+                let auth = words(auth(new, is));
+                notes.note(format!("is new: {}, {}, auth {auth}", matches(is), action(is)));
+            }
+            (None, None) => {}
+        }
+        for note in notes.0 {
+            groups.entry(note).or_default().push(name.clone());
+        }
+    }
+    let change = |((what, weaker_auth), names)| Change { about: "route", names, what, weaker_auth };
+    groups.into_iter().map(change).collect()
+}
+
+fn words(auth: Option<BTreeSet<&str>>) -> String {
+    auth.map_or("none".to_owned(), |names| names.into_iter().collect::<Vec<_>>().join(" or "))
+}
+
+fn list(words: &[String]) -> String {
+    if words.is_empty() { "any".to_owned() } else { words.join(", ") }
+}
+
+/// What it takes, in short.
+fn matches(route: &RouteConfig) -> String {
+    let mut text = String::new();
+    if !route.methods.is_empty() {
+        text = format!("{} ", list(&route.methods));
+    }
+    if !route.host.is_empty() {
+        text.push_str(&list(&route.host.0));
+    }
+    text + &route.path
+}
+
+fn action(route: &RouteConfig) -> String {
+    match route {
+        RouteConfig { to: Some(to), .. } => format!("to {to}"),
+        RouteConfig { respond: Some(respond), .. } => format!("answers {}", respond.status),
+        RouteConfig { redirect: Some(_), .. } => "redirects".to_owned(),
+        _ => "tells its health".to_owned(),
+    }
+}
+
+/// What is noted of one route, and whether it lets somebody in.
+#[derive(Default)]
+struct Notes(Vec<(String, bool)>);
+
+impl Notes {
+    fn note(&mut self, what: impl Into<String>) {
+        self.0.push((what.into(), false));
+    }
+
+    fn weaker(&mut self, what: impl Into<String>) {
+        self.0.push((what.into(), true));
+    }
+
+    fn differs(&mut self, what: &str, was: &str, is: &str) {
+        if was != is {
+            self.note(format!("{what} {was} -> {is}"));
+        }
+    }
+
+    fn changed(&mut self, (old, was): (&Config, &RouteConfig), (new, is): (&Config, &RouteConfig)) {
+        self.auth(auth(old, was), auth(new, is));
+        self.allow(was, is);
+        self.differs("path", &was.path, &is.path);
+        self.differs("host", &list(&was.host.0), &list(&is.host.0));
+        self.differs("methods", &list(&was.methods), &list(&is.methods));
+        if was.exact != is.exact {
+            self.note(if is.exact {
+                "takes its path alone"
+            } else {
+                "takes what is below its path too"
+            });
+        }
+        for (what, changes) in [
+            ("the headers it asks for change", was.headers != is.headers),
+            ("the parameters it asks for change", was.query != is.query),
+            (
+                "the fixed answer changes",
+                was.respond.is_some() && was.respond != is.respond && is.respond.is_some(),
+            ),
+            (
+                "the redirect changes",
+                was.redirect.is_some() && was.redirect != is.redirect && is.redirect.is_some(),
+            ),
+        ] {
+            if changes {
+                self.note(what);
+            }
+        }
+        match (&was.to, &is.to) {
+            (Some(from), Some(to)) if from != to => self.note(format!("moves from {from} to {to}")),
+            _ => self.differs("does something else:", &action(was), &action(is)),
+        }
+        let strip = |route: &RouteConfig| {
+            route.strip_prefix.as_ref().and_then(|strip| serde_json::to_string(strip).ok())
+        };
+        let none = || "none".to_owned();
+        self.differs(
+            "strip_prefix",
+            &strip(was).unwrap_or_else(none),
+            &strip(is).unwrap_or_else(none),
+        );
+        let rewrite = |route: &RouteConfig| route.rewrite.clone().unwrap_or_else(none);
+        self.differs("rewrite", &rewrite(was), &rewrite(is));
+        let limit = |config: &Config, route: &RouteConfig| {
+            route.body_limit.unwrap_or(config.defaults.body_limit).to_string()
+        };
+        self.differs("body_limit", &limit(old, was), &limit(new, is));
+        self.headers(
+            "request",
+            &was.request_headers.over(&old.defaults.request_headers),
+            &is.request_headers.over(&new.defaults.request_headers),
+        );
+        self.headers(
+            "response",
+            &was.response_headers.over(&old.defaults.response_headers),
+            &is.response_headers.over(&new.defaults.response_headers),
+        );
+    }
+
+    fn auth(&mut self, was: Option<BTreeSet<&str>>, is: Option<BTreeSet<&str>>) {
+        if was == is {
+            return;
+        }
+        let told = format!("({} -> {})", words(was.clone()), words(is.clone()));
+        match (was, is) {
+            (Some(_), None) => self.weaker(format!("loses auth {told}")),
+            (None, _) => self.note(format!("asks for auth {told}")),
+            (Some(was), Some(is)) if is.is_subset(&was) => {
+                self.note(format!("fewer ways to prove who one is {told}"));
+            }
+            _ => self.weaker(format!("other ways to prove who one is {told}")),
+        }
+    }
+
+    fn allow(&mut self, was: &RouteConfig, is: &RouteConfig) {
+        let names = |route: &RouteConfig| {
+            let allow = route.allow.as_ref();
+            allow.map(|allow| allow.consumers.iter().cloned().collect::<BTreeSet<_>>())
+        };
+        let listed = |names: Vec<&String>| {
+            names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+        };
+        match (names(was), names(is)) {
+            (Some(_), None) => self.weaker("`allow` is gone: every known consumer may pass"),
+            (None, Some(is)) => {
+                self.note(format!("only {} may pass", listed(is.iter().collect())));
+            }
+            (Some(was), Some(is)) => {
+                let (more, less) = (is.difference(&was), was.difference(&is));
+                let (more, less) = (listed(more.collect()), listed(less.collect()));
+                if !more.is_empty() {
+                    self.weaker(format!("`allow` widens: {more} may pass too"));
+                }
+                if !less.is_empty() {
+                    self.note(format!("`allow` narrows: {less} may not pass any more"));
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Names only: a value may be a credential.
+    fn headers(&mut self, side: &str, was: &HeadersConfig, is: &HeadersConfig) {
+        fn compared<V: PartialEq>(
+            was: &BTreeMap<String, V>,
+            is: &BTreeMap<String, V>,
+        ) -> Vec<String> {
+            let names: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+            let word = |name: &String| match (was.get(name), is.get(name)) {
+                (Some(_), None) => Some(format!("{name} no more")),
+                (None, Some(_)) => Some(name.clone()),
+                (a, b) if a != b => Some(format!("{name} otherwise")),
+                _ => None,
+            };
+            names.into_iter().filter_map(word).collect()
+        }
+        let removed = |config: &HeadersConfig| -> BTreeMap<String, String> {
+            config.remove.iter().map(|name| (name.to_ascii_lowercase(), String::new())).collect()
+        };
+        for (verb, changes) in [
+            ("set", compared(&was.set, &is.set)),
+            ("add", compared(&was.add, &is.add)),
+            ("remove", compared(&removed(was), &removed(is))),
+            ("rename", compared(&was.rename, &is.rename)),
+        ] {
+            for name in changes {
+                self.note(format!("{side} headers: {verb} {name}"));
+            }
+        }
+    }
+}
