@@ -11,7 +11,7 @@ use http_body_util::Full;
 use serde_json::Value;
 
 use crate::support::gateway::TestSources;
-use crate::support::{Answer, Client, Gateway, Origin, RawOrigin, eventually, get, send};
+use crate::support::{Answer, Client, Gateway, Origin, RawOrigin, eventually, get, python, send};
 
 const KEY: &str = "planted-key-for-metrics";
 
@@ -84,11 +84,8 @@ fn promtool() -> PathBuf {
 
 /// The samples as the reference parser of the format reads them.
 async fn parsed(text: &str, format: &str) -> Vec<Value> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join("target/python/bin/python");
-    assert!(python.exists(), "{} is missing: `make test` installs it", python.display());
-    let mut command = Command::new(python);
-    command.arg(root.join("tests/python/metrics.py")).arg(format);
+    let mut command = Command::new(python::interpreter());
+    command.arg(python::script("metrics.py")).arg(format);
     let output = filter(command, text.to_owned()).await;
     assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
