@@ -76,10 +76,11 @@ pub struct Marks {
     pub connected: Option<Instant>,
     /// From that connection to the head of the upstream's final answer.
     pub first_byte: Option<Duration>,
+    /// The whole request, once it is over and noted.
+    pub total: Option<Duration>,
 }
 
 /// The record of one request.
-#[expect(clippy::struct_excessive_bools, reason = "each notes a thing of its own")]
 pub struct Exchange {
     /// When it began.
     pub started: Instant,
@@ -109,10 +110,10 @@ pub struct Exchange {
     pub last: Option<Arc<Target>>,
     /// Tries so far, the one under way included.
     pub tries: u8,
-    /// Whether a try met a pooled connection that the upstream had closed meanwhile.
-    pub met_stale: bool,
     /// Those of them that got no connection.
     pub unsent: u8,
+    /// Whether a try met a pooled connection that the upstream had closed meanwhile.
+    pub met_stale: bool,
     /// When all of it must be done.
     pub deadline: Option<Instant>,
     /// Set if it asks for a `WebSocket`: whether the target has switched.
@@ -133,8 +134,6 @@ pub struct Exchange {
     pub rejection: Option<Rejection>,
     /// When what happened.
     pub marks: Marks,
-    /// Whether its line stands in the log already.
-    pub logged: bool,
 }
 
 impl Exchange {
@@ -162,8 +161,8 @@ impl Exchange {
             last: None,
             rejection: None,
             tries: 0,
-            met_stale: false,
             unsent: 0,
+            met_stale: false,
             deadline: None,
             switch: None,
             bytes_in: 0,
@@ -173,7 +172,6 @@ impl Exchange {
             why: None,
             detail: None,
             marks: Marks::default(),
-            logged: false,
         }
     }
 

@@ -66,7 +66,8 @@ impl Gateway {
 impl Gateway {
     /// Counts the request and writes its line, once.
     fn note(&self, session: &Session, x: &mut Exchange) {
-        if !std::mem::replace(&mut x.logged, true) {
+        if x.marks.total.is_none() {
+            x.marks.total = Some(x.started.elapsed());
             let record = answer::record(session, x);
             self.metrics.record(&record, x.route.as_deref().map(|route| &route.meter));
             self.log.write(record);

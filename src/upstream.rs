@@ -263,6 +263,7 @@ impl Upstream {
     pub fn has_untried(&self, tried: &[Arc<Target>]) -> bool {
         self.pool.load().listed.iter().any(|target| {
             target.healthy.load(Ordering::Relaxed)
+                && !target.is_drained()
                 && target.ejection.until().is_none()
                 && !tried.iter().any(|t| Arc::ptr_eq(t, target))
         })

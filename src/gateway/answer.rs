@@ -132,7 +132,7 @@ pub(super) fn map_back(x: &Exchange, headers: &mut HeaderMap) {
 
 /// What the log is told of a request that has ended.
 pub(super) fn record(session: &Session, x: &mut Exchange) -> Record {
-    let total = x.started.elapsed();
+    let total = x.marks.total.unwrap_or_default();
     let route = x.route.as_deref();
     let target = x.attempt.as_ref().map(Attempt::target).or(x.last.as_ref());
     Record {

@@ -14,7 +14,8 @@ use log::LevelFilter;
 /// The variable that sets the filter.
 pub const VARIABLE: &str = "PORTCULLIS_LOG";
 
-/// The filter if nobody says another: of libraries, only what is wrong.
+/// The filter if nobody says another: of libraries, only what is wrong. The proxy tells of broken connections,
+/// which anybody can bring about, and the load balancer of health, which the upstreams tell with more to it.
 pub const DEFAULT_FILTER: &str =
     "warn,pingora_proxy=off,pingora_load_balancing=error,portcullis=info";
 

@@ -9,7 +9,6 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::upstreams::peer::HttpPeer;
 
 use super::Upstream;
-use super::balance::chance;
 use super::ejection::{Ejection, Fault, Role};
 use super::switch::{Patient, Switch};
 use super::tally::{Outcome, Tally};
@@ -34,10 +33,10 @@ pub struct Target {
     /// Whether it was ever seen to work.
     pub(super) proven: AtomicBool,
     pub(super) ejection: Ejection,
-    /// Whether an operator has taken it out of service.
-    pub(super) drained: AtomicBool,
     /// Why the last probe failed, for the log.
     pub(super) complaint: Mutex<String>,
+    /// Whether an operator has taken it out of service.
+    pub(super) drained: AtomicBool,
 }
 
 impl Target {
@@ -57,8 +56,8 @@ impl Target {
             healthy: AtomicBool::new(true),
             proven: AtomicBool::new(false),
             ejection: Ejection::default(),
-            drained: AtomicBool::new(false),
             complaint: Mutex::default(),
+            drained: AtomicBool::new(false),
         }
     }
 
@@ -168,7 +167,7 @@ impl Attempt {
         let mut peer = Box::new(self.target.template.clone());
         let HttpPeer { options, group_key, .. } = &mut *peer;
         let own_read = options.read_timeout;
-        if wish.fresh {
+        if wish.fresh || wish.switch.is_some() {
             // Pingora looks into the pool first, by this key among other things: one that is new finds nothing.
             let fresh = self.target.fresh.fetch_add(1, Ordering::Relaxed);
             *group_key = group_key.wrapping_add(fresh);
@@ -193,9 +192,6 @@ impl Attempt {
                 read: own_read.unwrap_or(UPGRADED_READ),
                 deadline: wish.remaining.map(|left| tokio::time::Instant::now() + left),
             }));
-            // Such a connection serves nobody else, before or after.
-            options.idle_timeout = Some(SHORTEST);
-            *group_key = chance();
         }
         peer
     }

@@ -7,7 +7,6 @@ use pingora::upstreams::peer::Peer;
 
 use super::config::{Balance, Check, Health, TargetSpec};
 use super::ejection::{FIRST, STREAK};
-
 use super::*;
 use crate::units::Period;
 
@@ -252,12 +251,9 @@ fn the_peer_has_the_timeouts_but_no_more_than_what_is_left() {
 fn a_websocket_has_a_connection_of_its_own_that_may_rest() {
     let upstream = upstream(&config(&["10.0.0.1:80"]));
     let attempt = go(&upstream, Instant::now());
-    let wish = || PeerWish {
-        switch: Some(Switch::default()),
-        remaining: Some(Duration::ZERO),
-        ..PeerWish::default()
-    };
-    let (one, other) = (attempt.peer(wish()), attempt.peer(wish()));
+    let (switch, remaining) = (Some(Switch::default()), Some(Duration::ZERO));
+    let wish = PeerWish { switch, remaining, ..PeerWish::default() };
+    let (one, other) = (attempt.peer(wish.clone()), attempt.peer(wish));
     let timeouts = &one.options;
     assert!(timeouts.read_timeout > Some(Duration::from_secs(60)) && timeouts.custom_l4.is_some());
     assert_eq!(timeouts.write_timeout, Some(Duration::from_secs(30)));
@@ -353,4 +349,14 @@ async fn two_names_of_one_address_are_one_target_with_the_weight_of_both() {
     assert_eq!(upstream.targets()[0].weight, 2);
     assert_eq!(&*upstream.targets()[0].label, "10.0.0.9:80");
     go(&upstream, Instant::now());
+}
+
+#[test]
+fn what_was_tried_or_drained_is_not_left_to_try() {
+    let upstream = upstream(&config(&["10.0.0.1:80", "10.0.0.2:80"]));
+    let targets = upstream.known_targets();
+    assert!(upstream.has_untried(&[]) && upstream.has_untried(&targets[..1]));
+    assert!(!upstream.has_untried(&targets));
+    assert!(upstream.drain("10.0.0.2:80", true));
+    assert!(!upstream.has_untried(&targets[..1]));
 }
