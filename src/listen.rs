@@ -10,6 +10,7 @@ mod accept;
 mod conn;
 mod linger;
 mod traffic;
+mod transport;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -21,6 +22,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 pub use accept::{Connections, Shutdown, accept};
 pub use conn::Conn;
 pub use traffic::Traffic;
+pub use transport::{Plain, Transport};
 
 use crate::diagnostic::{At, Diagnostics};
 

@@ -107,7 +107,7 @@ fn serve<A>(
 ) where
     A: ServerApp + Send + Sync + 'static,
 {
-    let conn = match Conn::new(stream, peer, shutdown.clone(), guard, open) {
+    let conn = match Conn::new(stream.into(), peer, shutdown.clone(), guard, open) {
         Ok(conn) => conn,
         Err(error) => {
             log::debug!("a connection from {peer} was gone at once: {error}");

@@ -17,26 +17,28 @@ use pingora::protocols::{
     TimingDigest, UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::accept::ConnectionGuard;
 use super::linger::Linger;
 use super::traffic::Open;
+use super::transport::Transport;
 
 /// Head and small body of an answer leave in one write; a larger body is written through.
 const WRITE_BUFFER: usize = 4096;
 
-/// A plain TCP connection from a client.
+/// A connection from a client.
 ///
 /// Reads are not buffered here: the HTTP/1 session reads into a buffer of its own, so a second one would
 /// cost memory for every idle client and a copy for every request.
 pub struct Conn {
-    stream: BufWriter<TcpStream>,
+    stream: BufWriter<Transport>,
     digest: Arc<SocketDigest>,
     peer: SocketAddr,
     local: SocketAddr,
     accepted: SystemTime,
+    /// Whether something was written since the last flush: TLS too keeps bytes back.
+    unflushed: bool,
     linger: Option<Linger>,
     shutdown: watch::Receiver<bool>,
     _guard: ConnectionGuard,
@@ -46,24 +48,25 @@ pub struct Conn {
 impl Conn {
     /// Takes over a fresh connection. `shutdown` tells it of a stop, during which it does not linger.
     pub fn new(
-        stream: TcpStream,
+        transport: Transport,
         peer: SocketAddr,
         shutdown: watch::Receiver<bool>,
         guard: ConnectionGuard,
         open: Open,
     ) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let local = stream.local_addr()?;
-        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        transport.socket().set_nodelay(true)?;
+        let local = transport.socket().local_addr()?;
+        let digest = SocketDigest::from_raw_fd(transport.as_raw_fd());
         // A fresh cell is empty, so that setting it cannot fail.
         let _ = digest.peer_addr.set(Some(PingoraAddr::Inet(peer)));
         let _ = digest.local_addr.set(Some(PingoraAddr::Inet(local)));
         Ok(Self {
-            stream: BufWriter::with_capacity(WRITE_BUFFER, stream),
+            stream: BufWriter::with_capacity(WRITE_BUFFER, transport),
             digest: Arc::new(digest),
             peer,
             local,
             accepted: SystemTime::now(),
+            unflushed: false,
             linger: None,
             shutdown,
             _guard: guard,
@@ -98,8 +101,8 @@ impl AsyncRead for Conn {
     ) -> Poll<io::Result<()>> {
         // Who waits for the client has nothing more to write for now, so what was written must be on its way:
         // the head of an answer whose body takes its time, or the first bytes of that body.
-        if !self.stream.buffer().is_empty()
-            && let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(cx)
+        if self.unflushed
+            && let Poll::Ready(Err(error)) = self.as_mut().poll_flush(cx)
         {
             return Poll::Ready(Err(error));
         }
@@ -113,11 +116,14 @@ impl AsyncWrite for Conn {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.unflushed = true;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.unflushed &= !matches!(flushed, Poll::Ready(Ok(())));
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -137,6 +143,7 @@ impl AsyncWrite for Conn {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.unflushed = true;
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
