@@ -41,6 +41,10 @@ pub struct Config {
     #[serde(default)]
     pub listeners: BTreeMap<String, listen::Config>,
 
+    /// How many connections from clients there may be at once, on all listeners together.
+    #[serde(default)]
+    pub connections: listen::ConnectionsConfig,
+
     /// The operators' own listener: health, state, metrics, reload. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<AdminConfig>,

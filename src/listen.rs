@@ -7,43 +7,41 @@
 //! request is parsed can only be bounded below the session, in the stream.
 
 mod accept;
+mod arrive;
+mod caps;
+mod config;
 mod conn;
+mod door;
+mod facts;
+mod http2;
 mod linger;
+mod preface;
+pub mod proxy_protocol;
+mod refusal;
+pub mod tls;
 mod traffic;
 mod transport;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
 
-pub use accept::{Connections, Shutdown, accept};
-pub use conn::Conn;
-pub use traffic::Traffic;
+pub use accept::{ConnectionGuard, Connections, Porter, Shutdown, accept};
+pub use caps::{Caps, ConnectionsConfig, Limits, Place};
+pub use config::{Config, RedirectToHttps};
+pub use conn::{Arrived, Conn, Held};
+pub use door::{Door, House, Visit};
+pub use facts::Facts;
+pub use refusal::Refusal;
+pub use tls::{ClientCertificate, ReadFile, TlsConfig, TlsFacts, TlsVersion};
+pub use traffic::{Open, Traffic};
 pub use transport::{Plain, Transport};
 
 use crate::diagnostic::{At, Diagnostics};
 
-/// One address on which clients are served.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(expecting = "a map such as { address: \"0.0.0.0:8080\" }", deny_unknown_fields)]
-pub struct Config {
-    /// IP address and port, such as `0.0.0.0:8080` or `[::]:8080` (IPv4 and IPv6 at once). Port 0 lets
-    /// the system choose.
-    pub address: String,
-}
-
 /// How many connections may wait for `accept`; the system's own limit may be lower.
 const BACKLOG: i32 = 4096;
-
-impl Config {
-    /// The address as a type; a mistake is reported at `at`.
-    pub fn compile(&self, at: &At, diagnostics: &mut Diagnostics) -> Option<SocketAddr> {
-        parse_address(&self.address, &at.key("address"), diagnostics)
-    }
-}
 
 /// Reads an IP address with a port; a host name is refused, since nobody can tell what it binds.
 pub fn parse_address(text: &str, at: &At, diagnostics: &mut Diagnostics) -> Option<SocketAddr> {

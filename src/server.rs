@@ -4,7 +4,7 @@
 //! for a fixed time. What is used of Pingora is its proxy, its connectors and its load balancing.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,9 @@ use tokio::sync::watch;
 
 use crate::admin::{self, Admin, AdminBindError, Bound, Scrape};
 use crate::gateway::Gateway;
-use crate::listen::{self, BindError, Connections, Listener, Shutdown};
+use crate::listen::{
+    self, BindError, Caps, Connections, House, Listener, Porter, Shutdown, Visit,
+};
 use crate::live::Live;
 use crate::observe::access_log::{AccessLog, OpenError};
 use crate::observe::metrics::Metrics;
@@ -145,16 +147,18 @@ impl Server {
 
         let proxy = Arc::new(self.proxy(shutdown.clone()));
         let connections = Connections::default();
+        let caps = Arc::new(Caps::default());
         for listener in std::mem::take(&mut self.listeners) {
             log::info!("listener {}: serving on {}", listener.name, listener.address);
-            let traffic = self.metrics.traffic(&listener.name);
-            let accept = listen::accept(
-                listener.into_tokio()?,
-                proxy.clone(),
-                shutdown.clone(),
-                connections.guard(),
-                traffic,
-            );
+            let porter = Porter {
+                app: proxy.clone(),
+                house: Rules { live: self.live.clone(), listener: listener.name.clone() },
+                shutdown: shutdown.clone(),
+                guard: connections.guard(),
+                traffic: self.metrics.traffic(&listener.name),
+                caps: caps.clone(),
+            };
+            let accept = listen::accept(listener.into_tokio()?, porter);
             tokio::spawn(accept);
         }
         let admin = self.admin.take().map(|(bound, token)| {
@@ -221,5 +225,26 @@ impl Server {
         let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
         proxy.handle_init_modules();
         proxy
+    }
+}
+
+/// What the configuration in force says of one listener's connections.
+struct Rules {
+    live: Arc<Live>,
+    listener: String,
+}
+
+impl House for Rules {
+    fn visit(&self, peer: IpAddr) -> Option<Visit> {
+        let now = self.live.now();
+        Some(Visit {
+            door: Arc::clone(now.doors.get(&self.listener)?),
+            limits: now.connections,
+            trusted: now.trusted.contains(peer.to_canonical()),
+        })
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.live.now().trusted.contains(address.to_canonical())
     }
 }

@@ -23,6 +23,7 @@ pub use record::{Mark, Record};
 use crate::auth::{Auth, Guard};
 use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics, Severity};
+use crate::listen::{Door, Limits};
 use crate::observe::access_log;
 use crate::observe::metrics::{RouteMeter, View};
 use crate::reply::{html, json};
@@ -41,6 +42,10 @@ pub struct Snapshot {
     pub routes: Table<Arc<Route>>,
     /// The upstreams, for those who look after them; requests reach them through their routes.
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
+    /// What holds for the connections of each listener, by its name.
+    pub doors: BTreeMap<String, Arc<Door>>,
+    /// How many connections there may be.
+    pub connections: Limits,
     /// Who may speak for other clients.
     pub trusted: TrustedProxies,
     /// The methods and consumers; requests reach them through the guards of their routes.

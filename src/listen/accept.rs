@@ -9,8 +9,11 @@ use pingora::apps::ServerApp;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-use super::Conn;
-use super::traffic::{Open, Traffic};
+use super::arrive::{NotArrived, arrive};
+use super::caps::Caps;
+use super::conn::{Conn, Held};
+use super::door::{House, Visit};
+use super::traffic::Traffic;
 
 /// Tells everybody that the process is about to stop: `true` once it is.
 pub type Shutdown = watch::Receiver<bool>;
@@ -56,19 +59,14 @@ impl Connections {
     }
 }
 
-/// How long a connection that was waiting when the stop began may wait for its request.
-const LATE: Duration = Duration::from_millis(250);
-
-/// Serves `listener` until `shutdown`; each connection runs in a task of its own and is counted in `traffic`.
-pub async fn accept<A>(
-    listener: TcpListener,
-    app: Arc<A>,
-    mut shutdown: Shutdown,
-    guard: ConnectionGuard,
-    traffic: Arc<Traffic>,
-) where
+/// Serves `listener` until `shutdown`; each connection runs in a task of its own.
+pub async fn accept<A, H>(listener: TcpListener, porter: Porter<A, H>)
+where
     A: ServerApp + Send + Sync + 'static,
+    H: House,
 {
+    let mut shutdown = porter.shutdown.clone();
+    let porter = Arc::new(porter);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -76,9 +74,7 @@ pub async fn accept<A>(
             _ = shutdown.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                serve(stream, peer, &app, &shutdown, (guard.clone(), traffic.accept()));
-            }
+            Ok((stream, peer)) => porter.take(stream, peer),
             Err(error) => refused(&error).await,
         }
     }
@@ -87,41 +83,91 @@ pub async fn accept<A>(
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((stream, peer)) = listener.accept() {
         let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-        let Ok(stream) = stream else { continue };
-        let (app, shutdown) = (app.clone(), shutdown.clone());
-        let held = (guard.clone(), traffic.accept());
-        tokio::spawn(async move {
-            // During a stop, what has not been heard yet counts as idle.
-            let _ = tokio::time::timeout(LATE, stream.readable()).await;
-            serve(stream, peer, &app, &shutdown, held);
-        });
+        if let Ok(stream) = stream {
+            porter.take(stream, peer);
+        }
     }
 }
 
-fn serve<A>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    app: &Arc<A>,
-    shutdown: &Shutdown,
-    (guard, open): (ConnectionGuard, Open),
-) where
+/// Takes in the connections of one listener.
+#[derive(Debug)]
+pub struct Porter<A, H> {
+    /// Who serves the connections.
+    pub app: Arc<A>,
+    /// What the configuration in force says.
+    pub house: H,
+    /// Told of a stop.
+    pub shutdown: Shutdown,
+    /// Keeps a stop waiting for the connections.
+    pub guard: ConnectionGuard,
+    /// Where they are counted.
+    pub traffic: Arc<Traffic>,
+    /// How many there may be, on all listeners together.
+    pub caps: Arc<Caps>,
+}
+
+impl<A, H> Porter<A, H>
+where
     A: ServerApp + Send + Sync + 'static,
+    H: House,
 {
-    let conn = match Conn::new(stream.into(), peer, shutdown.clone(), guard, open) {
-        Ok(conn) => conn,
-        Err(error) => {
-            log::debug!("a connection from {peer} was gone at once: {error}");
-            return;
+    /// Takes a connection in, unless there are too many.
+    fn take(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let Some(visit) = self.house.visit(peer.ip()) else { return };
+        let place = match self.caps.enter(&visit.limits) {
+            Ok(place) => place,
+            Err(refusal) => return self.traffic.refuse(&visit.door.name, peer, refusal, ""),
+        };
+        let held = Held { guard: self.guard.clone(), open: self.traffic.accept(), place };
+        tokio::spawn(Arc::clone(self).serve(stream, peer, visit, held));
+    }
+
+    async fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        visit: Visit,
+        mut held: Held,
+    ) {
+        let door = Arc::clone(&visit.door);
+        // Boxed, so that what only the arrival needs is given back when it is over.
+        let arriving = Box::pin(arrive(stream, peer, visit, &self.house, &mut held.place));
+        let arrived = tokio::select! {
+            biased;
+            arrived = arriving => arrived,
+            () = self.late() => return,
+        };
+        let arrived = match arrived {
+            Ok(arrived) => arrived,
+            Err(NotArrived::Gone(error)) => {
+                log::debug!("a connection from {peer} was gone at once: {error}");
+                return;
+            }
+            Err(NotArrived::Refused(refusal, detail)) => {
+                self.traffic.refuse(&door.name, peer, refusal, &detail);
+                return;
+            }
+        };
+        if let Some(resumed) = arrived.resumed {
+            self.traffic.shake_hands(resumed);
         }
-    };
-    let (app, shutdown) = (app.clone(), shutdown.clone());
-    tokio::spawn(async move {
+        let conn = Conn::new(arrived.conn, self.shutdown.clone(), held);
         let mut next: Option<pingora::protocols::Stream> = Some(Box::new(conn));
         while let Some(stream) = next {
-            next = app.process_new(stream, &shutdown).await;
+            next = self.app.process_new(stream, &self.shutdown).await;
         }
-    });
+    }
+
+    /// Ready when a stop has begun and who has not arrived by then counts as idle.
+    async fn late(&self) {
+        let mut shutdown = self.shutdown.clone();
+        let _ = shutdown.wait_for(|stop| *stop).await;
+        tokio::time::sleep(LATE).await;
+    }
 }
+
+/// How long a connection may take to arrive once a stop has begun.
+const LATE: Duration = Duration::from_millis(250);
 
 /// An `accept` that failed: a client that left meanwhile is no news; a lack of resources is, and asks for a rest.
 async fn refused(error: &io::Error) {
@@ -141,7 +187,11 @@ mod tests {
     use async_trait::async_trait;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    use std::net::IpAddr;
+
     use super::*;
+    use crate::diagnostic::{At, Diagnostics};
+    use crate::listen::{ConnectionsConfig, Door};
 
     /// Gives back the first bytes it hears.
     struct Echo;
@@ -161,6 +211,27 @@ mod tests {
         }
     }
 
+    /// Lets everybody in.
+    struct Open;
+
+    impl House for Open {
+        fn visit(&self, _: IpAddr) -> Option<Visit> {
+            let door = Door {
+                name: "public".into(),
+                address: "127.0.0.1:0".parse().unwrap(),
+                tls: None,
+                proxy_protocol: false,
+                redirect_to_https: None,
+            };
+            let limits = ConnectionsConfig::default().compile(&At::root(), &mut Diagnostics::new());
+            Some(Visit { door: Arc::new(door), limits, trusted: false })
+        }
+
+        fn trusts(&self, _: IpAddr) -> bool {
+            false
+        }
+    }
+
     #[tokio::test]
     async fn a_stop_serves_those_who_were_waiting() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -173,7 +244,15 @@ mod tests {
         }
         let (_stop, shutdown) = watch::channel(true);
         let connections = Connections::default();
-        accept(listener, Arc::new(Echo), shutdown, connections.guard(), Arc::default()).await;
+        let porter = Porter {
+            app: Arc::new(Echo),
+            house: Open,
+            shutdown,
+            guard: connections.guard(),
+            traffic: Arc::default(),
+            caps: Arc::default(),
+        };
+        accept(listener, porter).await;
         for mut client in clients {
             let mut answer = String::new();
             client.read_to_string(&mut answer).await.unwrap();

@@ -12,14 +12,18 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
 use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::sync::watch;
 
 use super::accept::ConnectionGuard;
+use super::caps::Place;
+use super::facts::Facts;
+use super::http2::Http2;
 use super::linger::Linger;
 use super::traffic::Open;
 use super::transport::Transport;
@@ -37,41 +41,64 @@ pub struct Conn {
     peer: SocketAddr,
     local: SocketAddr,
     accepted: SystemTime,
+    facts: Option<Arc<ProxyDigest>>,
+    /// Set if the client speaks HTTP/2.
+    http2: Option<Box<Http2>>,
     /// Whether something was written since the last flush: TLS too keeps bytes back.
     unflushed: bool,
     linger: Option<Linger>,
     shutdown: watch::Receiver<bool>,
-    _guard: ConnectionGuard,
-    _open: Open,
+    _held: Held,
+}
+
+/// A connection that has come so far that requests can be read from it.
+#[derive(Debug)]
+pub struct Arrived {
+    /// What carries its bytes.
+    pub transport: Transport,
+    /// The client's end.
+    pub peer: SocketAddr,
+    /// Our end, as the client sees it.
+    pub local: SocketAddr,
+    /// Whether the client speaks HTTP/2.
+    pub http2: bool,
+    /// What else is known of it.
+    pub facts: Facts,
+}
+
+/// What a connection holds as long as it lives.
+#[derive(Debug)]
+pub struct Held {
+    /// Keeps a stop waiting.
+    pub guard: ConnectionGuard,
+    /// Counts it as open.
+    pub open: Open,
+    /// Its place among as many as there may be.
+    pub place: Place,
 }
 
 impl Conn {
-    /// Takes over a fresh connection. `shutdown` tells it of a stop, during which it does not linger.
-    pub fn new(
-        transport: Transport,
-        peer: SocketAddr,
-        shutdown: watch::Receiver<bool>,
-        guard: ConnectionGuard,
-        open: Open,
-    ) -> io::Result<Self> {
-        transport.socket().set_nodelay(true)?;
-        let local = transport.socket().local_addr()?;
+    /// Takes over a connection. `shutdown` tells it of a stop, during which it does not linger.
+    #[must_use]
+    pub fn new(arrived: Arrived, shutdown: watch::Receiver<bool>, held: Held) -> Self {
+        let Arrived { transport, peer, local, http2, facts } = arrived;
         let digest = SocketDigest::from_raw_fd(transport.as_raw_fd());
         // A fresh cell is empty, so that setting it cannot fail.
         let _ = digest.peer_addr.set(Some(PingoraAddr::Inet(peer)));
         let _ = digest.local_addr.set(Some(PingoraAddr::Inet(local)));
-        Ok(Self {
+        Self {
             stream: BufWriter::with_capacity(WRITE_BUFFER, transport),
             digest: Arc::new(digest),
             peer,
             local,
             accepted: SystemTime::now(),
+            facts: facts.pack(),
+            http2: http2.then(|| Box::new(Http2::new())),
             unflushed: false,
             linger: None,
             shutdown,
-            _guard: guard,
-            _open: open,
-        })
+            _held: held,
+        }
     }
 
     /// The client's end of the connection.
@@ -84,6 +111,19 @@ impl Conn {
     #[must_use]
     pub fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Lets the watch over HTTP/2 know what a write came to.
+    fn watch_write<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+        bytes: impl FnOnce(&T) -> usize,
+    ) -> Poll<io::Result<T>> {
+        match &mut self.http2 {
+            Some(http2) => http2.written(cx, written, bytes),
+            None => written,
+        }
     }
 }
 
@@ -106,7 +146,15 @@ impl AsyncRead for Conn {
         {
             return Poll::Ready(Err(error));
         }
-        Pin::new(self.stream.get_mut()).poll_read(cx, buf)
+        let Self { stream, http2, .. } = &mut *self;
+        let before = buf.filled().len();
+        let read = Pin::new(stream.get_mut()).poll_read(cx, buf);
+        match (http2, &read) {
+            (Some(http2), Poll::Ready(Ok(()))) => http2.heard(&buf.filled()[before..])?,
+            (Some(http2), Poll::Pending) => http2.waits(cx)?,
+            _ => {}
+        }
+        read
     }
 }
 
@@ -117,13 +165,14 @@ impl AsyncWrite for Conn {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.unflushed = true;
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.watch_write(cx, written, |bytes| *bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         self.unflushed &= !matches!(flushed, Poll::Ready(Ok(())));
-        flushed
+        self.watch_write(cx, flushed, |()| 0)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -144,7 +193,8 @@ impl AsyncWrite for Conn {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.unflushed = true;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.watch_write(cx, written, |bytes| *bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -166,7 +216,16 @@ impl UniqueID for Conn {
     }
 }
 
-impl Ssl for Conn {}
+impl Ssl for Conn {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        None
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        // Pingora asks for this only to know which of the two to speak.
+        self.http2.is_some().then_some(ALPN::H2)
+    }
+}
 
 #[async_trait]
 impl Peek for Conn {}
@@ -179,7 +238,7 @@ impl GetTimingDigest for Conn {
 
 impl GetProxyDigest for Conn {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
+        self.facts.clone()
     }
 }
 

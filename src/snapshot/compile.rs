@@ -15,6 +15,7 @@ use super::{Admin, Compiled, Route, Snapshot};
 use crate::auth::{self, Auth};
 use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics};
+use crate::listen::Door;
 use crate::rewrite::TrustedProxies;
 use crate::route::Table;
 use crate::upstream::Upstream;
@@ -52,8 +53,11 @@ pub(super) fn compile_with(
             "begin the file with \"version: 1\"",
         );
     }
-    let listeners = compile_listeners(config, gaps, diagnostics);
-    let admin = compile_admin(config, &listeners, diagnostics);
+    let doors = compile_listeners(config, gaps, previous, sources, diagnostics);
+    let listeners: Vec<_> =
+        doors.iter().map(|(name, door)| (name.clone(), door.address)).collect();
+    let connections = config.connections.compile(&root.key("connections"), diagnostics);
+    let admin = compile_admin(config, &doors, diagnostics);
     let trusted =
         TrustedProxies::compile(&config.trusted_proxies, &root.key("trusted_proxies"), diagnostics);
     let mut upstreams = compile_upstreams(config, previous, sources, diagnostics);
@@ -66,6 +70,8 @@ pub(super) fn compile_with(
         snapshot: Snapshot {
             routes: routes?,
             upstreams: upstreams.into_iter().filter_map(|(k, v)| Some((k, v?))).collect(),
+            doors,
+            connections,
             trusted: trusted?,
             auth: auth?,
             config: Arc::clone(config),
@@ -79,11 +85,14 @@ pub(super) fn compile_with(
     .filter(|_| !diagnostics.has_errors())
 }
 
+/// The listeners by name; one with a mistake is left out.
 fn compile_listeners(
     config: &Config,
     gaps: &Gaps,
+    previous: Option<&Snapshot>,
+    sources: &dyn Sources,
     diagnostics: &mut Diagnostics,
-) -> Vec<(String, SocketAddr)> {
+) -> BTreeMap<String, Arc<Door>> {
     let at = At::root().key("listeners");
     if config.listeners.is_empty() && !gaps.listeners {
         diagnostics.error(
@@ -92,25 +101,37 @@ fn compile_listeners(
             "add one: public: { address: \"0.0.0.0:8080\" }",
         );
     }
-    let mut listeners: Vec<(String, SocketAddr)> = Vec::new();
+    let read_file = |path: &Path| sources.data(path);
+    let mut doors: BTreeMap<String, Arc<Door>> = BTreeMap::new();
     for (name, listener) in &config.listeners {
         let at = at.key(name);
-        let Some(address) = listener.compile(&at, diagnostics) else { continue };
-        refuse_taken(address, &listeners, &at, diagnostics);
-        listeners.push((name.clone(), address));
+        let before = previous.and_then(|previous| previous.doors.get(name)).map(Arc::as_ref);
+        let Some(door) = Door::compile(name, listener, before, &at, &read_file, diagnostics) else {
+            continue;
+        };
+        refuse_taken(door.address, &doors, &at, diagnostics);
+        if door.proxy_protocol && config.trusted_proxies.is_empty() {
+            diagnostics.error(
+                at.key("proxy_protocol"),
+                "no proxy is trusted, so no connection could be served",
+                "name the proxies that send the header in `trusted_proxies`",
+            );
+        }
+        doors.insert(name.clone(), Arc::new(door));
     }
-    listeners
+    doors
 }
 
 /// Of two sockets for one address the second could not be opened.
 fn refuse_taken(
     address: SocketAddr,
-    listeners: &[(String, SocketAddr)],
+    doors: &BTreeMap<String, Arc<Door>>,
     at: &At,
     diagnostics: &mut Diagnostics,
 ) {
-    if let Some((other, its)) = listeners.iter().find(|(_, its)| overlap(address, *its)) {
-        let what = if address == *its {
+    let mut bound = doors.iter().map(|(name, door)| (name, door.address));
+    if let Some((other, its)) = bound.find(|(_, its)| overlap(address, *its)) {
+        let what = if address == its {
             format!("{address} is the address of the listener {other:?} too")
         } else {
             format!("{address} overlaps with {its}, the address of the listener {other:?}")
@@ -131,14 +152,14 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
 #[expect(clippy::option_option, reason = "the outer one says whether it compiled")]
 fn compile_admin(
     config: &Config,
-    listeners: &[(String, SocketAddr)],
+    doors: &BTreeMap<String, Arc<Door>>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Option<Admin>> {
     let Some(admin) = &config.admin else { return Some(None) };
     let at = At::root().key("admin");
     let address = admin.compile(&at, diagnostics)?;
     if let AdminAddress::Tcp(address) = &address {
-        refuse_taken(*address, listeners, &at, diagnostics);
+        refuse_taken(*address, doors, &at, diagnostics);
     }
     Some(Some(Admin { address, token: admin.token.clone() }))
 }

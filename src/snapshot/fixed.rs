@@ -4,6 +4,8 @@
 //! would leave a running configuration that stands in no file. So the file is refused, and nothing of it is
 //! applied.
 
+use std::collections::BTreeMap;
+
 use crate::config::Config;
 use crate::diagnostic::{At, Diagnostics};
 
@@ -11,7 +13,7 @@ use crate::diagnostic::{At, Diagnostics};
 pub(super) fn refuse_changes(running: &Config, wanted: &Config, diagnostics: &mut Diagnostics) {
     for (key, changed) in [
         ("workers", running.workers != wanted.workers),
-        ("listeners", running.listeners != wanted.listeners),
+        ("listeners", addresses(running) != addresses(wanted)),
         ("admin", running.admin != wanted.admin),
         ("logs", running.logs != wanted.logs),
     ] {
@@ -23,4 +25,9 @@ pub(super) fn refuse_changes(running: &Config, wanted: &Config, diagnostics: &mu
             );
         }
     }
+}
+
+/// What is bound. How connections are served there can change: each takes the settings in force when it comes.
+fn addresses(config: &Config) -> BTreeMap<&String, &String> {
+    config.listeners.iter().map(|(name, listener)| (name, &listener.address)).collect()
 }

@@ -1,0 +1,47 @@
+//! What is known of a connection besides its addresses.
+//!
+//! Pingora hands the parts of a connection to each request in a digest. Its part about TLS has no room for
+//! facts of our own, and for HTTP/2 nothing but the digest is handed on; so they travel in its part about
+//! proxies, which has.
+
+use std::sync::Arc;
+
+use pingora::http::ResponseHeader;
+use pingora::protocols::Digest;
+use pingora::protocols::raw_connect::ProxyDigest;
+
+use super::Door;
+use super::tls::TlsFacts;
+
+/// What is known of a connection besides its addresses.
+#[derive(Debug)]
+pub struct Facts {
+    /// The listener's settings when it came.
+    pub door: Arc<Door>,
+    /// What is known of its TLS; none without.
+    pub tls: Option<TlsFacts>,
+}
+
+impl Facts {
+    /// Whether a request has to know any of it.
+    fn matter(&self) -> bool {
+        self.tls.is_some() || self.door.redirect_to_https.is_some()
+    }
+
+    /// The facts in the form in which they travel; none where there is nothing to know.
+    pub(super) fn pack(self) -> Option<Arc<ProxyDigest>> {
+        if !self.matter() {
+            return None;
+        }
+        // No proxy answered anything, but there has to be an answer.
+        let answer = ResponseHeader::build_no_case(200, Some(0)).ok()?;
+        Some(Arc::new(ProxyDigest::new(Box::new(answer), Some(Box::new(self)))))
+    }
+
+    /// The facts of the connection that this digest is of.
+    #[must_use]
+    pub fn of(digest: Option<&Digest>) -> Option<&Self> {
+        let packed = digest?.proxy_digest.as_deref()?;
+        packed.user_data.as_ref()?.downcast_ref()
+    }
+}
