@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use crate::auth::{Consumer, Permit};
 use crate::hygiene::clean_host;
+use crate::listen::{ClientCertificate, TlsVersion};
 use crate::reject::Rejection;
 use crate::route::{Captures, Prefixes};
 use crate::snapshot::Route;
@@ -33,6 +34,16 @@ pub struct Client {
     pub trusted: bool,
     /// The port on which the request came in.
     pub local_port: u16,
+    /// The version of TLS between the peer and us; none without TLS.
+    pub tls: Option<TlsVersion>,
+}
+
+impl Client {
+    /// The scheme of the connection.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
 }
 
 /// The request line and the Host, as the client sent them.
@@ -90,6 +101,8 @@ pub struct Exchange {
     pub id: HeaderValue,
     /// Who sent it.
     pub client: Client,
+    /// The certificate that the peer showed, verified.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// Its request line.
     pub line: Line,
     /// Its route, once matched; set by [`Exchange::enter`].
@@ -149,7 +162,9 @@ impl Exchange {
                 address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
                 trusted: false,
                 local_port: 0,
+                tls: None,
             },
+            certificate: None,
             line: Line::default(),
             route: None,
             captures: Captures::default(),
@@ -241,16 +256,26 @@ pub struct Values<'a> {
 
 impl Values<'_> {
     /// The Host that the client wrote: a trusted peer's word for it, or the one of the request.
-    fn host(&self) -> &str {
+    #[must_use]
+    pub fn host(&self) -> &str {
         self.vouched("x-forwarded-host")
             .filter(|host| clean_host(host).is_ok())
             .unwrap_or(&self.exchange.line.host)
     }
 
     /// The scheme that the client used, known in the same way.
-    fn scheme(&self) -> &str {
-        let vouched = self.vouched("x-forwarded-proto").unwrap_or_default();
-        if vouched.eq_ignore_ascii_case("https") { "https" } else { "http" }
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        match self.vouched("x-forwarded-proto") {
+            Some(vouched) if vouched.eq_ignore_ascii_case("https") => "https",
+            Some(_) => "http",
+            None => self.exchange.client.scheme(),
+        }
+    }
+
+    /// A part of the certificate that the peer showed.
+    fn certificate(&self, part: impl FnOnce(&ClientCertificate) -> &str) -> &str {
+        self.exchange.certificate.as_deref().map_or("", part)
     }
 
     /// The first value of a header that only a trusted peer may set: the one nearest to the client.
@@ -274,6 +299,9 @@ impl Fill for Values<'_> {
             Variable::RequestPath => &x.line.path,
             Variable::RequestQuery => x.line.query.as_deref().unwrap_or_default(),
             Variable::RequestScheme => self.scheme(),
+            Variable::CertificateSubject => self.certificate(ClientCertificate::subject),
+            Variable::CertificateSan => self.certificate(ClientCertificate::sans),
+            Variable::CertificateFingerprint => self.certificate(ClientCertificate::fingerprint),
             Variable::ConsumerName => x.consumer.as_ref().map_or("", |consumer| consumer.name()),
             Variable::RouteName => x.route.as_deref().map_or("", |route| &route.name),
             Variable::UpstreamName => {

@@ -29,6 +29,7 @@ use crate::diagnostic::did_you_mean;
 use crate::exchange::Exchange;
 use crate::hygiene::{CleanTarget, clean_host};
 use crate::intake::{self, Arriving, Caller, Decision};
+use crate::listen::Facts;
 use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::route::{Request, Tried};
@@ -172,7 +173,7 @@ impl Explanation {
     }
 }
 
-/// Tells what would become of a request. `port` is that of the listener on which it would come in.
+/// Tells what would become of a request on the listener that [`Snapshot::usual_door`] names, at `port`.
 ///
 /// # Errors
 /// The question is none: it cannot be a request, or names a consumer that is not there.
@@ -187,10 +188,12 @@ pub fn explain(
     let mask = Mask::new(snapshot, &head.headers);
     let mut x = Exchange::begin();
     x.id = http::HeaderValue::from_static(NEW_ID);
+    let facts = snapshot.usual_door().map(Facts::usual);
     let arriving = Arriving {
         head: &head,
         peer: (question.client, 0).into(),
         local_port: port,
+        facts: facts.as_ref(),
         caller: consumer.map_or(Caller::Credentials, Caller::TakenFor),
     };
     let decision = intake::take_in(snapshot, &arriving, &mut x);

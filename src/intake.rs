@@ -16,6 +16,7 @@ use pingora::http::RequestHeader;
 use crate::auth::{Consumer, Denied};
 use crate::exchange::{Client, Exchange, Line, Onward, protocol};
 use crate::hygiene::{CleanTarget, clean_host, is_websocket};
+use crate::listen::Facts;
 use crate::reject::{MAX_HEAD, MAX_HEADERS, MAX_TARGET, Rejection};
 use crate::reply::Reply;
 use crate::rewrite::forwarded::{Arrival, accepted_request_id};
@@ -37,6 +38,8 @@ pub struct Arriving<'a> {
     pub peer: SocketAddr,
     /// The port on which it came in.
     pub local_port: u16,
+    /// What else is known of the connection.
+    pub facts: Option<&'a Facts>,
     /// How it is found out who sent it.
     pub caller: Caller<'a>,
 }
@@ -82,6 +85,8 @@ pub fn take_in(
         protocol: protocol(head.version),
     };
     x.client = client(arriving, snapshot);
+    let tls = arriving.facts.and_then(|facts| facts.tls.as_ref());
+    x.certificate = tls.and_then(|tls| tls.client.clone());
     if let Some(id) = accepted_request_id(&head.headers, x.client.trusted)
         && let Ok(id) = HeaderValue::from_str(id)
     {
@@ -93,6 +98,11 @@ pub fn take_in(
     let target = CleanTarget::parse(raw_target).map_err(|e| Rejection::BadRequest(e.detail()))?;
     note_target(&mut x.line, &target);
     let host = agreed_host(head, &target)?;
+    if let Some(port) = arriving.facts.and_then(|facts| facts.door.redirect_to_https)
+        && x.fill(&head.headers).scheme() == "http"
+    {
+        return to_https(port, x, &head.headers).map(Decision::Answer);
+    }
     let request =
         Request { host: &host, method: &head.method, target: &target, headers: &head.headers };
     let matched = match snapshot.routes.find(&request) {
@@ -330,7 +340,7 @@ fn note_target(line: &mut Line, target: &CleanTarget<'_>) {
 }
 
 fn client(arriving: &Arriving<'_>, snapshot: &Snapshot) -> Client {
-    let Arriving { head, peer, local_port, .. } = *arriving;
+    let Arriving { head, peer, local_port, facts, .. } = *arriving;
     // A listener on `[::]` sees IPv4 clients as mapped addresses; rules and logs mean the plain one.
     let peer_ip: IpAddr = peer.ip().to_canonical();
     let trusted = snapshot.trusted.contains(peer_ip);
@@ -339,7 +349,8 @@ fn client(arriving: &Arriving<'_>, snapshot: &Snapshot) -> Client {
     } else {
         peer_ip
     };
-    Client { peer: SocketAddr::new(peer_ip, peer.port()), address, trusted, local_port }
+    let tls = facts.and_then(|facts| facts.tls.as_ref()).map(|tls| tls.version);
+    Client { peer: SocketAddr::new(peer_ip, peer.port()), address, trusted, local_port, tls }
 }
 
 fn forwarded_for(headers: &HeaderMap) -> http::header::ValueIter<'_, HeaderValue> {
@@ -365,7 +376,7 @@ fn onward(
 fn arrival<'a>(x: &'a Exchange, forward: &Forward, version: Version) -> Arrival<'a> {
     Arrival {
         peer: x.client.peer.ip(),
-        scheme: "http",
+        scheme: x.client.scheme(),
         host: Some(&*x.line.host).filter(|host| !host.is_empty()),
         port: x.client.local_port,
         prefix: x
@@ -421,6 +432,29 @@ fn redirect_reply(
         Rejection::BadRequest("The redirect's target cannot be written in a header.")
     })?;
     Ok(Reply::new(redirect.status).with(http::header::LOCATION, location))
+}
+
+/// Sends a client that came without TLS to the same place with it. The method stays what it was.
+fn to_https(port: u16, x: &Exchange, headers: &HeaderMap) -> Result<Reply, Rejection> {
+    const HTTPS: u16 = 443;
+    let values = x.fill(headers);
+    let host = clean_host(values.host()).unwrap_or_default();
+    if host.is_empty() {
+        return Err(Rejection::BadRequest("The request names no host to be redirected to."));
+    }
+    let mut location = format!("https://{host}");
+    // Writing to a String cannot fail.
+    if port != HTTPS {
+        let _ = write!(location, ":{port}");
+    }
+    location.push_str(&x.line.path);
+    if let Some(query) = &x.line.query {
+        let _ = write!(location, "?{query}");
+    }
+    let location = HeaderValue::try_from(location).map_err(|_| {
+        Rejection::BadRequest("The redirect's target cannot be written in a header.")
+    })?;
+    Ok(Reply::new(StatusCode::PERMANENT_REDIRECT).with(http::header::LOCATION, location))
 }
 
 fn json(status: StatusCode, body: &'static str) -> Reply {

@@ -74,12 +74,27 @@ impl Snapshot {
         }
     }
 
+    /// The listener that most requests may be thought of to come by: the first that speaks TLS, since others may
+    /// only send clients there; or else the first.
+    #[must_use]
+    pub fn usual_door(&self) -> Option<&Arc<Door>> {
+        let all = || self.doors.values();
+        all().find(|door| door.tls.is_some()).or_else(|| all().next())
+    }
+
+    /// The port of that listener in the configuration.
+    #[must_use]
+    pub fn usual_port(&self) -> u16 {
+        self.usual_door().map_or(0, |door| door.address.port())
+    }
+
     /// What metrics show of it.
     #[must_use]
     pub fn view(&self) -> View<'_> {
         View {
             routes: self.routes.iter().map(|(name, route)| (&**name, &route.meter)).collect(),
             upstreams: self.upstreams.values().map(Arc::as_ref).collect(),
+            tls: self.doors.values().filter_map(|door| Some((&*door.name, door.tls.as_deref()?))).collect(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! | written | filled with |
 //! |---|---|
 //! | `${client.ip}`, `${client.port}` | the client's address |
+//! | `${client.cert.subject}`, `${client.cert.san}`, `${client.cert.fingerprint}` | the certificate that the client showed over TLS, verified |
 //! | `${request.id}` | the id of the request, as in `X-Request-Id` |
 //! | `${request.method}`, `${request.scheme}`, `${request.host}` | as the client sent them; scheme and host behind a trusted proxy: as it says |
 //! | `${request.path}`, `${request.query}` | the path as the client sent it, normalised; the query without its `?` |
@@ -24,9 +25,12 @@ use http::HeaderName;
 use crate::diagnostic::{did_you_mean, nearest};
 
 /// The names of the variables that stand for themselves, without a part of the user's choice.
-const FIXED: [(&str, Variable); 11] = [
+const FIXED: [(&str, Variable); 14] = [
     ("client.ip", Variable::ClientIp),
     ("client.port", Variable::ClientPort),
+    ("client.cert.subject", Variable::CertificateSubject),
+    ("client.cert.san", Variable::CertificateSan),
+    ("client.cert.fingerprint", Variable::CertificateFingerprint),
     ("request.id", Variable::RequestId),
     ("request.method", Variable::RequestMethod),
     ("request.host", Variable::RequestHost),
@@ -45,6 +49,12 @@ pub enum Variable {
     ClientIp,
     /// The client's port.
     ClientPort,
+    /// Whose certificate the client showed; nothing without one.
+    CertificateSubject,
+    /// Its alternative names, separated by commas.
+    CertificateSan,
+    /// Its SHA-256 digest.
+    CertificateFingerprint,
     /// The id of the request.
     RequestId,
     /// The method, as sent.

@@ -50,7 +50,7 @@ pub(super) fn explain(asked: &Asked) -> io::Result<ExitCode> {
         let told = diagnostics.render(&name.to_string());
         return Ok(fail(REFUSED, &format!("{told}{name}: refused, nothing is explained")));
     };
-    let port = compiled.listeners.first().map_or(0, |(_, address)| address.port());
+    let port = compiled.snapshot.usual_port();
     match explain::explain(&compiled.snapshot, port, &question) {
         Ok(told) if asked.json => print(&format!("{}\n", told.to_json()))?,
         Ok(told) => print(&told.to_text())?,

@@ -11,12 +11,11 @@ use crate::snapshot::{Compiled, Snapshot};
 /// Tries the tests of a configuration on what it became. Each that does not hold is a mistake, as is one that
 /// speaks of what is not there.
 pub fn run_tests(config: &Config, compiled: &Compiled, diagnostics: &mut Diagnostics) {
-    let port = compiled.listeners.first().map_or(0, |(_, address)| address.port());
     for (index, test) in config.tests.iter().enumerate() {
         let at = At::root().key("tests").index(index);
         let mut run = Run { config, snapshot: &compiled.snapshot, test, at, diagnostics };
         if run.names_are_known() {
-            run.compare(port);
+            run.compare();
         }
     }
 }
@@ -85,9 +84,9 @@ impl Run<'_> {
         }
     }
 
-    fn compare(&mut self, port: u16) {
+    fn compare(&mut self) {
         let asked = self.question().and_then(|question| {
-            let told = explain(self.snapshot, port, &question).map_err(|error| {
+            let told = explain(self.snapshot, self.snapshot.usual_port(), &question).map_err(|error| {
                 let unknown = error.what.starts_with("no consumer");
                 (self.at.key(if unknown { "as" } else { "when" }), error)
             })?;

@@ -8,6 +8,7 @@ use pingora::proxy::Session;
 use super::Gateway;
 use crate::exchange::Exchange;
 use crate::intake::{self, Arriving, Caller, Decision};
+use crate::listen::Facts;
 use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::snapshot::Route;
@@ -28,6 +29,7 @@ impl Gateway {
             head: session.req_header(),
             peer: inet(session.client_addr()).unwrap_or(nobody),
             local_port: inet(session.server_addr()).map_or(0, |local| local.port()),
+            facts: Facts::of(session.digest()),
             caller: Caller::Credentials,
         };
         Ok(match intake::take_in(&self.live.now(), &arriving, x)? {

@@ -11,7 +11,7 @@ use pingora::protocols::Digest;
 use pingora::protocols::raw_connect::ProxyDigest;
 
 use super::Door;
-use super::tls::TlsFacts;
+use super::tls::{TlsFacts, TlsVersion};
 
 /// What is known of a connection besides its addresses.
 #[derive(Debug)]
@@ -23,6 +23,13 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Those of a connection that comes by this door as most do: for questions about a configuration.
+    #[must_use]
+    pub fn usual(door: &Arc<Door>) -> Self {
+        let tls = TlsFacts { version: TlsVersion::Tls13, name: None, client: None };
+        Self { tls: door.tls.is_some().then_some(tls), door: Arc::clone(door) }
+    }
+
     /// Whether a request has to know any of it.
     fn matter(&self) -> bool {
         self.tls.is_some() || self.door.redirect_to_https.is_some()

@@ -26,6 +26,7 @@ pub use meter::{METHODS, RouteMeter, STATUSES};
 use super::access_log::Record;
 use crate::counter::Counters;
 use crate::listen::Traffic;
+use crate::listen::tls::Tls;
 #[cfg(doc)]
 use crate::upstream::Tally;
 use crate::upstream::Upstream;
@@ -37,6 +38,8 @@ pub struct View<'a> {
     pub routes: Vec<(&'a str, &'a RouteMeter)>,
     /// The upstreams, with theirs.
     pub upstreams: Vec<&'a Upstream>,
+    /// The listeners that speak TLS, by name.
+    pub tls: Vec<(&'a str, &'a Tls)>,
 }
 
 /// The numbers that belong to the process, and not to a part of the configuration.

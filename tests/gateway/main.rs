@@ -15,6 +15,7 @@ mod bodies;
 mod config;
 mod explain;
 mod failures;
+mod front;
 mod headers;
 mod house;
 mod keys;

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod gateway;
 pub mod origin;
+pub mod pki;
 pub mod process;
 pub mod python;
 pub mod reloading;

@@ -36,6 +36,10 @@ impl Certificates {
         let mut pairs = Vec::with_capacity(config.len());
         for (index, config) in config.iter().enumerate() {
             let at = at.index(index);
+            if pairs.iter().any(|pair: &Arc<Pair>| pair.path() == config.cert) {
+                let what = format!("{} stands here twice", config.cert.display());
+                files.diagnostics.error(at.key("cert"), what, "take one of them out");
+            }
             let before = previous.and_then(|p| p.pairs.iter().find(|pair| pair.is_of(config)));
             let Some(pair) = Pair::compile(config, before, &at, files) else { continue };
             if index > 0 && pair.names().next().is_none() {

@@ -1,11 +1,14 @@
 //! All families, in the order in which they are shown.
 
 use std::sync::atomic::Ordering;
+use std::time::UNIX_EPOCH;
 
 use super::process;
 use super::write::{Exposition, Kind};
 use super::{Format, METHODS, Metrics, STATUSES, View};
 use crate::counter::{BOUNDS, Histogram};
+use crate::listen::Refusal;
+use crate::listen::tls::Tls;
 use crate::upstream::{Outcome, TargetStatus, Upstream};
 
 /// The samples of one histogram: its buckets, the one without a bound, sum and count.
@@ -14,6 +17,10 @@ const HISTOGRAM: usize = BOUNDS.len() + 3;
 const OUTCOMES: [&str; 4] = ["answered", "abandoned", "error", "failed"];
 /// Healthy, ejected, ejections, addresses, in flight.
 const OF_TARGETS: usize = 5;
+/// Accepted, open, handshakes in full and resumed.
+const OF_A_LISTENER: usize = 4;
+/// Its end, and whether it is stale.
+const OF_A_CERTIFICATE: usize = 2;
 /// Build, reloads (2), last good one (2), lines dropped, process (7), allocator (5).
 const OF_THE_PROCESS: usize = 18;
 
@@ -25,6 +32,7 @@ pub const fn most_series(
     upstreams: usize,
     targets: usize,
     listeners: usize,
+    certificates: usize,
     codes: usize,
 ) -> usize {
     // Requests that no route took have no number in flight.
@@ -34,7 +42,8 @@ pub const fn most_series(
         + routes
         + upstreams * of_an_upstream
         + targets * (OUTCOMES.len() + OF_TARGETS)
-        + listeners * 2
+        + listeners * (OF_A_LISTENER + Refusal::ALL.len())
+        + certificates * OF_A_CERTIFICATE
         + codes
         + OF_THE_PROCESS
 }
@@ -49,6 +58,7 @@ impl Metrics {
         self.write_requests(view, out_ref);
         self.write_rejections(out_ref);
         self.write_connections(out_ref);
+        write_certificates(&view.tls, out_ref);
         write_tries(&view.upstreams, out_ref);
         write_targets(&view.upstreams, out_ref);
         self.write_state(dropped, out_ref);
@@ -115,6 +125,28 @@ impl Metrics {
         for (listener, traffic) in &self.listeners {
             out.sample(&[("listener", listener)], traffic.open());
         }
+        out.family(
+            "portcullis_connections_refused_total",
+            Kind::Counter,
+            "Connections that ended before a request could be read, by the reason.",
+        );
+        for (listener, traffic) in &self.listeners {
+            for (reason, count) in traffic.refused().filter(|(_, count)| *count > 0) {
+                out.sample(&[("listener", listener), ("reason", reason.as_str())], count);
+            }
+        }
+        out.family(
+            "portcullis_tls_handshakes_total",
+            Kind::Counter,
+            "TLS handshakes that were done, in full or by resuming an earlier session.",
+        );
+        for (listener, traffic) in &self.listeners {
+            for (kind, count) in ["full", "resumed"].into_iter().zip(traffic.handshakes()) {
+                if count > 0 {
+                    out.sample(&[("listener", listener), ("kind", kind)], count);
+                }
+            }
+        }
     }
 
     fn write_state(&self, dropped: u64, out: &mut Exposition) {
@@ -147,6 +179,31 @@ impl Metrics {
         out.sample(&[], dropped);
         out.family("portcullis_build_info", Kind::Gauge, "The version that runs.");
         out.sample(&[("version", env!("CARGO_PKG_VERSION"))], true);
+    }
+}
+
+fn write_certificates(listeners: &[(&str, &Tls)], out: &mut Exposition) {
+    let all = || {
+        listeners.iter().flat_map(|(listener, tls)| {
+            tls.certificates().iter().map(|pair| (*listener, pair.path().display().to_string(), pair))
+        })
+    };
+    out.family(
+        "portcullis_tls_certificate_not_after_timestamp_seconds",
+        Kind::Gauge,
+        "When a certificate expires.",
+    );
+    for (listener, path, pair) in all() {
+        let end = pair.dates().not_after.duration_since(UNIX_EPOCH).unwrap_or_default();
+        out.sample(&[("listener", listener), ("certificate", &path)], end.as_secs());
+    }
+    out.family(
+        "portcullis_tls_certificate_stale",
+        Kind::Gauge,
+        "Whether the certificate's files changed to something that cannot be used.",
+    );
+    for (listener, path, pair) in all() {
+        out.sample(&[("listener", listener), ("certificate", &path)], pair.is_stale());
     }
 }
 

@@ -9,6 +9,7 @@ use http::Method;
 use super::*;
 use crate::diagnostic::{At, Diagnostics};
 use crate::observe::access_log::Timings;
+use crate::listen::Refusal;
 use crate::upstream::config::TargetSpec;
 use crate::upstream::{self, HashKey, Outcome};
 
@@ -64,7 +65,7 @@ fn has(text: &str, line: &str) {
     assert!(text.lines().any(|l| l == line), "{line} is missing:\n{text}");
 }
 
-const NOTHING: View<'_> = View { routes: Vec::new(), upstreams: Vec::new() };
+const NOTHING: View<'_> = View { routes: Vec::new(), upstreams: Vec::new(), tls: Vec::new() };
 
 #[test]
 fn requests_are_counted_at_their_route_or_at_none() {
@@ -74,7 +75,7 @@ fn requests_are_counted_at_their_route_or_at_none() {
     metrics.record(&record(Method::POST, 403, Some("forbidden")), Some(&route));
     metrics.record(&record(Method::TRACE, 404, Some("no_route")), None);
     metrics.record(&record(Method::GET, 299, Some("a word of nobody's")), None);
-    let view = View { routes: vec![("a \"b\"", &route)], upstreams: Vec::new() };
+    let view = View { routes: vec![("a \"b\"", &route)], ..NOTHING };
     let text = text(&metrics, &view);
     let of = |labels: &str| format!("portcullis_requests_total{{{labels}}}");
     has(&text, &(of(r#"route="a \"b\"",method="GET",status="200""#) + " 2"));
@@ -119,7 +120,7 @@ fn every_try_is_counted_once_with_what_became_of_it() {
     first.answered(200, now);
     other.connect_failed(now);
     other.note(Outcome::ConnectTimeout);
-    let view = || View { routes: Vec::new(), upstreams: vec![&*up] };
+    let view = || View { upstreams: vec![&*up], ..NOTHING };
     has(
         &text(&metrics, &view()),
         &format!(r#"portcullis_upstream_target_in_flight{{upstream="up",target="{label}"}} 1"#),
@@ -180,12 +181,19 @@ fn the_formula_is_what_there_can_be_and_no_more() {
     let view = View {
         routes: names.into_iter().zip(&routes).collect(),
         upstreams: upstreams.iter().map(Arc::as_ref).collect(),
+        tls: Vec::new(),
     };
+    for (listener, _) in &metrics.listeners {
+        let traffic = metrics.traffic(listener);
+        let peer = ([127, 0, 0, 1], 1).into();
+        Refusal::ALL.iter().for_each(|reason| traffic.refuse(listener, peer, *reason, ""));
+        [false, true].map(|resumed| traffic.shake_hands(resumed));
+    }
     let text = text(&metrics, &view);
     let all = series(&text);
     let distinct: BTreeSet<_> = all.iter().collect();
     assert_eq!(distinct.len(), all.len(), "a series stands there twice");
-    assert_eq!(all.len(), most_series(3, 2, 3, 2, CODES.len()), "{all:#?}");
+    assert_eq!(all.len(), most_series(3, 2, 3, 2, 0, CODES.len()), "{all:#?}");
 }
 
 #[test]
@@ -209,11 +217,11 @@ fn the_documentation_has_every_family_and_the_formula() {
     assert_eq!(number("(R + 1) × (", "methods"), METHODS.len());
     assert_eq!(number("methods ×", "statuses"), STATUSES.len() + 1);
     let histogram = number("statuses +", "of the histogram");
-    let codes = number("2 L\n  +", "codes");
+    let codes = number("2 C\n  +", "codes");
     let process = number("codes +", "of the process");
-    assert_eq!(most_series(0, 0, 0, 0, codes), 8 * 61 + histogram + codes + process);
+    assert_eq!(most_series(0, 0, 0, 0, 0, codes), 8 * 61 + histogram + codes + process);
     let of = |routes, upstreams, targets, listeners| {
-        most_series(routes, upstreams, targets, listeners, 0) - most_series(0, 0, 0, 0, 0)
+        most_series(routes, upstreams, targets, listeners, 0, 0) - most_series(0, 0, 0, 0, 0, 0)
     };
     assert_eq!(of(1, 0, 0, 0), 8 * 61 + histogram + 1);
     assert_eq!(
@@ -221,5 +229,7 @@ fn the_documentation_has_every_family_and_the_formula() {
         number("U × (", "of the") + number("U × (17 of the histogram +", "reasons")
     );
     assert_eq!(of(0, 0, 1, 0), number("T × (", "outcomes") + number("outcomes +", ")"));
-    assert_eq!(of(0, 0, 0, 1), 2);
+    assert_eq!(of(0, 0, 0, 1), number("L × (", "+") + number("L × (4 +", "reasons"));
+    assert_eq!(number("L × (4 +", "reasons"), Refusal::ALL.len());
+    assert_eq!(most_series(0, 0, 0, 0, 1, 0) - most_series(0, 0, 0, 0, 0, 0), 2);
 }

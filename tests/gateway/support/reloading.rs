@@ -35,8 +35,13 @@ impl Reloading {
 
     /// The same in a folder that holds what the file names, with this `admin`.
     pub async fn start_in(folder: tempfile::TempDir, admin: &str, yaml: &str) -> Self {
+        Self::start_whole(folder, &format!("{HEAD}{admin}\n{yaml}")).await
+    }
+
+    /// The same by the whole text of a file.
+    pub async fn start_whole(folder: tempfile::TempDir, text: &str) -> Self {
         let file = folder.path().join("gateway.yaml");
-        std::fs::write(&file, format!("{HEAD}{admin}\n{yaml}")).unwrap();
+        std::fs::write(&file, text).unwrap();
         let (loaded, mark) = loading::load_after(None, &file);
         let Some(compiled) = loaded.compiled else {
             panic!("{}", loaded.diagnostics.render("test"))
