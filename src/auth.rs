@@ -8,6 +8,7 @@
 //! for. Whether a key is missing, unknown, expired or switched off is for the access log. Keys are
 //! looked up by their SHA-256 digest; [`keyring`] says why that needs no constant-time comparison.
 
+mod certificate;
 mod compile;
 pub mod config;
 mod consumer;
@@ -20,10 +21,10 @@ mod routes;
 pub use compile::compile;
 pub use config::{
     Allow, ApiKeyConfig, ApiKeysConfig, ConsumerConfig, ConsumersConfig, KeyConfig, MethodConfig,
-    MethodsConfig, RouteAuth,
+    MethodsConfig, MtlsConfig, RouteAuth,
 };
 pub use consumer::Consumer;
-pub use guard::{Denied, Guard, Permit};
+pub use guard::{Denied, Guard, Permit, Presented};
 pub use key::{Digest, InvalidDigest, digest, new_key};
 pub use keyring::{Keyring, Reason};
 pub use routes::Auth;

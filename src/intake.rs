@@ -13,7 +13,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
 use pingora::http::RequestHeader;
 
-use crate::auth::{Consumer, Denied};
+use crate::auth::{Consumer, Denied, Presented};
 use crate::exchange::{Client, Exchange, Line, Onward, protocol};
 use crate::hygiene::{CleanTarget, clean_host, is_websocket};
 use crate::listen::Facts;
@@ -115,7 +115,7 @@ pub fn take_in(
     x.enter(route.clone());
     x.captures = matched.captures;
 
-    admit(&route, arriving, x)?;
+    admit(&route, arriving, &host, x)?;
     within_body_limit(&route, &head.headers)?;
     act(&route, &matched, &target, arriving, x)
 }
@@ -225,9 +225,18 @@ pub fn hash_key<'a>(
     }
 }
 
-fn admit(route: &Route, arriving: &Arriving<'_>, x: &mut Exchange) -> Result<(), Rejection> {
+fn admit(
+    route: &Route,
+    arriving: &Arriving<'_>,
+    host: &str,
+    x: &mut Exchange,
+) -> Result<(), Rejection> {
     let admitted = match arriving.caller {
-        Caller::Credentials => route.guard.admit(&arriving.head.headers, x.time),
+        Caller::Credentials => {
+            let certificate = x.certificate.as_deref();
+            let presented = Presented { headers: &arriving.head.headers, certificate };
+            route.guard.admit(&presented, x.time)
+        }
         Caller::TakenFor(consumer) => route.guard.admit_as(consumer, x.time),
     };
     match admitted {
@@ -240,6 +249,9 @@ fn admit(route: &Route, arriving: &Arriving<'_>, x: &mut Exchange) -> Result<(),
             x.detail = Some(denied.reason());
             x.consumer = denied.consumer().cloned();
             Err(match denied {
+                Denied::Unauthorized { .. } if is_misdirected(route, arriving, host) => {
+                    Rejection::Misdirected
+                }
                 Denied::Unauthorized { .. } => {
                     Rejection::Unauthorized { challenge: route.guard.challenge() }
                 }
@@ -247,6 +259,14 @@ fn admit(route: &Route, arriving: &Arriving<'_>, x: &mut Exchange) -> Result<(),
             })
         }
     }
+}
+
+/// Whether the client could show a certificate on a connection of its own for this host: the one at hand was
+/// opened for another name, and without a certificate.
+fn is_misdirected(route: &Route, arriving: &Arriving<'_>, host: &str) -> bool {
+    let Some(tls) = arriving.facts.and_then(|facts| facts.tls.as_ref()) else { return false };
+    let elsewhere = tls.name.as_deref().is_some_and(|name| name != host);
+    elsewhere && tls.client.is_none() && route.guard.asks_for_certificate()
 }
 
 /// The value of a cookie (RFC 6265, section 4.2).

@@ -33,6 +33,7 @@ pub use config::{Config, RedirectToHttps};
 pub use conn::{Arrived, Conn, Held};
 pub use door::{Door, House, Visit};
 pub use facts::Facts;
+pub use http2::{HTTP2_IDLE, http2_options};
 pub use refusal::Refusal;
 pub use tls::{ClientCertificate, ReadFile, TlsConfig, TlsFacts, TlsVersion};
 pub use traffic::{Open, Traffic};

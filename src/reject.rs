@@ -15,6 +15,7 @@
 //! | `request_timeout` | 408 | the client stopped sending its body |
 //! | `body_too_large` | 413 | a body above `body_limit` |
 //! | `uri_too_long` | 414 | a target above 8 KiB |
+//! | `misdirected` | 421 | a connection for another host, on which no certificate was shown |
 //! | `header_too_large` | 431 | a head above 64 KiB or 100 lines |
 //! | `client_closed` | 499 | the client left before the answer (only in the log) |
 //! | `internal_error` | 500 | a fault of this program |
@@ -58,6 +59,8 @@ pub enum Rejection {
     BodyTooLarge,
     /// A target above [`MAX_TARGET`].
     UriTooLong,
+    /// The route asks for a certificate, which the client can show on a connection of its own for this host.
+    Misdirected,
     /// A head above [`MAX_HEAD`] or [`MAX_HEADERS`].
     HeaderTooLarge,
     /// The client left before the answer.
@@ -92,7 +95,7 @@ pub const MAX_HEAD: usize = 64 << 10;
 pub const MAX_HEADERS: usize = 100;
 
 /// All words that [`Rejection::code`] can give.
-pub const CODES: [&str; 18] = [
+pub const CODES: [&str; 19] = [
     "bad_request",
     "ambiguous_path",
     "unauthorized",
@@ -102,6 +105,7 @@ pub const CODES: [&str; 18] = [
     "request_timeout",
     "body_too_large",
     "uri_too_long",
+    "misdirected",
     "header_too_large",
     "client_closed",
     "internal_error",
@@ -176,6 +180,12 @@ impl Rejection {
             Self::UriTooLong => {
                 (414, "uri_too_long", "URI too long", "The request target is longer than 8 KiB.")
             }
+            Self::Misdirected => (
+                421,
+                "misdirected",
+                "Misdirected request",
+                "The connection was opened for another host; open one for this host.",
+            ),
             Self::HeaderTooLarge => (
                 431,
                 "header_too_large",

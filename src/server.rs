@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
-use pingora::apps::ServerApp;
+use pingora::apps::{HttpServerOptions, ServerApp};
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use tokio::runtime::Handle;
@@ -223,6 +223,10 @@ impl Server {
         let gateway =
             Gateway::new(self.live.clone(), self.log.clone(), self.metrics.clone(), shutdown);
         let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
+        proxy.h2_options = Some(listen::http2_options());
+        let mut options = HttpServerOptions::default();
+        options.h2_idle_timeout = Some(listen::HTTP2_IDLE);
+        proxy.server_options = Some(options);
         proxy.handle_init_modules();
         proxy
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
+use super::certificate::Certificates;
 use super::config::{ApiKeyConfig, ConsumersConfig, MethodConfig, MethodsConfig};
 use super::consumer::{NAME_HELP, Registry};
 use super::guard::{ApiKey, Method};
@@ -37,9 +38,17 @@ pub fn compile(
     let inline = inline_keys(consumers, &mut registry, diagnostics);
     let mut names_known = consumers.0.keys().all(|name| registry.find(name).is_some());
     let mut found: Vec<Source<'_>> = Vec::new();
+    let mut by_certificate = Vec::new();
     for (name, config) in &methods.0 {
         let at = At::root().key("auth").key(name);
-        let Some((header, config)) = api_key(name, config, &at, diagnostics) else { continue };
+        let (header, config) = match kind(name, config, &at, diagnostics) {
+            Some(Kind::ApiKey(header, config)) => (header, config),
+            Some(Kind::Mtls) => {
+                by_certificate.push(name);
+                continue;
+            }
+            None => continue,
+        };
         if let Some(other) = found.iter().find(|other| other.header == header) {
             diagnostics.error(
                 at.key("api_key").key("header"),
@@ -65,6 +74,17 @@ pub fn compile(
     let mut compiled = Vec::new();
     for source in found {
         compiled.extend(source.method(&registry, &inline.places, diagnostics));
+    }
+    let certificates = Certificates::compile(consumers, &registry, diagnostics);
+    if let Some(name) = by_certificate.pop() {
+        for name in &by_certificate {
+            diagnostics.error(
+                At::root().key("auth").key(*name),
+                "there is another method for certificates already",
+                "one is enough: it knows the certificates of all consumers",
+            );
+        }
+        compiled.push((name.clone(), Arc::new(Method::Mtls(certificates))));
     }
     let sound = diagnostics.len() == before;
     let all_there = names_known && compiled.len() == methods.0.len();
@@ -112,12 +132,17 @@ fn inline_keys(
 }
 
 /// The one kind of method that a name stands for.
-fn api_key<'a>(
+enum Kind<'a> {
+    ApiKey(HeaderName, &'a ApiKeyConfig),
+    Mtls,
+}
+
+fn kind<'a>(
     name: &str,
     config: &'a MethodConfig,
     at: &At,
     diagnostics: &mut Diagnostics,
-) -> Option<(HeaderName, &'a ApiKeyConfig)> {
+) -> Option<Kind<'a>> {
     if name == "none" || name.is_empty() {
         diagnostics.error(
             at.clone(),
@@ -125,16 +150,28 @@ fn api_key<'a>(
             "`auth: none` opens a route; use another name, such as `key`",
         );
     }
-    let MethodConfig { api_key: Some(config) } = config else {
-        diagnostics.error(
-            at.clone(),
-            format!("the auth method \"{name}\" does not say of what kind it is"),
-            "write `api_key: {}` for keys in the header x-api-key",
-        );
-        return None;
+    let config = match config {
+        MethodConfig { api_key: Some(config), mtls: None } => config,
+        MethodConfig { api_key: None, mtls: Some(_) } => return Some(Kind::Mtls),
+        MethodConfig { api_key: None, mtls: None } => {
+            diagnostics.error(
+                at.clone(),
+                format!("the auth method \"{name}\" does not say of what kind it is"),
+                "write `api_key: {}` for keys in the header x-api-key, or `mtls: {}` for certificates",
+            );
+            return None;
+        }
+        MethodConfig { api_key: Some(_), mtls: Some(_) } => {
+            diagnostics.error(
+                at.clone(),
+                format!("the auth method \"{name}\" is of two kinds"),
+                "make two methods of them; a route that names both is content with one",
+            );
+            return None;
+        }
     };
     match header(&config.header) {
-        Ok(header) => Some((header, config)),
+        Ok(header) => Some(Kind::ApiKey(header, config)),
         Err((what, help)) => {
             diagnostics.error(at.key("api_key").key("header"), what, help);
             None

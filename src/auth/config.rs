@@ -12,6 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::key::{Digest, InvalidDigest};
+use crate::units::OneOrMany;
 
 /// The ways in which a client can prove who it is, by name. Default: one API key method named `key`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -20,7 +21,7 @@ pub struct MethodsConfig(pub BTreeMap<String, MethodConfig>);
 
 impl Default for MethodsConfig {
     fn default() -> Self {
-        let key = MethodConfig { api_key: Some(ApiKeyConfig::default()) };
+        let key = MethodConfig { api_key: Some(ApiKeyConfig::default()), mtls: None };
         Self(BTreeMap::from([("key".to_owned(), key)]))
     }
 }
@@ -32,7 +33,16 @@ pub struct MethodConfig {
     /// A key in a header of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<ApiKeyConfig>,
+    /// The certificate that the client shows when it connects: `{}`. The listener must ask for it, by
+    /// `tls.client_auth`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtls: Option<MtlsConfig>,
 }
+
+/// The certificate that the client shows when it connects. Consumers say which are theirs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(expecting = "an empty map, {}", deny_unknown_fields)]
+pub struct MtlsConfig {}
 
 /// A key in a header of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -64,6 +74,10 @@ pub struct ConsumersConfig(pub BTreeMap<String, ConsumerConfig>);
 pub struct ConsumerConfig {
     /// The digests of its keys. `portcullis key new` makes a key. Default: none.
     pub api_keys: ApiKeysConfig,
+    /// Its certificates, by `sha256:FINGERPRINT`, `subject:CN=...,O=...`, `cn:NAME`, or an alternative name such as
+    /// `dns:NAME` or `uri:URI`. Default: none.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    pub certificates: OneOrMany,
     /// Whether all its keys are refused. Default: false.
     pub disabled: bool,
 }

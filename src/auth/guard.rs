@@ -7,14 +7,27 @@ use std::time::SystemTime;
 use hashbrown::HashSet;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::certificate::Certificates;
 use super::consumer::Consumer;
 use super::keyring::{Keyring, Reason};
+use crate::listen::ClientCertificate;
 
 /// A way to prove who one is. A new one is a variant here, and the compiler shows the places.
 #[derive(Debug)]
 pub(super) enum Method {
     /// A key in a header.
     ApiKey(ApiKey),
+    /// The certificate that the connection showed.
+    Mtls(Certificates),
+}
+
+/// What a request shows of who sent it.
+#[derive(Debug, Clone, Copy)]
+pub struct Presented<'a> {
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// The certificate that its connection showed, verified.
+    pub certificate: Option<&'a ClientCertificate>,
 }
 
 /// A key in a header.
@@ -26,9 +39,14 @@ pub(super) struct ApiKey {
 
 impl Method {
     /// Whom this request proves to be from.
-    fn identify(&self, headers: &HeaderMap, now: SystemTime) -> Result<&Arc<Consumer>, Reason> {
+    fn identify(
+        &self,
+        presented: &Presented<'_>,
+        now: SystemTime,
+    ) -> Result<&Arc<Consumer>, Reason> {
         match self {
-            Self::ApiKey(method) => method.identify(headers, now),
+            Self::ApiKey(method) => method.identify(presented.headers, now),
+            Self::Mtls(method) => method.find(presented.certificate),
         }
     }
 
@@ -36,13 +54,15 @@ impl Method {
     fn knows(&self, consumer: &Consumer, now: SystemTime) -> Result<(), Reason> {
         match self {
             Self::ApiKey(method) => method.keys.best_of(consumer, now),
+            Self::Mtls(method) => method.has(consumer),
         }
     }
 
-    /// The header that carries the credential.
-    pub(super) const fn credential_header(&self) -> &HeaderName {
+    /// The header that carries the credential, if one does.
+    pub(super) const fn credential_header(&self) -> Option<&HeaderName> {
         match self {
-            Self::ApiKey(method) => &method.header,
+            Self::ApiKey(method) => Some(&method.header),
+            Self::Mtls(_) => None,
         }
     }
 
@@ -50,21 +70,21 @@ impl Method {
     const fn challenge(&self) -> &'static str {
         match self {
             Self::ApiKey(_) => "ApiKey",
+            Self::Mtls(_) => "Certificate",
         }
     }
 
     /// How many keys there are.
-    pub(super) const fn keys(&self) -> usize {
+    pub(super) fn keys(&self) -> usize {
         match self {
             Self::ApiKey(method) => method.keys.len(),
+            Self::Mtls(method) => method.len(),
         }
     }
 
     /// Whether nobody can prove anything this way.
-    pub(super) const fn admits_nobody(&self) -> bool {
-        match self {
-            Self::ApiKey(method) => method.keys.is_empty(),
-        }
+    pub(super) fn admits_nobody(&self) -> bool {
+        self.keys() == 0
     }
 }
 
@@ -172,13 +192,13 @@ impl Guard {
     /// # Errors
     /// [`Denied::Unauthorized`] if no method knows who it is, [`Denied::Forbidden`] if the route is for
     /// others.
-    pub fn admit(&self, headers: &HeaderMap, now: SystemTime) -> Result<Permit, Denied> {
+    pub fn admit(&self, presented: &Presented<'_>, now: SystemTime) -> Result<Permit, Denied> {
         let Demand::AnyOf { methods, .. } = &self.demand else {
             return Ok(Permit { consumer: None });
         };
         let mut reason = Reason::Missing;
         for method in methods {
-            match method.identify(headers, now) {
+            match method.identify(presented, now) {
                 Ok(consumer) => return self.fits(consumer),
                 // A credential that was refused tells more than one that was not sent.
                 Err(found) if reason == Reason::Missing => reason = found,
@@ -227,7 +247,18 @@ impl Guard {
             Demand::Nothing => &[][..],
             Demand::AnyOf { methods, .. } => methods,
         };
-        methods.iter().map(|method| method.credential_header())
+        methods.iter().filter_map(|method| method.credential_header())
+    }
+
+    /// Whether a certificate of the client may be what lets it pass.
+    #[must_use]
+    pub fn asks_for_certificate(&self) -> bool {
+        match &self.demand {
+            Demand::Nothing => false,
+            Demand::AnyOf { methods, .. } => {
+                methods.iter().any(|method| matches!(&**method, Method::Mtls(_)))
+            }
+        }
     }
 
     /// Whether everybody may pass.

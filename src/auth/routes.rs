@@ -29,7 +29,7 @@ impl Auth {
         consumers: Arc<Registry>,
         sound: bool,
     ) -> Self {
-        let headers = methods.iter().map(|(_, method)| method.credential_header().clone());
+        let headers = methods.iter().filter_map(|(_, method)| method.credential_header().cloned());
         Self { credentials: headers.collect(), methods: methods.into(), consumers, sound }
     }
 

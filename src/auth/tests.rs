@@ -57,6 +57,10 @@ fn guard(
     (guard, diagnostics)
 }
 
+fn presented(headers: &HeaderMap) -> Presented<'_> {
+    Presented { headers, certificate: None }
+}
+
 fn headers(lines: &[(&str, &str)]) -> HeaderMap {
     let line = |(name, value): &(&str, &str)| {
         let name = HeaderName::from_bytes(name.as_bytes()).expect("name");
@@ -71,7 +75,7 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
 /// `Ok` with who passes, or the reason and whether it is a 403.
 fn verdict(guard: &Guard, lines: &[(&str, &str)], second: u64) -> Result<String, (String, bool)> {
     let now: SystemTime = UNIX_EPOCH + Duration::from_secs(second);
-    match guard.admit(&headers(lines), now) {
+    match guard.admit(&presented(&headers(lines)), now) {
         Ok(permit) => Ok(permit.consumer().map_or_else(String::new, |c| c.name().to_owned())),
         Err(denied) => {
             Err((denied.reason().to_owned(), matches!(denied, Denied::Forbidden { .. })))
@@ -148,7 +152,7 @@ fn a_route_may_be_for_some_consumers_only() {
     assert_eq!(verdict(&guard, &[("x-api-key", "k3")], 0), Ok("partner".to_owned()));
     assert_eq!(verdict(&guard, &[("x-api-key", "k1")], 0), forbidden);
     assert!(verdict(&guard, &[("x-api-key", "k9")], 0).is_err_and(|(_, forbidden)| !forbidden));
-    let denied = guard.admit(&headers(&[("x-api-key", "k1")]), UNIX_EPOCH).expect_err("denied");
+    let denied = guard.admit(&presented(&headers(&[("x-api-key", "k1")])), UNIX_EPOCH).expect_err("denied");
     assert_eq!(denied.consumer().map(|c| c.name()), Some("app"));
 }
 

@@ -12,9 +12,41 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::preface::PREFACE;
+
+/// How long a connection is kept on which no request is under way.
+pub const HTTP2_IDLE: Duration = Duration::from_secs(75);
+/// Requests at once on one connection.
+const STREAMS: u32 = 100;
+/// The largest list of headers, as RFC 9113 counts it.
+const HEADER_LIST: u32 = 64 << 10;
+/// What a client may send of one request's body before we have read it, and of all of a connection's.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// What is kept of an answer that the client does not take yet.
+const SEND_BUFFER: usize = 64 << 10;
+/// Streams that a client has reset and that nobody has looked at yet.
+const PENDING_RESETS: usize = 20;
+/// Streams that a client's own mistakes have had reset, in the life of a connection.
+const OWN_ERRORS: usize = 100;
+
+/// What the library that speaks HTTP/2 allows a client.
+#[must_use]
+pub fn http2_options() -> H2Options {
+    let mut options = default_h2_options();
+    options
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADER_LIST)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(Some(OWN_ERRORS));
+    options
+}
 
 /// How long the client's preface and first frame may take.
 const OPENING: Duration = Duration::from_secs(10);
@@ -203,8 +235,10 @@ mod tests {
         frames
     }
 
-    fn pings(frames: &mut Frames, now: Instant) -> u32 {
-        (0..).take_while(|_| frames.read(&PING, || now).is_ok()).count().try_into().unwrap()
+    /// How many empty SETTINGS are allowed now.
+    fn allowed(frames: &mut Frames, now: Instant) -> u32 {
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        (0..).take_while(|_| frames.read(&settings, || now).is_ok()).count().try_into().unwrap()
     }
 
     #[tokio::test]
@@ -228,11 +262,11 @@ mod tests {
     async fn an_allowance_fills_with_time_and_with_what_is_sent() {
         let start = Instant::now();
         let mut frames = begun(start);
-        assert_eq!(pings(&mut frames, start), BURST);
-        assert_eq!(pings(&mut frames, start + Duration::from_secs(2)), 2 * PER_SECOND);
+        assert_eq!(allowed(&mut frames, start), BURST);
+        assert_eq!(allowed(&mut frames, start + Duration::from_secs(2)), 2 * PER_SECOND);
         frames.sent(100 * BYTES_PER_FRAME);
-        assert_eq!(pings(&mut frames, start + Duration::from_secs(2)), 100);
-        assert_eq!(pings(&mut frames, start + Duration::from_secs(3600)), BURST);
+        assert_eq!(allowed(&mut frames, start + Duration::from_secs(2)), 100);
+        assert_eq!(allowed(&mut frames, start + Duration::from_secs(3600)), BURST);
         // A quiet client draws on what it saved, and the time before is not lost.
         let mut frames = begun(start);
         let at = |n: u64| start + Duration::from_millis(n * 6);

@@ -48,8 +48,12 @@ pub struct Arrival<'a> {
 ///   sent. Several lines become one, since many readers look at one only.
 /// - `X-Forwarded-Proto`, `-Host`, `-Port`: kept from a trusted peer, else set.
 /// - `X-Forwarded-Prefix`: what was stripped, after what a trusted peer had stripped before us.
+/// - `Cookie`: one line, where HTTP/2 brought several.
 /// - `X-Request-Id`: set. `Via`: extended, whoever the peer is, so that loops can be seen.
 pub fn forward(head: &mut HeaderMap, arrival: &Arrival<'_>) {
+    if arrival.version == Version::HTTP_2 {
+        head.join_cookies();
+    }
     let peer = arrival.peer.to_canonical();
     let mut address = String::with_capacity(40);
     // Writing to a String cannot fail.

@@ -4,6 +4,7 @@
 //! second map for the written case of names, and parse and copy each name that is inserted, which cost more
 //! than all that is done here. So names go out in lower case (RFC 9110, 5.1: case does not matter).
 
+use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub(super) trait Fields {
@@ -13,6 +14,10 @@ pub(super) trait Fields {
     /// All values of a list-valued header as one line with `last` at its end, so that a reader which
     /// takes only the first line sees them all.
     fn extend_list(&mut self, name: HeaderName, last: &str);
+
+    /// Makes one line of the lines of `Cookie`, which HTTP/2 sends one pair at a time (RFC 9113, section
+    /// 8.2.3): a reader of HTTP/1 expects one line, and may take the first only.
+    fn join_cookies(&mut self);
 }
 
 impl Fields for HeaderMap {
@@ -21,6 +26,19 @@ impl Fields for HeaderMap {
             self.keys().filter(|name| doomed(name.as_str())).cloned().collect();
         for name in found {
             self.remove(&name);
+        }
+    }
+
+    fn join_cookies(&mut self) {
+        let mut lines = self.get_all(COOKIE).iter();
+        let (Some(first), Some(_)) = (lines.next(), lines.next()) else { return };
+        let mut line = first.as_bytes().to_vec();
+        for more in self.get_all(COOKIE).iter().skip(1) {
+            line.extend_from_slice(b"; ");
+            line.extend_from_slice(more.as_bytes());
+        }
+        if let Some(value) = owned_value(line) {
+            self.insert(COOKIE, value);
         }
     }
 

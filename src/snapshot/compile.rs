@@ -63,6 +63,7 @@ pub(super) fn compile_with(
     let mut upstreams = compile_upstreams(config, previous, sources, diagnostics);
     upstreams.extend(gaps.upstreams.iter().map(|name| (name.clone(), None)));
     let auth = compile_auth(config, previous, sources, diagnostics).filter(|_| !gaps.auth);
+    refuse_unasked_certificates(config, gaps, diagnostics);
     let routes = compile_routes(config, gaps, &upstreams, auth.as_deref(), diagnostics);
 
     let workers = config.workers.or_else(|| std::thread::available_parallelism().ok());
@@ -187,6 +188,23 @@ fn compile_auth(
         text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not a text in UTF-8"))
     };
     auth::compile(&config.auth, &config.consumers, &read_keys, diagnostics).map(Arc::new)
+}
+
+/// A method that no connection can satisfy.
+fn refuse_unasked_certificates(config: &Config, gaps: &Gaps, diagnostics: &mut Diagnostics) {
+    let asks = |listener: &crate::listen::Config| {
+        listener.tls.as_ref().is_some_and(|tls| tls.client_auth.is_some())
+    };
+    if gaps.listeners || config.listeners.values().any(asks) {
+        return;
+    }
+    for (name, _) in config.auth.0.iter().filter(|(_, method)| method.mtls.is_some()) {
+        diagnostics.error(
+            At::root().key("auth").key(name).key("mtls"),
+            "no listener asks clients for a certificate, so nobody could have one",
+            "add `client_auth: { ca: clients.pem }` to the `tls` of a listener",
+        );
+    }
 }
 
 fn keys_files(config: &Config) -> impl Iterator<Item = &Path> {

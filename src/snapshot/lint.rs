@@ -69,7 +69,7 @@ fn keyless_consumers(config: &Config, diagnostics: &mut Diagnostics) {
         return;
     }
     for (name, consumer) in &config.consumers.0 {
-        if consumer.api_keys.0.is_empty() {
+        if consumer.api_keys.0.is_empty() && consumer.certificates.is_empty() {
             diagnostics.warning(
                 At::root().key("consumers").key(name),
                 "this consumer has no key, so it can call nothing",

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rustls::{CertificateError, Error, HandshakeKind, InvalidMessage, ProtocolVersion};
+use rustls::{Error, HandshakeKind, InvalidMessage, ProtocolVersion};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -119,7 +119,6 @@ fn why_not(error: &io::Error, first: bool) -> NotDone {
         Error::PeerIncompatible(_) => Refusal::TlsNothingInCommon,
         Error::NoApplicationProtocol => Refusal::TlsNoProtocol,
         Error::NoCertificatesPresented => Refusal::TlsCertificateMissing,
-        Error::InvalidCertificate(CertificateError::BadSignature) => Refusal::TlsBroken,
         Error::InvalidCertificate(_) => Refusal::TlsCertificateRefused,
         Error::AlertReceived(_) => Refusal::TlsAlert,
         _ => Refusal::TlsBroken,

@@ -187,7 +187,7 @@ fn the_formula_is_what_there_can_be_and_no_more() {
         let traffic = metrics.traffic(listener);
         let peer = ([127, 0, 0, 1], 1).into();
         Refusal::ALL.iter().for_each(|reason| traffic.refuse(listener, peer, *reason, ""));
-        [false, true].map(|resumed| traffic.shake_hands(resumed));
+        [false, true].into_iter().for_each(|resumed| traffic.shake_hands(resumed));
     }
     let text = text(&metrics, &view);
     let all = series(&text);

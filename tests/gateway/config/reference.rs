@@ -32,7 +32,13 @@ fn its_defaults_are_those_of_the_code() {
     let minimal = load(
         r#"
 version: 1
-listeners: { public: { address: "127.0.0.1:8080" } }
+listeners:
+  public: { address: "127.0.0.1:8080" }
+  secure:
+    address: "127.0.0.1:8443"
+    tls:
+      certificates: [ { cert: examples/example.pem, key: examples/example.key } ]
+      client_auth: { ca: examples/ca.pem }
 upstreams: { u: { targets: [ "127.0.0.1:8001" ], gateway_secret: { value: "${env:GATEWAY_SECRET}" } } }
 consumers:
   c: { api_keys: [ "sha256:0000000000000000000000000000000000000000000000000000000000000001" ] }
@@ -51,6 +57,9 @@ routes:
     assert_eq!(told.auth, minimal.auth);
     assert_eq!(told.defaults, minimal.defaults);
     assert_eq!(told.logs, minimal.logs);
+    assert_eq!(told.connections, minimal.connections);
+    assert_eq!(told.listeners["public"], minimal.listeners["public"]);
+    assert_eq!(told.listeners["secure"].tls, minimal.listeners["secure"].tls);
     let consumer = |config: &Config, name: &str| config.consumers.0[name].clone();
     assert_eq!(consumer(&told, "partner").disabled, consumer(&minimal, "c").disabled);
     let [bare, full] = &consumer(&told, "partner").api_keys.0[..] else { panic!("two keys") };
