@@ -37,6 +37,9 @@ const MAX_TRIES: usize = 16;
 /// How long the start waits for the first resolution of host names.
 const FIRST_RESOLUTION: Duration = Duration::from_secs(3);
 
+/// Between two looks at the certificates.
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How long the stop waits for the last lines of the access log.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
@@ -177,10 +180,12 @@ impl Server {
             tokio::spawn(async move { admin::serve(bound, token.as_ref(), admin).await })
         });
         let reloads = self.reloads.take().map(|task| tokio::spawn(task.run()));
+        let expiry = tokio::spawn(watch_certificates(self.live.clone()));
 
         stop.await;
         let drain = self.live.now().config.drain;
         log::info!("stopping: waiting up to {drain} for requests in flight");
+        expiry.abort();
         if let Some(task) = reloads {
             task.abort();
         }
@@ -229,6 +234,22 @@ impl Server {
         proxy.server_options = Some(options);
         proxy.handle_init_modules();
         proxy
+    }
+}
+
+/// Warns once a day of certificates that expire soon; at the start and at a reload the configuration's own
+/// doubts do.
+async fn watch_certificates(live: Arc<Live>) {
+    loop {
+        tokio::time::sleep(A_DAY).await;
+        for door in live.now().doors.values() {
+            let pairs = door.tls.iter().flat_map(|tls| tls.certificates().iter());
+            for pair in pairs {
+                if let Some(doubt) = pair.dates().doubt(SystemTime::now()) {
+                    log::warn!("listener {}: {}: {doubt}", door.name, pair.path().display());
+                }
+            }
+        }
     }
 }
 

@@ -180,9 +180,10 @@ impl AsyncWrite for Conn {
         if self.linger.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
         }
-        let Self { linger, stream, shutdown, .. } = &mut *self;
+        let Self { linger, stream, shutdown, http2, .. } = &mut *self;
+        let begin = if http2.is_some() { Linger::begin_http2 } else { Linger::begin };
         linger
-            .get_or_insert_with(|| Linger::begin(shutdown.clone()))
+            .get_or_insert_with(|| begin(shutdown.clone()))
             .poll(cx, stream.get_mut())
             .map(Ok)
     }

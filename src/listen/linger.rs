@@ -16,6 +16,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// How long at most. It is bounded by time and not by bytes, since a client that first sends all of a
 /// refused upload, however large, is to find the answer behind it.
 const IN_ALL: Duration = Duration::from_secs(30);
+/// The same after HTTP/2.
+const IN_ALL_HTTP2: Duration = Duration::from_secs(1);
 /// How long without a byte.
 const PAUSE: Duration = Duration::from_secs(2);
 /// The same while the process stops: a client that rests must not hold that up.
@@ -32,16 +34,26 @@ pub(super) struct Linger {
 
 impl Linger {
     /// Begins now. Must be called within a runtime.
-    pub(super) fn begin(mut shutdown: watch::Receiver<bool>) -> Self {
+    pub(super) fn begin(shutdown: watch::Receiver<bool>) -> Self {
+        Self::for_at_most(IN_ALL, shutdown)
+    }
+
+    /// The same after HTTP/2, where streams are refused one by one and a connection that ends was told so before:
+    /// who goes on sending then is not waited for.
+    pub(super) fn begin_http2(shutdown: watch::Receiver<bool>) -> Self {
+        Self::for_at_most(IN_ALL_HTTP2, shutdown)
+    }
+
+    fn for_at_most(in_all: Duration, mut shutdown: watch::Receiver<bool>) -> Self {
         let now = Instant::now();
         let stop = async move {
             // Without its sender there is nobody left to wait for.
             while !*shutdown.borrow_and_update() && shutdown.changed().await.is_ok() {}
         };
         Self {
-            end: now + IN_ALL,
+            end: now + in_all,
             pause: PAUSE,
-            patience: Box::pin(sleep_until(now + PAUSE)),
+            patience: Box::pin(sleep_until(now + PAUSE.min(in_all))),
             stop: Some(Box::pin(stop)),
         }
     }
