@@ -14,7 +14,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use portcullis::auth::{
-    self, ApiKeyConfig, Auth, ConsumersConfig, Guard, MethodConfig, MethodsConfig, Presented, digest,
+    self, ApiKeyConfig, Auth, ConsumersConfig, Guard, MethodConfig, MethodsConfig, Presented,
+    digest,
 };
 use portcullis::diagnostic::{At, Diagnostics};
 
@@ -40,7 +41,8 @@ fn file(count: u32) -> String {
 
 fn load(text: &str) -> Auth {
     let config = ApiKeyConfig { keys_file: Some(PathBuf::from("keys")), ..Default::default() };
-    let methods = [("key".to_owned(), MethodConfig { api_key: Some(config), ..MethodConfig::default() })];
+    let methods =
+        [("key".to_owned(), MethodConfig { api_key: Some(config), ..MethodConfig::default() })];
     let read = |_: &Path| Ok(text.to_owned());
     let mut diagnostics = Diagnostics::new();
     auth::compile(
@@ -75,10 +77,16 @@ fn admit(criterion: &mut Criterion) {
                     key(if random { number } else { count / 2 }, &mut name);
                     let value = HeaderValue::from_bytes(&name).expect("ASCII");
                     headers.insert(HEADER, value);
-                    black_box(guard.admit(&Presented { headers: &headers, certificate: None }, now).is_ok())
+                    black_box(
+                        guard
+                            .admit(&Presented { headers: &headers, certificate: None }, now)
+                            .is_ok(),
+                    )
                 });
             });
-            let admitted = guard.admit(&Presented { headers: &headers, certificate: None }, now).expect("every key drawn is known");
+            let admitted = guard
+                .admit(&Presented { headers: &headers, certificate: None }, now)
+                .expect("every key drawn is known");
             assert!(admitted.consumer().is_some());
         }
     }

@@ -5,6 +5,8 @@
 //! touched, no target is chosen and nothing is counted, so [`crate::explain`] asks these very functions what
 //! would become of a request, and what it says can't differ from what [`crate::gateway`] does.
 
+mod connection;
+
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use crate::route::{Found, Matched, Prefixes, Request};
 use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
 use crate::template::{Fill, Part};
 use crate::upstream::{HashKey, HashSource, Switch, Upstream};
+use connection::{is_misdirected, to_https};
 
 /// Room for what the gateway adds to a request's headers, so that the map grows once.
 const NEW_HEADERS: usize = 12;
@@ -261,14 +264,6 @@ fn admit(
     }
 }
 
-/// Whether the client could show a certificate on a connection of its own for this host: the one at hand was
-/// opened for another name, and without a certificate.
-fn is_misdirected(route: &Route, arriving: &Arriving<'_>, host: &str) -> bool {
-    let Some(tls) = arriving.facts.and_then(|facts| facts.tls.as_ref()) else { return false };
-    let elsewhere = tls.name.as_deref().is_some_and(|name| name != host);
-    elsewhere && tls.client.is_none() && route.guard.asks_for_certificate()
-}
-
 /// The value of a cookie (RFC 6265, section 4.2).
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     let pairs =
@@ -452,29 +447,6 @@ fn redirect_reply(
         Rejection::BadRequest("The redirect's target cannot be written in a header.")
     })?;
     Ok(Reply::new(redirect.status).with(http::header::LOCATION, location))
-}
-
-/// Sends a client that came without TLS to the same place with it. The method stays what it was.
-fn to_https(port: u16, x: &Exchange, headers: &HeaderMap) -> Result<Reply, Rejection> {
-    const HTTPS: u16 = 443;
-    let values = x.fill(headers);
-    let host = clean_host(values.host()).unwrap_or_default();
-    if host.is_empty() {
-        return Err(Rejection::BadRequest("The request names no host to be redirected to."));
-    }
-    let mut location = format!("https://{host}");
-    // Writing to a String cannot fail.
-    if port != HTTPS {
-        let _ = write!(location, ":{port}");
-    }
-    location.push_str(&x.line.path);
-    if let Some(query) = &x.line.query {
-        let _ = write!(location, "?{query}");
-    }
-    let location = HeaderValue::try_from(location).map_err(|_| {
-        Rejection::BadRequest("The redirect's target cannot be written in a header.")
-    })?;
-    Ok(Reply::new(StatusCode::PERMANENT_REDIRECT).with(http::header::LOCATION, location))
 }
 
 fn json(status: StatusCode, body: &'static str) -> Reply {

@@ -18,9 +18,7 @@ use tokio::sync::watch;
 
 use crate::admin::{self, Admin, AdminBindError, Bound, Scrape};
 use crate::gateway::Gateway;
-use crate::listen::{
-    self, BindError, Caps, Connections, House, Listener, Porter, Shutdown, Visit,
-};
+use crate::listen::{self, BindError, Caps, Connections, House, Listener, Porter, Shutdown, Visit};
 use crate::live::Live;
 use crate::observe::access_log::{AccessLog, OpenError};
 use crate::observe::metrics::Metrics;

@@ -94,7 +94,11 @@ impl Snapshot {
         View {
             routes: self.routes.iter().map(|(name, route)| (&**name, &route.meter)).collect(),
             upstreams: self.upstreams.values().map(Arc::as_ref).collect(),
-            tls: self.doors.values().filter_map(|door| Some((&*door.name, door.tls.as_deref()?))).collect(),
+            tls: self
+                .doors
+                .values()
+                .filter_map(|door| Some((&*door.name, door.tls.as_deref()?)))
+                .collect(),
         }
     }
 }

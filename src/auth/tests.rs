@@ -152,7 +152,8 @@ fn a_route_may_be_for_some_consumers_only() {
     assert_eq!(verdict(&guard, &[("x-api-key", "k3")], 0), Ok("partner".to_owned()));
     assert_eq!(verdict(&guard, &[("x-api-key", "k1")], 0), forbidden);
     assert!(verdict(&guard, &[("x-api-key", "k9")], 0).is_err_and(|(_, forbidden)| !forbidden));
-    let denied = guard.admit(&presented(&headers(&[("x-api-key", "k1")])), UNIX_EPOCH).expect_err("denied");
+    let denied =
+        guard.admit(&presented(&headers(&[("x-api-key", "k1")])), UNIX_EPOCH).expect_err("denied");
     assert_eq!(denied.consumer().map(|c| c.name()), Some("app"));
 }
 

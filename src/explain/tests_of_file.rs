@@ -86,10 +86,11 @@ impl Run<'_> {
 
     fn compare(&mut self) {
         let asked = self.question().and_then(|question| {
-            let told = explain(self.snapshot, self.snapshot.usual_port(), &question).map_err(|error| {
-                let unknown = error.what.starts_with("no consumer");
-                (self.at.key(if unknown { "as" } else { "when" }), error)
-            })?;
+            let told =
+                explain(self.snapshot, self.snapshot.usual_port(), &question).map_err(|error| {
+                    let unknown = error.what.starts_with("no consumer");
+                    (self.at.key(if unknown { "as" } else { "when" }), error)
+                })?;
             Ok((question, told))
         });
         let (question, told) = match asked {

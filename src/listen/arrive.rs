@@ -77,19 +77,16 @@ pub(super) async fn arrive<H: House>(
     if !exempt {
         place.of_client(peer.ip(), &limits)?;
     }
-    let (transport, http2, tls, resumed) = match &door.tls {
-        Some(tls) => {
-            let done = shake_hands(stream, tls).await;
-            let done = done.map_err(|(refusal, why)| NotArrived::Refused(refusal, why))?;
-            (Transport::Tls(done.stream), done.http2, Some(done.facts), Some(done.resumed))
-        }
-        None => {
-            let Ok(told) = timeout(FIRST_BYTES, is_http2(&mut stream)).await else {
-                return Err(Refusal::Silent.into());
-            };
-            let (http2, heard) = told?;
-            (Transport::Plain(Plain::new(stream, heard)), http2, None, None)
-        }
+    let (transport, http2, tls, resumed) = if let Some(tls) = &door.tls {
+        let done = shake_hands(stream, tls).await;
+        let done = done.map_err(|(refusal, why)| NotArrived::Refused(refusal, why))?;
+        (Transport::Tls(done.stream), done.http2, Some(done.facts), Some(done.resumed))
+    } else {
+        let Ok(told) = timeout(FIRST_BYTES, is_http2(&mut stream)).await else {
+            return Err(Refusal::Silent.into());
+        };
+        let (http2, heard) = told?;
+        (Transport::Plain(Plain::new(stream, heard)), http2, None, None)
     };
     let facts = Facts { door, tls };
     Ok(Done { conn: Arrived { transport, peer, local, http2, facts }, resumed })

@@ -43,7 +43,11 @@ impl ConnectionsConfig {
             diagnostics.error(at.key("max"), none, "write a number above 0, or leave it out");
         }
         if self.per_client == Some(0) {
-            diagnostics.error(at.key("per_client"), none, "write a number above 0, or leave it out");
+            diagnostics.error(
+                at.key("per_client"),
+                none,
+                "write a number above 0, or leave it out",
+            );
         }
         Limits {
             max: self.max.unwrap_or_else(most_by_files),

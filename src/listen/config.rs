@@ -66,8 +66,9 @@ impl<'de> Deserialize<'de> for RedirectToHttps {
 
             fn visit_u64<E: de::Error>(self, port: u64) -> Result<RedirectToHttps, E> {
                 let port = u16::try_from(port).ok().filter(|port| *port > 0);
-                port.map(RedirectToHttps::ToPort)
-                    .ok_or_else(|| E::custom("no port (write one from 1 to 65535, or true for 443)"))
+                port.map(RedirectToHttps::ToPort).ok_or_else(|| {
+                    E::custom("no port (write one from 1 to 65535, or true for 443)")
+                })
             }
         }
 

@@ -182,10 +182,7 @@ impl AsyncWrite for Conn {
         }
         let Self { linger, stream, shutdown, http2, .. } = &mut *self;
         let begin = if http2.is_some() { Linger::begin_http2 } else { Linger::begin };
-        linger
-            .get_or_insert_with(|| begin(shutdown.clone()))
-            .poll(cx, stream.get_mut())
-            .map(Ok)
+        linger.get_or_insert_with(|| begin(shutdown.clone())).poll(cx, stream.get_mut()).map(Ok)
     }
 
     fn poll_write_vectored(

@@ -40,9 +40,7 @@ impl Door {
         let now = SystemTime::now();
         let tls = match &config.tls {
             None => Some(None),
-            Some(tls) => {
-                Tls::compile(tls, before, &at_tls, read_file, now, diagnostics).map(Some)
-            }
+            Some(tls) => Tls::compile(tls, before, &at_tls, read_file, now, diagnostics).map(Some),
         };
         let redirect_to_https = match config.redirect_to_https {
             RedirectToHttps::No => None,

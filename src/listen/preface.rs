@@ -66,7 +66,11 @@ mod tests {
                 sending.await.unwrap();
                 let mut rest = taken.to_vec();
                 ours.read_to_end(&mut rest).await.unwrap();
-                assert_eq!((is_http2, rest), (expected, text.clone().into_bytes()), "{text} {size}");
+                assert_eq!(
+                    (is_http2, rest),
+                    (expected, text.clone().into_bytes()),
+                    "{text} {size}"
+                );
             }
         }
         let client = TcpStream::connect(address).await.unwrap();

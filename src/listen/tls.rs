@@ -62,8 +62,12 @@ impl Tls {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let before = previous.map(|previous| &*previous.certificates);
         let mut files = pair::Files { read_file, provider: &provider, now, diagnostics };
-        let certificates =
-            Certificates::compile(&config.certificates, before, &at.key("certificates"), &mut files);
+        let certificates = Certificates::compile(
+            &config.certificates,
+            before,
+            &at.key("certificates"),
+            &mut files,
+        );
         let clients = match &config.client_auth {
             None => Some(None),
             Some(auth) => ClientAuth::compile(auth, &at.key("client_auth"), &mut files).map(Some),
@@ -130,5 +134,3 @@ fn no_tls(error: &rustls::Error, at: &At, diagnostics: &mut Diagnostics) {
         "this is a mistake of the program or of the system's source of randomness: report it",
     );
 }
-
-

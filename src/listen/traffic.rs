@@ -64,9 +64,13 @@ impl Traffic {
     /// Counts a connection that is not served, and tells the process log of it, unless it was told of many.
     pub fn refuse(&self, listener: &str, peer: SocketAddr, refusal: Refusal, detail: &str) {
         self.refused[refusal as usize].fetch_add(1, Ordering::Relaxed);
-        let level = if self.may_tell(Instant::now()) { log::Level::Info } else { log::Level::Debug };
+        let level =
+            if self.may_tell(Instant::now()) { log::Level::Info } else { log::Level::Debug };
         let colon = if detail.is_empty() { "" } else { ": " };
-        log::log!(level, "listener {listener}: a connection from {peer} is not served ({refusal}){colon}{detail}");
+        log::log!(
+            level,
+            "listener {listener}: a connection from {peer} is not served ({refusal}){colon}{detail}"
+        );
     }
 
     /// Whether another refusal may be told to the log. Where two tell at once a few more may pass.

@@ -54,8 +54,7 @@ pub(super) fn compile_with(
         );
     }
     let doors = compile_listeners(config, gaps, previous, sources, diagnostics);
-    let listeners: Vec<_> =
-        doors.iter().map(|(name, door)| (name.clone(), door.address)).collect();
+    let listeners: Vec<_> = doors.iter().map(|(name, door)| (name.clone(), door.address)).collect();
     let connections = config.connections.compile(&root.key("connections"), diagnostics);
     let admin = compile_admin(config, &doors, diagnostics);
     let trusted =
@@ -111,7 +110,7 @@ fn compile_listeners(
             continue;
         };
         refuse_taken(door.address, &doors, &at, diagnostics);
-        if door.proxy_protocol && config.trusted_proxies.is_empty() {
+        if door.proxy_protocol && config.trusted_proxies.is_empty() && !gaps.trusted {
             diagnostics.error(
                 at.key("proxy_protocol"),
                 "no proxy is trusted, so no connection could be served",

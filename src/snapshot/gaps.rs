@@ -21,6 +21,7 @@ use crate::diagnostic::{At, Step};
 
 /// What is not there although the file has it. Of a file that was read well, nothing.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is asked by itself")]
 pub(super) struct Gaps {
     /// Some listener is missing, or all of them.
     pub listeners: bool,
@@ -28,6 +29,8 @@ pub(super) struct Gaps {
     pub routes: bool,
     /// Upstreams that stand in the file and could not be read.
     pub upstreams: BTreeSet<String>,
+    /// It is not known who may speak for others.
+    pub trusted: bool,
     /// It is not known who may call.
     pub auth: bool,
 }
@@ -51,6 +54,7 @@ impl Gaps {
         if wrong.touches("admin") {
             config.admin = None;
         }
+        let trusted = wrong.reaches("trusted_proxies", config.trusted_proxies.is_empty());
         if wrong.touches("trusted_proxies") {
             config.trusted_proxies.clear();
         }
@@ -70,7 +74,7 @@ impl Gaps {
         // Without a key of its own a consumer is nothing but a name.
         let names = wrong.names("consumers").into_iter();
         config.consumers.0.extend(names.map(|name| (name, ConsumerConfig::default())));
-        Some(Self { listeners, routes, upstreams, auth })
+        Some(Self { listeners, routes, upstreams, trusted, auth })
     }
 }
 

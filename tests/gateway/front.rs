@@ -46,12 +46,12 @@ fn write(path: &Path, text: &str) {
 }
 
 /// The value of a series, or zero if it is not there.
-async fn metric(admin: SocketAddr, series: &str) -> f64 {
+async fn metric(admin: SocketAddr, series: &str) -> u64 {
     let answer = get(admin, "/metrics", &[("Host", "localhost")]).await;
     assert_eq!(answer.status, 200);
     let text = answer.text().to_owned();
     let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    value.map_or(0.0, |value| value.parse().unwrap())
+    value.map_or(0, |value| value.parse().unwrap())
 }
 
 /// What the gateway answers to a GET over this connection.

@@ -16,8 +16,14 @@ fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
 #[test]
 fn version_1_names_both_ends() {
     for (line, said) in [
-        ("PROXY TCP4 192.0.2.1 198.51.100.1 56324 443", ends("192.0.2.1:56324", "198.51.100.1:443")),
-        ("PROXY TCP6 2001:db8::1 2001:db8::2 1 65535", ends("[2001:db8::1]:1", "[2001:db8::2]:65535")),
+        (
+            "PROXY TCP4 192.0.2.1 198.51.100.1 56324 443",
+            ends("192.0.2.1:56324", "198.51.100.1:443"),
+        ),
+        (
+            "PROXY TCP6 2001:db8::1 2001:db8::2 1 65535",
+            ends("[2001:db8::1]:1", "[2001:db8::2]:65535"),
+        ),
         ("PROXY TCP4 0.0.0.0 255.255.255.255 0 0", ends("0.0.0.0:0", "255.255.255.255:0")),
         ("PROXY UNKNOWN", Said::Nothing),
         ("PROXY UNKNOWN ffff::1 ffff::2 1 2", Said::Nothing),

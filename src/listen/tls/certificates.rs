@@ -58,7 +58,10 @@ impl Certificates {
         let mut by_name: HashMap<Box<str>, Vec<usize>> = HashMap::new();
         for (index, pair) in pairs.iter().enumerate() {
             for name in pair.names() {
-                by_name.entry(name.strip_prefix('*').unwrap_or(name).into()).or_default().push(index);
+                by_name
+                    .entry(name.strip_prefix('*').unwrap_or(name).into())
+                    .or_default()
+                    .push(index);
             }
         }
         Self { pairs: pairs.into(), by_name }

@@ -44,10 +44,7 @@ impl ClientAuth {
         }
     }
 
-    fn read(
-        config: &ClientAuthConfig,
-        files: &Files<'_>,
-    ) -> Result<(Self, Option<Wrong>), Wrong> {
+    fn read(config: &ClientAuthConfig, files: &Files<'_>) -> Result<(Self, Option<Wrong>), Wrong> {
         let read = |key, path: &std::path::Path| {
             (files.read_file)(path).map_err(|error| {
                 let what = format!("{} cannot be read: {}", path.display(), unreadable(&error));
@@ -67,8 +64,7 @@ impl ClientAuth {
             roots.add(authority).map_err(|_| no_authority())?;
         }
         let provider = Arc::clone(files.provider);
-        let mut builder =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
         let mut doubt = None;
         if let Some(path) = &config.crl {
             let text = read("crl", path)?;
@@ -87,7 +83,10 @@ impl ClientAuth {
                 if is_outdated(list, files.now).ok_or_else(no_list)? {
                     doubt = Some(Wrong::new(
                         "crl",
-                        format!("a list in {} is out of date, so its clients are refused", path.display()),
+                        format!(
+                            "a list in {} is out of date, so its clients are refused",
+                            path.display()
+                        ),
                         "fetch the authority's present list",
                     ));
                 }

@@ -178,7 +178,8 @@ impl Pair {
 
 /// The certificates of a PEM file; none if it is broken or has none.
 pub(super) fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
+    let certificates: Vec<_> =
+        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
     Some(certificates).filter(|certificates| !certificates.is_empty())
 }
 
@@ -202,7 +203,10 @@ fn certified_key(
     CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => Wrong::new(
             "key",
-            format!("the key in {path} is not that of the certificate in {}", config.cert.display()),
+            format!(
+                "the key in {path} is not that of the certificate in {}",
+                config.cert.display()
+            ),
             "name the key that the certificate was made for, and the certificate first in its file",
         ),
         _ => Wrong::new(

@@ -185,7 +185,9 @@ impl Metrics {
 fn write_certificates(listeners: &[(&str, &Tls)], out: &mut Exposition) {
     let all = || {
         listeners.iter().flat_map(|(listener, tls)| {
-            tls.certificates().iter().map(|pair| (*listener, pair.path().display().to_string(), pair))
+            tls.certificates()
+                .iter()
+                .map(|pair| (*listener, pair.path().display().to_string(), pair))
         })
     };
     out.family(

@@ -8,8 +8,8 @@ use http::Method;
 
 use super::*;
 use crate::diagnostic::{At, Diagnostics};
-use crate::observe::access_log::Timings;
 use crate::listen::Refusal;
+use crate::observe::access_log::Timings;
 use crate::upstream::config::TargetSpec;
 use crate::upstream::{self, HashKey, Outcome};
 
@@ -186,8 +186,11 @@ fn the_formula_is_what_there_can_be_and_no_more() {
     for (listener, _) in &metrics.listeners {
         let traffic = metrics.traffic(listener);
         let peer = ([127, 0, 0, 1], 1).into();
-        Refusal::ALL.iter().for_each(|reason| traffic.refuse(listener, peer, *reason, ""));
-        [false, true].into_iter().for_each(|resumed| traffic.shake_hands(resumed));
+        for reason in Refusal::ALL {
+            traffic.refuse(listener, peer, reason, "");
+        }
+        traffic.shake_hands(false);
+        traffic.shake_hands(true);
     }
     let text = text(&metrics, &view);
     let all = series(&text);

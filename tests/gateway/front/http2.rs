@@ -126,15 +126,15 @@ async fn a_slow_or_short_beginning_hangs_nobody() {
     let admin = gateway.admin();
     drop((slow, other));
     let open = "portcullis_connections_open{listener=\"public\"}";
-    eventually("all are gone", async || metric(admin, open).await == 0.0).await;
+    eventually("all are gone", async || metric(admin, open).await == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_lets_open_streams_end() {
-    let (hold, held) = std::sync::mpsc::channel::<()>();
-    let held = std::sync::Mutex::new(held);
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
     let origin = Origin::with(move |_| {
-        let _ = held.lock().unwrap().recv_timeout(PATIENCE);
+        let _ = wait.lock().unwrap().recv_timeout(PATIENCE);
         Response::new(Full::new(Bytes::from_static(b"late")))
     })
     .await;
@@ -145,13 +145,14 @@ async fn a_stop_lets_open_streams_end() {
     let late = tokio::spawn(async move { send(&mut more, get("https://one.test/a")).await });
     let admin = gateway.admin();
     let busy = "portcullis_requests_in_flight{route=\"a\"}";
-    eventually("it is under way", async || metric(admin, busy).await == 1.0).await;
+    eventually("it is under way", async || metric(admin, busy).await == 1).await;
     gateway.ask_to_stop();
     eventually("no new one is taken", async || {
-        requests.ready().await.is_err() || requests.send_request(get("https://one.test/echo")).await.is_err()
+        requests.ready().await.is_err()
+            || requests.send_request(get("https://one.test/echo")).await.is_err()
     })
     .await;
-    hold.send(()).unwrap();
+    release.send(()).unwrap();
     assert_eq!(late.await.unwrap().body(), "late");
     assert!(gateway.stop().await);
 }

@@ -26,7 +26,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// The header block of GET http://one.test/echo, without any compression but the static table.
+/// The header block of GET `http://one.test/echo`, without any compression but the static table.
 fn block() -> Vec<u8> {
     [&[0x82, 0x86, 0x04, 5][..], b"/echo", &[0x01, 8], b"one.test"].concat()
 }
@@ -77,16 +77,14 @@ fn stream(turn: u32) -> u32 {
     turn * 2 + 1
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_only_makes_work_is_cut() {
-    let origin = Origin::start("a").await;
-    let (gateway, _) = house(&origin).await;
-    let mut calm = speak(TcpStream::connect(gateway.address()).await.unwrap()).await;
+/// What is sent at each turn.
+type Attack = Box<dyn FnMut(u32) -> Vec<u8>>;
+
+fn attacks() -> Vec<(&'static str, Attack)> {
     let open = |turn| frame(HEADERS, END_HEADERS | END_STREAM, stream(turn), &block());
     let begin = |turn| frame(HEADERS, END_HEADERS, stream(turn), &block());
     let cancel = 8_u32.to_be_bytes();
-    type Attack = Box<dyn FnMut(u32) -> Vec<u8>>;
-    let attacks: Vec<(&str, Attack)> = vec![
+    vec![
         ("pings", Box::new(|_| frame(PING, 0, 0, &[7; 8]))),
         ("answers to pings", Box::new(|_| frame(PING, ACK, 0, &[7; 8]))),
         ("settings", Box::new(|_| frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0xff, 0xff]))),
@@ -103,7 +101,9 @@ async fn whoever_only_makes_work_is_cut() {
         ),
         (
             "rapid resets",
-            Box::new(move |turn| [open(turn), frame(RST_STREAM, 0, stream(turn), &cancel)].concat()),
+            Box::new(move |turn| {
+                [open(turn), frame(RST_STREAM, 0, stream(turn), &cancel)].concat()
+            }),
         ),
         (
             "resets that we are made to send",
@@ -130,8 +130,15 @@ async fn whoever_only_makes_work_is_cut() {
         ),
         ("a first frame that is no SETTINGS", Box::new(|_| frame(PING, 0, 0, &[0; 7]))),
         ("frames beyond their size", Box::new(|_| frame(DATA, 0, 1, &[0; 20_000]))),
-    ];
-    for (name, attack) in attacks {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_only_makes_work_is_cut() {
+    let origin = Origin::start("a").await;
+    let (gateway, _) = house(&origin).await;
+    let mut calm = speak(TcpStream::connect(gateway.address()).await.unwrap()).await;
+    for (name, attack) in attacks() {
         let end = flood(&gateway, attack).await;
         eprintln!("{name}: {end:?}");
         let answer = send(&mut calm, get("http://one.test/echo")).await;
