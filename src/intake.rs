@@ -6,6 +6,7 @@
 //! would become of a request, and what it says can't differ from what [`crate::gateway`] does.
 
 mod connection;
+mod grpc;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -28,6 +29,7 @@ use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route, Sn
 use crate::template::{Fill, Part};
 use crate::upstream::{HashKey, HashSource, Switch, Upstream};
 use connection::{is_misdirected, to_https};
+use grpc::grpc_timeout;
 
 /// Room for what the gateway adds to a request's headers, so that the map grows once.
 const NEW_HEADERS: usize = 12;
@@ -134,7 +136,9 @@ fn act(
     match &route.action {
         Action::Forward(forward) => {
             x.onward = onward(forward, matched, target, &x.line);
-            x.deadline = Some(x.started + forward.upstream.total_timeout());
+            let total = forward.upstream.total_timeout();
+            x.deadline =
+                Some(x.started + grpc_timeout(headers).map_or(total, |own| own.min(total)));
             if is_websocket(&x.line.method, arriving.head.version, headers) {
                 if !forward.upstream.can_switch() {
                     return Err(Rejection::NoWebSocket);

@@ -23,6 +23,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{REFUSED, WEAKER, counted, fail, load, print};
+use crate::config::Config;
 use crate::snapshot::Snapshot;
 use leaves::Leaves;
 
@@ -102,6 +103,7 @@ fn compare(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     let mut changes = Vec::new();
     changes.extend(routes::compare(&old.config, &new.config));
     changes.extend(weaker::compare(&old.config, &new.config));
+    changes.extend(listeners(&old.config, &new.config));
     changes.extend(upstreams(old, new));
     changes.extend(consumers(old, new));
     changes.extend(rest(old, new));
@@ -111,6 +113,29 @@ fn compare(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
 
 fn change(about: &'static str, name: &str, what: String) -> Change {
     Change { about, names: vec![name.to_owned()], what, weaker_auth: false }
+}
+
+/// What listeners ask of clients, where that becomes less; the rest is told setting by setting.
+fn listeners(old: &Config, new: &Config) -> Vec<Change> {
+    let asked = |config: &Config, name: &String| {
+        config.listeners.get(name)?.tls.as_ref()?.client_auth.clone()
+    };
+    let mut changes = Vec::new();
+    for name in new.listeners.keys() {
+        let Some(was) = asked(old, name) else { continue };
+        let is = asked(new, name);
+        let mut note = |what: &str| {
+            let weaker = change("listener", name, what.to_owned());
+            changes.push(Change { weaker_auth: true, ..weaker });
+        };
+        if was.required && !is.as_ref().is_some_and(|is| is.required) {
+            note("lets clients in that show no certificate");
+        }
+        if was.crl.is_some() && is.is_some_and(|is| is.crl.is_none()) {
+            note("takes certificates that were revoked");
+        }
+    }
+    changes
 }
 
 fn upstreams(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
@@ -191,6 +216,14 @@ fn consumers(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     let turned = both
         .filter(|name| keys(old, name).unwrap_or_default() != keys(new, name).unwrap_or_default());
     note(turned.cloned().collect(), "other keys".to_owned());
+    let certificates = |snapshot: &Snapshot, name: &String| {
+        snapshot.config.consumers.0.get(name).map(|consumer| consumer.certificates.clone())
+    };
+    let both = after.keys().filter(|name| before.contains_key(*name));
+    let turned = both.filter(|name| {
+        certificates(old, name).unwrap_or_default() != certificates(new, name).unwrap_or_default()
+    });
+    note(turned.cloned().collect(), "other certificates".to_owned());
     let (from, to) = (old.auth.keys(), new.auth.keys());
     if from != to {
         let what = format!("{from} -> {to}");
@@ -204,9 +237,11 @@ fn rest(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     const ELSEWHERE: [&str; 6] =
         ["version", "upstreams", "consumers", "defaults", "routes", "tests"];
     let leaves = |snapshot: &Snapshot| Leaves::of(&*snapshot.config, &snapshot.record, &ELSEWHERE);
-    let fixed = ["workers", "listeners", "admin", "logs"];
+    let fixed = ["workers", "admin", "logs"];
     let whats = leaves(old).until(&leaves(new)).into_iter().map(|what| {
-        let restart = fixed.iter().any(|key| what.starts_with(key));
+        let path = what.split(' ').next().unwrap_or_default();
+        let bound = path.starts_with("listeners.") && path.ends_with(".address");
+        let restart = bound || fixed.iter().any(|key| what.starts_with(key));
         if restart { format!("{what} (needs a restart)") } else { what }
     });
     whats

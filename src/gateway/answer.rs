@@ -4,6 +4,7 @@ use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue, SERVER, TRANSFER_ENCODIN
 use http::{HeaderMap, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Result;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 
 use super::intake::has_begun;
@@ -33,6 +34,10 @@ pub(super) async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) 
     }
     x.status = reply.status.as_u16();
     let head_only = has_no_body || reply.body.is_empty() || x.line.method == Method::HEAD;
+    if head_only && let ServerSession::H2(h2) = session.as_downstream_mut() {
+        // The head itself ends the stream, which gRPC asks of a status without a message.
+        return h2.write_response_header(Box::new(head), true);
+    }
     session.write_response_header(Box::new(head), head_only).await?;
     if !head_only {
         session.write_response_body(Some(reply.body), true).await?;
@@ -74,7 +79,7 @@ pub(super) async fn fail(session: &mut Session, x: &mut Exchange, rejection: &Re
 pub(super) async fn close(session: &mut Session) {
     // Pingora drops the connection after a failure, with what is unread and what is still buffered; closing
     // it in order first gives an answer time to be read, and shows a cut one as far as it came.
-    if let pingora::protocols::http::ServerSession::H1(h1) = session.as_downstream_mut() {
+    if let ServerSession::H1(h1) = session.as_downstream_mut() {
         // What is buffered is written first, which a client that does not read could put off for ever.
         let _ = tokio::time::timeout(CLIENT_WRITE, h1.shutdown()).await;
     }

@@ -17,7 +17,7 @@ pub const VARIABLE: &str = "PORTCULLIS_LOG";
 /// The filter if nobody says another: of libraries, only what is wrong. The proxy tells of broken connections,
 /// which anybody can bring about, and the load balancer of health, which the upstreams tell with more to it.
 pub const DEFAULT_FILTER: &str =
-    "warn,pingora_proxy=off,pingora_load_balancing=error,portcullis=info";
+    "warn,pingora_core::apps=off,pingora_proxy=off,pingora_load_balancing=error,portcullis=info";
 
 /// Starts the process log and gives the handle on its filter. The first filter is that of the environment.
 #[must_use]

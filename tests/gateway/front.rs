@@ -3,6 +3,7 @@
 mod caps;
 mod certificates;
 mod clients;
+mod grpc;
 mod http2;
 mod proxy;
 mod redirect;

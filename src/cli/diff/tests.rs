@@ -161,3 +161,22 @@ fn the_rest_of_the_file_is_compared_setting_by_setting() {
          \x20 file: listeners.public.address 127.0.0.1:8080 -> 127.0.0.1:8081 (needs a restart)\n"
     );
 }
+
+#[test]
+fn a_listener_that_asks_less_of_clients_is_weaker() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/examples");
+    let text = std::fs::read_to_string(examples.join("client-certificates.yaml")).unwrap();
+    let load = |required: &str| {
+        let text = text.replace("required: false", required);
+        let loaded = load_text(&text, &crate::yaml::System { base: examples.clone() });
+        loaded.compiled.unwrap_or_else(|| panic!("{}", loaded.diagnostics.render("f"))).snapshot
+    };
+    let told = show(&compare(&load("required: true"), &load("required: false")));
+    assert_eq!(
+        told,
+        "! listener public: lets clients in that show no certificate\n  \
+         file: listeners.public.tls.client_auth.required true -> false\n"
+    );
+    let told = show(&compare(&load("required: false"), &load("required: true")));
+    assert_eq!(told, "  file: listeners.public.tls.client_auth.required false -> true\n");
+}

@@ -1,5 +1,7 @@
 //! Mistakes of the text hide none of the meaning, and make none up.
 
+use std::path::Path;
+
 use portcullis::diagnostic::{At, Diagnostics, Severity, Step};
 use portcullis::loading;
 use serde_json::{Value, json};
@@ -7,10 +9,10 @@ use serde_json::{Value, json};
 use super::{folder, yaml_files};
 use crate::support::gateway::TestSources;
 
-fn load(value: &Value) -> Diagnostics {
+fn load(value: &Value, base: &Path) -> Diagnostics {
     let env =
         ["GATEWAY_SECRET", "DEMO_GATEWAY_SECRET"].map(|name| (name.to_owned(), "x".to_owned()));
-    let sources = TestSources { env: env.into(), base: folder("conf/examples") };
+    let sources = TestSources { env: env.into(), base: base.to_owned() };
     loading::load_text(&serde_yaml::to_string(value).unwrap(), &sources).diagnostics
 }
 
@@ -45,8 +47,9 @@ fn names_are_free(map: &[Step]) -> bool {
     }
 }
 
-fn assert_told_there(broken: &Value, at: &At, file: &str) {
-    let found = load(broken);
+fn assert_told_there(broken: &Value, at: &At, file: &Path) {
+    let found = load(broken, file.parent().unwrap());
+    let file = file.file_name().unwrap().to_str().unwrap();
     let errors: Vec<_> = found.iter().filter(|d| d.severity == Severity::Error).collect();
     assert!(!errors.is_empty(), "{file}: {at} is wrong and nobody says so");
     for error in errors {
@@ -63,14 +66,14 @@ fn one_wrong_value_is_one_mistake() {
     for file in files {
         let name = file.file_name().unwrap().to_str().unwrap();
         let good: Value = serde_yaml::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-        assert!(!load(&good).has_errors(), "{name}");
+        assert!(!load(&good, file.parent().unwrap()).has_errors(), "{name}");
         let mut all = Vec::new();
         paths(&good, &At::root(), &mut all);
         for at in all {
             let mut broken = good.clone();
             let node = find(&mut broken, at.steps());
             *node = if node.is_array() { json!({ "?": 1 }) } else { json!([[7]]) };
-            assert_told_there(&broken, &at, name);
+            assert_told_there(&broken, &at, &file);
             tried += 1;
             let (last, map) = at.steps().split_last().unwrap();
             if let Step::Key(key) = last
@@ -85,7 +88,7 @@ fn one_wrong_value_is_one_mistake() {
                     Step::Key(key) => at.key(key),
                     Step::Index(index) => at.index(*index),
                 });
-                assert_told_there(&broken, &at.key(misspelt), name);
+                assert_told_there(&broken, &at.key(misspelt), &file);
                 tried += 1;
             }
         }
@@ -109,7 +112,7 @@ fn a_mistake_of_the_text_hides_none_of_the_meaning() {
         let pointer = |path: &str| format!("/{}", path.replace('.', "/"));
         broken.pointer_mut(&pointer(text.0)).unwrap()[text.1] = json!("x");
         broken.pointer_mut(&pointer(meaning.0)).unwrap()[meaning.1] = json!("not?this");
-        let found = load(&broken);
+        let found = load(&broken, &folder("conf/examples"));
         let at: Vec<String> = found.iter().map(|d| d.at.to_string()).collect();
         for (path, key) in [text, meaning] {
             let wanted = format!("{path}.{key}");
