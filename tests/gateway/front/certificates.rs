@@ -1,5 +1,6 @@
 //! Which certificate a client gets, what is refused, and what a changed file changes.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -229,4 +230,28 @@ async fn a_stop_does_not_wait_for_handshakes() {
     eventually("it is accepted", async || metric(admin, open).await == 1).await;
     let stopped = tokio::time::timeout(Duration::from_secs(8), gateway.stop()).await;
     assert_eq!(stopped, Ok(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_speaks_every_version() {
+    let (gateway, _, authority) = three("").await;
+    let ca = gateway.path("ca.pem");
+    write(&ca, &authority.pem());
+    let port = gateway.address().port();
+    for (options, said) in [
+        (&["--http1.1"][..], "1.1"),
+        (&["--http2"], "2"),
+        (&["--http2", "--tls-max", "1.2"], "2"),
+        (&["--http1.1", "--tlsv1.3"], "1.1"),
+    ] {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--max-time", "20", "-w", " %{http_version}", "--cacert"]).arg(&ca);
+        curl.args(["--resolve", &format!("one.test:{port}:127.0.0.1")]).args(options);
+        curl.arg(format!("https://one.test:{port}/echo"));
+        let output = tokio::task::spawn_blocking(move || curl.output().unwrap()).await.unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(told.starts_with("https 127.0.0.1 "), "{options:?}: {told} {error}");
+        assert!(told.ends_with(&format!(" {said}")), "{options:?}: {told}");
+    }
 }
