@@ -51,7 +51,7 @@ pub(super) fn finish(done: Result<bool, StartError>) -> ExitCode {
 }
 
 /// Ready at the first SIGTERM or SIGINT; a second one ends the process at once. Must be called within a
-/// runtime. SIGHUP asks for a reload.
+/// runtime. SIGHUP asks for a reload, SIGUSR1 for the access log's file to be opened anew.
 pub(super) fn stop_signal(
     reloader: Reloader,
     log: Arc<AccessLog>,
@@ -59,6 +59,14 @@ pub(super) fn stop_signal(
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let mut moved = signal(SignalKind::user_defined1())?;
+    let moved_log = log.clone();
+    tokio::spawn(async move {
+        while moved.recv().await.is_some() {
+            log::info!("SIGUSR1: the access log is opened anew");
+            moved_log.reopen();
+        }
+    });
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             log::info!("SIGHUP");
