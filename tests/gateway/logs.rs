@@ -89,12 +89,14 @@ async fn a_forwarded_request_leaves_one_line_with_all_that_was_done() {
             "status",
             "target",
             "time",
+            "trace_id",
             "tries",
             "upstream",
             "upstream_ms",
         ]
     );
     for (field, value) in [
+        ("trace_id", Value::from(answer.header("x-request-id"))),
         ("client", Value::from("127.0.0.1")),
         ("method", "POST".into()),
         ("host", "Api.Test:80".into()),
@@ -192,6 +194,8 @@ const PLANTED: &[(&str, &str)] = &[
     ("Referer", "https://a.test/?planted-referer-7q3z"),
     ("X-Request-Id", "planted-id-7q3z"),
     ("X-Forwarded-For", "planted-for-7q3z"),
+    ("Traceparent", "00-planted-trace-7q3z-01"),
+    ("Tracestate", "planted=state-7q3z"),
 ];
 
 /// Targets of all fates with something in the query that must not be told.
