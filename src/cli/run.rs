@@ -19,7 +19,12 @@ use crate::server::{Server, StartError};
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
-    let level = process_log::to_stderr();
+    let level = match process_log::to_stderr() {
+        Ok(level) => level,
+        Err(error) => {
+            return Ok(fail(CANNOT_START, &format!("error: {}: {error}", process_log::VARIABLE)));
+        }
+    };
     let (loaded, mark) = loading::load_after(None, file);
     let Some(compiled) = report(loaded, file) else {
         return Ok(fail(REFUSED, &format!("{}: refused, nothing is started", file.display())));

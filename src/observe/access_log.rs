@@ -142,8 +142,8 @@ impl AccessLog {
             Access::File(path) => Self::start(Sink::File(open_file(path)?), shape),
             Access::Journald => {
                 let path = journal.to_path_buf();
-                let journal = Journal::open(journal)
-                    .map_err(|source| OpenError::Journal { path, source })?;
+                let journal =
+                    Journal::open(journal).map_err(|source| OpenError::Journal { path, source })?;
                 Self::start(Sink::Journal(journal), Shape::Journal)
             }
         }

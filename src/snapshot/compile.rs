@@ -63,8 +63,7 @@ pub(super) fn compile_with(
     let sampling = Sampling::of(&config.logs.sample, None);
     let names = config.routes.keys().map(String::as_str);
     config.logs.check((!gaps.routes).then_some(names), &root.key("logs"), diagnostics);
-    let routes =
-        compile_routes(config, gaps, &upstreams, auth.as_deref(), &sampling, diagnostics);
+    let routes = compile_routes(config, gaps, &upstreams, auth.as_deref(), &sampling, diagnostics);
 
     let workers = config.workers.or_else(|| std::thread::available_parallelism().ok());
     Some(Compiled {
@@ -217,7 +216,7 @@ fn compile_routes(
     let mut compiled = Vec::with_capacity(config.routes.len());
     for (name, route) in &config.routes {
         let at = at.key(name);
-        let mut builder = 
+        let mut builder =
             RouteBuilder { config, route, upstreams, auth, sampling, at: &at, diagnostics };
         if let Some((rule, route)) = builder.build(name) {
             compiled.push((route.name.clone(), rule, route));

@@ -123,7 +123,8 @@ mod tests {
             assert!(statuses.holds(from) && statuses.holds(to));
             assert!(!statuses.holds(from - 1) && !statuses.holds(to + 1));
         }
-        for text in ["", "x", "xx", "1xx", "6xx", "2XX", "20xx", "99", "600", "299-200", "2xx-3xx"] {
+        for text in ["", "x", "xx", "1xx", "6xx", "2XX", "20xx", "99", "600", "299-200", "2xx-3xx"]
+        {
             assert!(text.parse::<Statuses>().is_err(), "{text:?} must be refused");
         }
     }

@@ -120,7 +120,10 @@ async fn what_is_not_logged_is_counted_all_the_same() {
 }
 
 /// The program with this configuration, and its folder.
-async fn program(origin: &Origin, sample: &str) -> (Program, std::net::SocketAddr, PathBuf, tempfile::TempDir) {
+async fn program(
+    origin: &Origin,
+    sample: &str,
+) -> (Program, std::net::SocketAddr, PathBuf, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("it.yaml");
     write(&file, origin, sample);

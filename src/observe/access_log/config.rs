@@ -37,7 +37,7 @@ impl Config {
         if self.access == Access::Journald && self.format != Format::Json {
             diagnostics.error(
                 at.key("format"),
-                "the journal gets fields, and no lines in a format",
+                "the journal gets entries, and no lines in a format",
                 "leave `format` out, or send the log elsewhere",
             );
         }

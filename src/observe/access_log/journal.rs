@@ -68,7 +68,9 @@ impl Journal {
 }
 
 fn is_too_large(error: &io::Error) -> bool {
-    [Errno::MSGSIZE, Errno::NOBUFS].map(|errno| Some(errno.raw_os_error())).contains(&error.raw_os_error())
+    [Errno::MSGSIZE, Errno::NOBUFS]
+        .map(|errno| Some(errno.raw_os_error()))
+        .contains(&error.raw_os_error())
 }
 
 #[cfg(test)]

@@ -137,12 +137,15 @@ mod tests {
         assert!(!is_within(Share::percent(0), HIGHEST));
         assert!(is_within(Share::percent(1), HIGHEST) && !is_within(Share::percent(99), LOWEST));
         assert!(is_within(Share::percent(100), LOWEST));
-        let ids: Vec<String> =
-            (0..10_000_u64).map(|n| format!("{:032x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
+        let ids: Vec<String> = (0..10_000_u64)
+            .map(|n| format!("{:032x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+            .collect();
         let kept = |share| ids.iter().filter(|id| is_within(Share::percent(share), id)).count();
         assert!((900..1_100).contains(&kept(10)), "{}", kept(10));
-        assert!(ids.iter().all(|id| {
-            !is_within(Share::percent(10), id) || is_within(Share::percent(20), id)
-        }));
+        assert!(
+            ids.iter().all(|id| {
+                !is_within(Share::percent(10), id) || is_within(Share::percent(20), id)
+            })
+        );
     }
 }

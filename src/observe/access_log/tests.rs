@@ -160,7 +160,8 @@ fn a_combined_line_is_that_of_apache() {
         "192.0.2.7 - demo [02/Jan/2026:03:04:05 +0000] \"GET /users/1?page=***&token=*** HTTP/1.1\" \
          200 1234 \"https://a.test/?q=***\" \"a \\\"b\\\"\"\n"
     );
-    let none = Record { status: 0, bytes_out: 0, protocol: "HTTP/2", path: "/a\n".into(), ..bare() };
+    let none =
+        Record { status: 0, bytes_out: 0, protocol: "HTTP/2", path: "/a\n".into(), ..bare() };
     assert_eq!(
         line(Format::Combined, &none, 0),
         "192.0.2.7 - - [02/Jan/2026:03:04:05 +0000] \"GET /a\\n HTTP/2.0\" - - \"-\" \"-\"\n"
