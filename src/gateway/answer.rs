@@ -167,11 +167,11 @@ pub(super) fn record(session: &Session, x: &mut Exchange, wants_agent: bool) -> 
         },
         why: x.why,
         detail: x.detail,
-        agent: wants_agent.then(|| agent(&session.req_header().headers)),
+        agent: wants_agent.then(|| Box::new(agent(&session.req_header().headers))),
     }
 }
 
-fn agent(headers: &HeaderMap) -> Box<Agent> {
+fn agent(headers: &HeaderMap) -> Agent {
     let sent = |name: HeaderName| headers.get(name).map(|value| value.as_bytes().into());
-    Box::new(Agent { referer: sent(REFERER), user_agent: sent(USER_AGENT) })
+    Agent { referer: sent(REFERER), user_agent: sent(USER_AGENT) }
 }

@@ -60,14 +60,14 @@ impl Lines {
 
     fn json(&mut self, out: &mut Vec<u8>, record: &Record, dropped: u64) {
         out.extend_from_slice(b"{\"time\":\"");
-        self.clock.to_millis(out, record.time);
+        self.clock.write_millis(out, record.time);
         out.push(b'"');
         self.all(&mut Json(out), record, dropped);
         out.extend_from_slice(b"}\n");
     }
 
     fn text(&mut self, out: &mut Vec<u8>, record: &Record, dropped: u64) {
-        self.clock.to_millis(out, record.time);
+        self.clock.write_millis(out, record.time);
         out.push(b' ');
         number(out, record.status.into());
         out.push(b' ');
@@ -104,7 +104,7 @@ impl Lines {
         out.push(b' ');
         millis(out, record.timings.total);
         out.extend_from_slice(b"ms\nTIME=");
-        self.clock.to_millis(out, record.time);
+        self.clock.write_millis(out, record.time);
         self.all(&mut Journal(out), record, dropped);
         out.push(b'\n');
     }
@@ -360,7 +360,7 @@ impl Clock {
         Self { pattern, second: None, text: String::new() }
     }
 
-    fn to_second(&mut self, out: &mut Vec<u8>, time: SystemTime) {
+    fn write_second(&mut self, out: &mut Vec<u8>, time: SystemTime) {
         let second = since_epoch(time).as_secs();
         if self.second != Some(second) {
             self.second = Some(second);
@@ -372,8 +372,8 @@ impl Clock {
     }
 
     /// For a pattern that ends with the point after the seconds.
-    fn to_millis(&mut self, out: &mut Vec<u8>, time: SystemTime) {
-        self.to_second(out, time);
+    fn write_millis(&mut self, out: &mut Vec<u8>, time: SystemTime) {
+        self.write_second(out, time);
         three(out, since_epoch(time).subsec_millis().into());
         out.push(b'Z');
     }

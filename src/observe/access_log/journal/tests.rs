@@ -105,6 +105,17 @@ fn without_a_journal_there_is_no_start() {
     assert_eq!(refused(), expected);
 }
 
+fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + BOUND;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "never seen: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A journald of its own, as systemd would start it for a namespace.
 struct Journald {
     folder: tempfile::TempDir,
@@ -130,7 +141,7 @@ impl Journald {
             .spawn()
             .expect("starts");
         let journald = Self { folder, child };
-        journald.wait("its socket", || journald.socket().exists().then_some(()));
+        wait_for("its socket", || journald.socket().exists().then_some(()));
         journald
     }
 
@@ -138,20 +149,9 @@ impl Journald {
         self.folder.path().join("run/socket")
     }
 
-    fn wait<T>(&self, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-        let deadline = Instant::now() + BOUND;
-        loop {
-            if let Some(found) = found() {
-                return found;
-            }
-            assert!(Instant::now() < deadline, "never seen: {what}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
     /// The one entry with this id, as the journal gives it back.
     fn entry(&self, id: &str) -> Value {
-        self.wait(id, || {
+        wait_for(id, || {
             let output = Command::new("journalctl")
                 .arg("-D")
                 .arg(self.folder.path().join("log"))
@@ -177,8 +177,8 @@ fn the_real_journal_gives_back_what_it_was_sent() {
     let log = AccessLog::open_at(&config(), &journald.socket()).expect("opens");
     log.write(record());
     // More than any datagram holds.
-    let long = format!("/{}", "x".repeat(700 << 10));
-    log.write(Record { request_id: "long".into(), path: long.clone().into(), ..bare() });
+    let path = format!("/{}", "x".repeat(700 << 10));
+    log.write(Record { request_id: "long".into(), path: path.clone().into(), ..bare() });
     assert!(log.flush(BOUND));
     assert_eq!(log.dropped(), 0);
     let entry = journald.entry("req-1");
@@ -193,5 +193,5 @@ fn the_real_journal_gives_back_what_it_was_sent() {
         assert_eq!(entry[name], value, "{name}: {entry}");
     }
     let entry = journald.entry("long");
-    assert_eq!((&entry["PATH"], &entry["WHY"]), (&long.into(), &"no_route".into()));
+    assert_eq!((&entry["PATH"], &entry["WHY"]), (&path.into(), &"no_route".into()));
 }

@@ -11,7 +11,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record, clock: &mut Clock) {
         None => out.push(b'-'),
     }
     out.extend_from_slice(b" [");
-    clock.to_second(out, record.time);
+    clock.write_second(out, record.time);
     out.extend_from_slice(b"] \"");
     escape(out, record.method.as_str().as_bytes());
     out.push(b' ');
