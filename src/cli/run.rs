@@ -33,11 +33,8 @@ pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
         Ok(server) => server.following(file, mark).logging_by(Arc::new(level)),
         Err(error) => return Ok(fail(CANNOT_START, &format!("error: {}", chain(&error)))),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(server.workers())
-        .thread_name("worker")
-        .enable_all()
-        .build()?;
+    // Requests are served by the server's own threads; on this one it accepts, probes, and is told what to do.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let done = runtime.block_on(async {
         let stop = stop_signal(server.reloader(), server.access_log())?;
         server.run(stop).await
