@@ -33,6 +33,8 @@ pub mod yaml;
 
 pub mod template;
 
+pub mod networks;
+
 pub mod counter;
 
 pub mod reply;
@@ -47,6 +49,10 @@ pub mod route;
 pub mod auth;
 
 pub mod rewrite;
+
+pub mod compress;
+
+pub mod maintenance;
 
 pub mod upstream;
 

@@ -1,5 +1,6 @@
 //! From the file to what is served: names are resolved, templates parsed, and every mistake is collected.
 
+mod policy;
 mod route;
 
 use std::collections::BTreeMap;
@@ -59,12 +60,15 @@ pub(super) fn compile_with(
     let mut upstreams = compile_upstreams(config, previous, sources, diagnostics);
     upstreams.extend(gaps.upstreams.iter().map(|name| (name.clone(), None)));
     let auth = compile_auth(config, previous, sources, diagnostics).filter(|_| !gaps.auth);
+    policy::check(config, diagnostics);
+    let unrouted = policy::compile(&config.policy_layers(None), &[], diagnostics);
     let routes = compile_routes(config, gaps, &upstreams, auth.as_deref(), diagnostics);
 
     let workers = config.workers.or_else(|| std::thread::available_parallelism().ok());
     Some(Compiled {
         snapshot: Snapshot {
             routes: routes?,
+            unrouted: unrouted?,
             upstreams: upstreams.into_iter().filter_map(|(k, v)| Some((k, v?))).collect(),
             trusted: trusted?,
             auth: auth?,
