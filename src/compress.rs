@@ -149,7 +149,7 @@ impl Compress {
     #[must_use]
     pub fn begin(&self, sent: &HeaderMap, answer: Answer<'_>) -> Option<Encoder> {
         let Answer { status, length, headers } = answer;
-        let accepted = || accept::choose(sent.get_all(ACCEPT_ENCODING).iter(), &self.algorithms);
+        let accepted = || self.choose(sent);
         if status == StatusCode::NOT_MODIFIED {
             // What it speaks of is in the client's hands compressed, with a weak tag.
             if accepted().is_some() {
@@ -171,6 +171,16 @@ impl Compress {
         }
         weaken(headers);
         Some(encoder)
+    }
+
+    /// The coding that the sender of these headers gets, if it accepts one.
+    #[must_use]
+    pub fn accepted(&self, sent: &HeaderMap) -> Option<&'static str> {
+        self.choose(sent).filter(|_| !is_final(sent)).map(Algorithm::name)
+    }
+
+    fn choose(&self, sent: &HeaderMap) -> Option<Algorithm> {
+        accept::choose(sent.get_all(ACCEPT_ENCODING).iter(), &self.algorithms)
     }
 
     /// Whether an answer is one that this route compresses for who accepts it.
