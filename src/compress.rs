@@ -116,10 +116,9 @@ impl Compress {
                 ),
             }
         }
-        for (key, is_empty) in [
-            ("types", config.types.is_empty()),
-            ("algorithms", config.algorithms.is_empty()),
-        ] {
+        for (key, is_empty) in
+            [("types", config.types.is_empty()), ("algorithms", config.algorithms.is_empty())]
+        {
             if is_empty {
                 diagnostics.error(
                     at.key(key),
@@ -216,9 +215,10 @@ fn is_final(headers: &HeaderMap) -> bool {
 
 /// Two bodies that decode to the same are the same by a weak tag only (RFC 9110, section 8.8.1).
 fn weaken(headers: &mut HeaderMap) {
-    let weak = headers.get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\"")).and_then(|tag| {
-        HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat()).ok()
-    });
+    let weak = headers
+        .get(ETAG)
+        .filter(|tag| tag.as_bytes().starts_with(b"\""))
+        .and_then(|tag| HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat()).ok());
     if let Some(weak) = weak {
         headers.insert(ETAG, weak);
     }

@@ -159,7 +159,11 @@ mod tests {
             ("192.0.2.1", true),
             ("2001:db8::2", true),
         ] {
-            assert_eq!(maintenance.turns_away(client.parse().expect("ip")), turned_away, "{client}");
+            assert_eq!(
+                maintenance.turns_away(client.parse().expect("ip")),
+                turned_away,
+                "{client}"
+            );
         }
         assert!(compile("{}").0.expect("defaults").turns_away(IpAddr::from([127, 0, 0, 1])));
     }

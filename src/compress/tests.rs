@@ -135,8 +135,7 @@ fn what_must_stay_as_it_is_stays() {
         let (headers, encodes) = decide(status, length, &[ALL], more);
         assert!(!encodes && headers == map(more), "{why}: {headers:?}");
     }
-    let (headers, encodes) =
-        decide(200, big, &[ALL, ("cache-control", "no-transform")], &[JSON]);
+    let (headers, encodes) = decide(200, big, &[ALL, ("cache-control", "no-transform")], &[JSON]);
     assert!(!encodes && headers == map(&[JSON]), "the client wants it as it is");
     for (length, kind) in [(Some(1024), JSON), (None, JSON), (big, html)] {
         assert!(decide(200, length, &[ALL], &[kind]).1, "{length:?} {kind:?}");

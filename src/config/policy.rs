@@ -19,11 +19,7 @@ use crate::{compress, maintenance};
 
 /// A bundle of settings, which routes and `defaults` take over with `use`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(
-    expecting = "a map such as { security_headers: basic }",
-    deny_unknown_fields,
-    default
-)]
+#[serde(expecting = "a map such as { security_headers: basic }", deny_unknown_fields, default)]
 pub struct PolicyConfig {
     /// Which web pages of other origins may call from a browser; `none`: nobody's. Default: not said here.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,9 +95,8 @@ impl Config {
     ) -> Vec<(At, PolicyKeys<'c>)> {
         let used = |names: &'c [String]| {
             let policies = names.iter().filter_map(|name| self.policies.get_key_value(name));
-            policies.map(|(name, policy)| {
-                (At::root().key("policies").key(name), policy.policy_keys())
-            })
+            policies
+                .map(|(name, policy)| (At::root().key("policies").key(name), policy.policy_keys()))
         };
         let mut layers = Vec::new();
         if let Some((name, route)) = route {

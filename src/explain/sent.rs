@@ -116,9 +116,8 @@ fn answered(head: &RequestHeader, x: &Exchange, mask: &Mask) -> Vec<(String, Str
     let operations = (&route.response_headers, &x.fill(&head.headers));
     let secure = x.is_secure(&head.headers);
     let _ = policy.answer(&mut headers, StatusCode::OK, &head.headers, secure, operations);
-    let told = |(name, value): (&HeaderName, &HeaderValue)| {
-        (name.to_string(), mask.value(name, value))
-    };
+    let told =
+        |(name, value): (&HeaderName, &HeaderValue)| (name.to_string(), mask.value(name, value));
     headers.iter().map(told).collect()
 }
 

@@ -48,7 +48,8 @@ pub(super) fn text(told: &Explanation) -> String {
         page.line("captures", &format!("{name} = {value}"));
     }
     if let Some(method) = &told.preflight {
-        let asked = format!("a browser asks whether a page may send {method}: answered at the gate");
+        let asked =
+            format!("a browser asks whether a page may send {method}: answered at the gate");
         page.line("preflight", &asked);
     }
     if let Some(auth) = &told.auth {

@@ -37,6 +37,11 @@ use origins::Origins;
 /// What pages may read of every answer, beside what browsers let them read anyway.
 const EXPOSED: [&str; 4] = ["X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy"];
 
+/// What the answer to a preflight depends on.
+const ASKED: HeaderValue = HeaderValue::from_static(
+    "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
+);
+
 /// Which pages may call a route, and how.
 #[derive(Debug)]
 pub struct Cors {
@@ -131,7 +136,7 @@ impl Cors {
         let listed = names.iter().map(HeaderName::as_str).collect::<Vec<_>>().join(", ");
         Some(Self {
             origins: origins?,
-            methods: methods?.filter(|methods| !methods.is_empty()),
+            methods,
             headers: if any { Allowed::Any } else { Allowed::Listed(owned_value(listed)?) },
             exposed: owned_value(exposed)?,
             credentials: config.credentials,
@@ -156,13 +161,9 @@ impl Cors {
         };
         headers.extend(names.map(|names| (ACCESS_CONTROL_ALLOW_HEADERS, names)));
         if self.credentials {
-            headers
-                .push((ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true")));
+            headers.push((ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true")));
         }
         headers.push((ACCESS_CONTROL_MAX_AGE, self.max_age.clone()));
-        const ASKED: HeaderValue = HeaderValue::from_static(
-            "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
-        );
         headers.push((VARY, ASKED));
         Some(reply)
     }
@@ -179,8 +180,7 @@ impl Cors {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, self.exposed.clone());
         if self.credentials {
-            headers
-                .insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }
     }
 

@@ -7,11 +7,11 @@
 
 mod config;
 
+use http::HeaderMap;
 use http::header::{
     CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::HeaderMap;
 
 use crate::diagnostic::{At, Diagnostics};
 
@@ -68,13 +68,8 @@ struct Line {
 }
 
 impl SecurityHeaders {
-    /// Reads what is written. Outer none: there is a mistake; inner none: nothing is said.
-    #[expect(clippy::option_option, reason = "the outer one says whether it compiled")]
-    pub fn compile(
-        setting: &Setting,
-        at: &At,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<Option<Self>> {
+    /// Reads what is written.
+    pub fn compile(setting: &Setting, at: &At, diagnostics: &mut Diagnostics) -> Option<Self> {
         let (preset, config) = match setting {
             Setting::Preset(preset) => (*preset, &Config::default()),
             Setting::Config(config) => (config.preset, &**config),
@@ -107,10 +102,13 @@ impl SecurityHeaders {
                 ),
             }
         }
-        if diagnostics.len() > before {
-            return None;
-        }
-        Some((!lines.is_empty()).then(|| Self(lines.into())))
+        (diagnostics.len() == before).then(|| Self(lines.into()))
+    }
+
+    /// Whether nothing is said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Puts them on an upstream's answer. `secure`: the client came by TLS, without which HSTS says nothing.
@@ -141,7 +139,7 @@ mod tests {
     use super::super::head::lines::{head, wire};
     use super::*;
 
-    fn compile(yaml: &str) -> (Option<Option<SecurityHeaders>>, Diagnostics) {
+    fn compile(yaml: &str) -> (Option<SecurityHeaders>, Diagnostics) {
         let setting: Setting = serde_yaml::from_str(yaml).expect(yaml);
         let mut diagnostics = Diagnostics::new();
         let at = At::root().key("security_headers");
@@ -150,9 +148,7 @@ mod tests {
 
     fn on(yaml: &str, lines: &[&str], secure: bool) -> Vec<String> {
         let mut headers = head(lines);
-        if let Some(security) = compile(yaml).0.expect(yaml) {
-            security.answer(&mut headers, secure);
-        }
+        compile(yaml).0.expect(yaml).answer(&mut headers, secure);
         wire(&headers)
     }
 
@@ -202,7 +198,7 @@ mod tests {
         assert_eq!(on("{ cross_origin_embedder_policy: require-corp }", &[], false).len(), 5);
         let yaml = "{ preset: none, content_security_policy: \"default-src 'self'\" }";
         let mut headers = head(&["content-security-policy: default-src 'none'"]);
-        compile(yaml).0.expect(yaml).expect(yaml).own(&mut headers, false);
+        compile(yaml).0.expect(yaml).own(&mut headers, false);
         assert_eq!(wire(&headers), ["content-security-policy: default-src 'none'"]);
     }
 

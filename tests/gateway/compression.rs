@@ -3,13 +3,16 @@
 use std::io::Read as _;
 
 use bytes::Bytes;
-use http::Response;
-use http_body_util::Full;
+use http::{Request, Response};
+use http_body_util::{Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use crate::support::{Answer, Client, Gateway, Origin, RawOrigin, Seen, get, send};
+use crate::support::{Answer, Client, Gateway, Origin, RawOrigin, Seen, get, origin, send};
 
 fn unpacked(answer: &Answer) -> Vec<u8> {
     let bytes = &answer.body[..];
@@ -157,7 +160,8 @@ async fn a_slow_stream_is_not_held_back() {
     // The upstream says the next word when the client has read the last one.
     static READ: Semaphore = Semaphore::const_new(0);
     let users = RawOrigin::with(async |mut stream: TcpStream| {
-        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let head =
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n";
         stream.write_all(head.as_bytes()).await.unwrap();
         for _ in 0..5 {
             stream.write_all(b"5\r\nword \r\n").await.unwrap();
@@ -251,4 +255,47 @@ async fn an_old_client_gets_a_body_that_ends_with_the_connection() {
     assert_eq!(answer.header("transfer-encoding"), "");
     assert!(unpacked(&answer) == text());
     assert!(client.is_closed().await);
+}
+
+/// An upstream of HTTP/2 may end a body with trailers, after which no last piece comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_trailers_end_is_whole() {
+    let listener = origin::listen("127.0.0.1:0".parse().unwrap());
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let service = service_fn(async |request: Request<Incoming>| {
+                let trailers = http::HeaderMap::from_iter([(
+                    http::HeaderName::from_static("x-sum"),
+                    http::HeaderValue::from_static("1"),
+                )]);
+                let mut frames = vec![Frame::data(Bytes::from(text())), Frame::data("end".into())];
+                if request.uri().path() == "/trailers" {
+                    frames.push(Frame::trailers(trailers));
+                }
+                let frames = frames.into_iter().map(Ok::<_, std::convert::Infallible>);
+                let body = StreamBody::new(futures::stream::iter(frames));
+                let builder = Response::builder().header("Content-Type", "application/json");
+                Ok::<_, std::convert::Infallible>(builder.body(body).unwrap())
+            });
+            let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    let gateway = Gateway::start(&format!(
+        r#"
+upstreams: {{ users: {{ targets: [ "{address}" ], protocol: h2 }} }}
+routes: {{ users: {{ path: /, to: users, auth: none, compress: true }} }}
+"#
+    ))
+    .await;
+    let whole = [text(), b"end".to_vec()].concat();
+    for path in ["/plain", "/trailers"] {
+        for accept in ["gzip", "br", "zstd"] {
+            let answer = get(gateway.address(), path, &[("Accept-Encoding", accept)]).await;
+            assert_eq!(answer.header("content-encoding"), accept, "{path}");
+            assert!(answer.complete && unpacked(&answer) == whole, "{path} {accept}");
+        }
+    }
 }

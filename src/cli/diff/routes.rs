@@ -44,9 +44,9 @@ pub(super) fn compare(old: &Config, new: &Config) -> Vec<Change> {
 /// What is said of a route in the end, the nearest first.
 type Layers<'a> = [(At, PolicyKeys<'a>)];
 
-fn cors_of(layers: &Layers<'_>) -> Option<cors::Config> {
+fn cors_of<'a>(layers: &Layers<'a>) -> Option<&'a cors::Config> {
     match nearest(layers, "", |keys| keys.cors) {
-        Some((_, cors::Setting::On(config))) => Some(config.clone()),
+        Some((_, cors::Setting::On(config))) => Some(config),
         _ => None,
     }
 }
@@ -58,8 +58,8 @@ fn maintenance_of<'a>(layers: &Layers<'a>) -> Option<&'a maintenance::Config> {
     }
 }
 
-fn word(preset: &security::Preset) -> String {
-    serde_json::to_string(preset).unwrap_or_default().replace('"', "")
+fn word(preset: security::Preset) -> String {
+    serde_json::to_string(&preset).unwrap_or_default().replace('"', "")
 }
 
 fn words(auth: Option<BTreeSet<&str>>) -> String {
@@ -215,7 +215,7 @@ impl Notes {
 
     /// What holds of browsers, compression and maintenance in the end, wherever it is written.
     fn policy(&mut self, was: &Layers<'_>, is: &Layers<'_>) {
-        self.cors(&cors_of(was), &cors_of(is));
+        self.cors(cors_of(was), cors_of(is));
         match (maintenance_of(was), maintenance_of(is)) {
             (None, Some(_)) => self.note("goes into maintenance: 503 for its clients"),
             (Some(_), None) => self.note("comes out of maintenance"),
@@ -234,10 +234,15 @@ impl Notes {
         }
         let security = |layers: &Layers<'_>| {
             let setting = nearest(layers, "", |keys| keys.security_headers);
-            setting.map_or_else(|| "none".to_owned(), |(_, setting)| match setting {
-                security::Setting::Preset(preset) => word(preset),
-                security::Setting::Config(config) => format!("{} with changes", word(&config.preset)),
-            })
+            setting.map_or_else(
+                || "none".to_owned(),
+                |(_, setting)| match setting {
+                    security::Setting::Preset(preset) => word(*preset),
+                    security::Setting::Config(config) => {
+                        format!("{} with changes", word(config.preset))
+                    }
+                },
+            )
         };
         let changed = nearest(was, "", |keys| keys.security_headers).map(|(_, setting)| setting)
             != nearest(is, "", |keys| keys.security_headers).map(|(_, setting)| setting);
@@ -249,9 +254,9 @@ impl Notes {
         }
     }
 
-    fn cors(&mut self, was: &Option<cors::Config>, is: &Option<cors::Config>) {
-        let origins = |config: &Option<cors::Config>| -> BTreeSet<String> {
-            config.iter().flat_map(|config| config.origins.0.iter().cloned()).collect()
+    fn cors(&mut self, was: Option<&cors::Config>, is: Option<&cors::Config>) {
+        let origins = |config: Option<&cors::Config>| -> BTreeSet<String> {
+            config.into_iter().flat_map(|config| config.origins.0.iter().cloned()).collect()
         };
         let (before, after) = (origins(was), origins(is));
         for origin in after.difference(&before) {

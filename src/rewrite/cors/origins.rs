@@ -30,9 +30,7 @@ impl Below {
         let names = origin
             .strip_prefix(self.scheme.as_bytes())
             .and_then(|origin| origin.strip_suffix(self.rest.as_bytes()));
-        names.is_some_and(|names| {
-            !names.is_empty() && names.split(|b| *b == b'.').all(|name| is_label(name))
-        })
+        names.is_some_and(|names| !names.is_empty() && names.split(|b| *b == b'.').all(is_label))
     }
 }
 

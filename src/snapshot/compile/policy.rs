@@ -24,12 +24,7 @@ pub(super) fn check(config: &Config, diagnostics: &mut Diagnostics) {
 }
 
 /// Judges the names in one `use`.
-pub(super) fn check_use(
-    config: &Config,
-    names: &[String],
-    at: &At,
-    diagnostics: &mut Diagnostics,
-) {
+pub(super) fn check_use(config: &Config, names: &[String], at: &At, diagnostics: &mut Diagnostics) {
     let mut said: Vec<(&str, &str)> = Vec::new();
     for (index, name) in names.iter().enumerate() {
         let at = at.index(index);
@@ -47,7 +42,9 @@ pub(super) fn check_use(
                 Some((_, other)) => diagnostics.error(
                     at.clone(),
                     format!("the policies {other:?} and {name:?} both set `{key}`"),
-                    format!("use one of them, or write `{key}` here itself, and take it out of one"),
+                    format!(
+                        "use one of them, or write `{key}` here itself, and take it out of one"
+                    ),
                 ),
                 None => said.push((key, name)),
             }
@@ -85,7 +82,7 @@ pub(super) fn compile(
     };
     let policy = Policy {
         cors: sound(cors)?,
-        security: sound(security)?.flatten(),
+        security: sound(security)?.filter(|headers| !headers.is_empty()),
         compress: sound(compress)?,
         maintenance: sound(maintenance)?,
     };

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
+use super::policy;
 use crate::auth::{Auth, Guard};
 use crate::config::{self, Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
@@ -16,7 +17,6 @@ use crate::maintenance;
 use crate::observe::metrics::RouteMeter;
 use crate::rewrite::{Direction, HeaderOps};
 use crate::route::{Conditions, Forwarding, PathPattern, Rule};
-use super::policy;
 use crate::snapshot::{Action, Escape, Forward, Policy, Redirect, Respond, RespondBody, Route};
 use crate::template::{Template, Variable};
 use crate::upstream::Upstream;
@@ -97,7 +97,9 @@ impl RouteBuilder<'_> {
         }
         let mut layers = self.config.policy_layers(Some((name, route)));
         if route.health {
-            layers.iter_mut().for_each(|(_, keys)| keys.maintenance = None);
+            for (_, keys) in &mut layers {
+                keys.maintenance = None;
+            }
         }
         let credentials: Vec<_> = guard.map(Guard::asks_for).into_iter().flatten().collect();
         policy::compile(&layers, &credentials, self.diagnostics)
