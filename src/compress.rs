@@ -190,7 +190,7 @@ impl Compress {
                 StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::PARTIAL_CONTENT
             );
         has_body
-            && length.is_none_or(|length| length >= self.min_size)
+            && length.is_none_or(|length| length > 0 && length >= self.min_size)
             && !headers.contains_key(CONTENT_ENCODING)
             && !headers.contains_key(CONTENT_RANGE)
             && !is_final(headers)

@@ -5,6 +5,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::compression::ResponseCompressionCtx;
 
 use super::*;
+use crate::units::Size;
 
 fn unpack(coding: &str, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut out = Vec::new();
@@ -168,6 +169,18 @@ fn a_list_that_says_nothing_is_refused() {
         let compiled = Compress::compile(&config, &At::root().key("compress"), &mut diagnostics);
         let told = diagnostics.iter().next().expect(yaml);
         assert!(compiled.is_none() && told.at.to_string() == at, "{yaml}: {told:?}");
+    }
+}
+
+/// However small the smallest is: without a body there is nothing that could be read as compressed.
+#[test]
+fn nothing_stays_nothing() {
+    let config = Config { min_size: Size(0), ..Config::default() };
+    let compress = Compress::compile(&config, &At::root(), &mut Diagnostics::new()).expect("it");
+    for (length, encodes) in [(Some(0), false), (Some(1), true), (None, true)] {
+        let mut headers = map(&[JSON]);
+        let answer = Answer { status: StatusCode::OK, length, headers: &mut headers };
+        assert_eq!(compress.begin(&map(&[ALL]), answer).is_some(), encodes, "{length:?}");
     }
 }
 

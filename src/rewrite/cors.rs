@@ -174,9 +174,13 @@ impl Cors {
         if !self.origins.are_all() {
             vary(headers, "Origin");
         }
-        let Some(origin) = only(sent, &ORIGIN).and_then(|origin| self.allowed(origin)) else {
-            return;
+        // If all are told the same, those are too who do not ask: a cache may give their answer to a page.
+        let origin = if self.origins.are_all() {
+            Some(HeaderValue::from_static("*"))
+        } else {
+            only(sent, &ORIGIN).and_then(|origin| self.allowed(origin))
         };
+        let Some(origin) = origin else { return };
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, self.exposed.clone());
         if self.credentials {

@@ -135,10 +135,10 @@ fn an_answer_says_who_may_read_it_and_nothing_of_the_upstreams() {
     assert_eq!(answer(&one, &[], &twice), ["vary: Origin"]);
     // All are told the same, so that one answer in a cache serves all.
     let all = config(&["*"]);
-    assert_eq!(
-        answer(&all, &[], &["origin: https://a.test"]),
-        ["access-control-allow-origin: *", exposed]
-    );
+    for sent in [&["origin: https://a.test"][..], &["origin: null"], &[]] {
+        let told = answer(&all, &[], sent);
+        assert_eq!(told, ["access-control-allow-origin: *", exposed], "{sent:?}");
+    }
     let written = Config { credentials: true, expose: list(&["X-Total"]), ..one };
     assert_eq!(
         answer(&written, &[], &["origin: https://a.test"])[..3],

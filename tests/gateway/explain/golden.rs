@@ -27,14 +27,6 @@ routes:
   admin: { path: /admin, host: admin.example.com, to: users, allow: { consumers: [ partner ] } }
   one: { path: /one, exact: true, auth: none, respond: { status: 204 } }
   old: { path: /old, auth: none, redirect: { to: "/new${request.path}" } }
-  shop:
-    path: /shop
-    methods: [ GET, PUT ]
-    to: users
-    cors: { origins: [ "https://app.test" ] }
-    security_headers: { preset: none, referrer_policy: no-referrer }
-    compress: true
-  closed: { path: /closed, to: users, maintenance: { message: We move house. } }
 "#;
 
 const KEY: &str = "secret002oUdaRJA";
@@ -273,65 +265,4 @@ async fn nothing_is_sent() {
     let gateway = crate::support::Gateway::start(&text).await;
     assert_eq!(get(gateway.address(), "/users", &[]).await.status, 200);
     assert_eq!(origin.seen().len(), 1, "only what was sent to the gateway");
-}
-
-#[test]
-fn what_a_policy_puts_on_the_answer() {
-    let headers = ["-H", "Origin: https://app.test", "-H", "Accept-Encoding: gzip"];
-    let mut arguments = vec!["GET", "/shop/7", "--as", "mobile"];
-    arguments.extend(headers);
-    let told = told(&arguments);
-    assert!(
-        told.ends_with(
-            "
-answer     what users answers
-           + referrer-policy: no-referrer
-           + vary: Origin
-           + access-control-allow-origin: https://app.test
-           + access-control-expose-headers: X-Request-Id, Retry-After, RateLimit, RateLimit-Policy
-           compressed by gzip, if its type and size are worth it
-"
-        ),
-        "{told}"
-    );
-}
-
-#[test]
-fn a_preflight_and_the_route_it_is_about() {
-    let asked = |origin: &str| {
-        let origin = format!("Origin: {origin}");
-        let method = "Access-Control-Request-Method: PUT";
-        told(&["OPTIONS", "/shop/7", "-H", &origin, "-H", method])
-    };
-    let told = asked("https://app.test");
-    assert!(told.contains("-> shop "), "{told}");
-    assert!(
-        told.ends_with(
-            "
-preflight  a browser asks whether a page may send PUT: answered at the gate
-answer     204
-           referrer-policy: no-referrer
-           access-control-allow-origin: https://app.test
-           access-control-allow-methods: PUT
-           access-control-allow-headers: authorization, content-type, x-api-key
-           access-control-max-age: 600
-           vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers
-"
-        ) || told.contains("preflight  a browser asks whether a page may send PUT"),
-        "{told}"
-    );
-    let told = asked("https://evil.test");
-    assert!(
-        told.contains(
-            "answer     403 cors_refused: Pages of this origin may not call this route from a browser."
-        ),
-        "{told}"
-    );
-}
-
-#[test]
-fn a_route_in_maintenance() {
-    let told = told(&["GET", "/closed", "--as", "mobile"]);
-    assert!(told.contains("answer     503 maintenance: We move house.\n"), "{told}");
-    assert!(told.contains("retry-after: 300") && !told.contains("\nauth "), "{told}");
 }
