@@ -15,8 +15,8 @@
 //! *could* have been changed says `Vary: Accept-Encoding`, whoever asked. HEAD has the headers of GET.
 //!
 //! Each piece of a body is flushed as it comes, so nothing of a slow stream is held back. The work is bounded: fast
-//! levels, windows of 256 KiB, so that a long body needs about 1 MiB of memory, and no piece is larger than what was read at
-//! once.
+//! levels, windows of 256 KiB, so that a long body needs about 1 MiB of memory, and no piece is larger than what was
+//! read at once.
 
 mod accept;
 mod config;

@@ -6,9 +6,9 @@
 //! |---|---|
 //! | [`screen()`]: what must not go on | [`hop::strip_response`]: what was meant for us alone |
 //! | [`forwarded::forward`]: where the request came from | [`location::restore`]: addresses as the client knows them |
-//! | [`identity::stamp`]: who was let in | [`forwarded::answer`]: `Via`, `X-Request-Id` |
-//! | [`HeaderOps::apply`]: what the configuration says | [`security`]: what browsers shall not do with it |
-//! | | [`HeaderOps::apply`] |
+//! | [`trace::stamp`]: which trace it belongs to | [`forwarded::answer`]: `Via`, `X-Request-Id` |
+//! | [`identity::stamp`]: who was let in | [`security`]: what browsers shall not do with it |
+//! | [`HeaderOps::apply`]: what the configuration says | [`HeaderOps::apply`] |
 //! | | [`cors`]: which pages may read it |
 //!
 //! The configured operations come late, so that a route can remove or rename what the gateway itself
@@ -24,6 +24,7 @@ pub mod identity;
 pub mod location;
 pub mod ops;
 pub mod security;
+pub mod trace;
 pub mod trusted;
 
 mod head;
@@ -33,5 +34,6 @@ mod vary;
 pub use config::{HeaderValues, HeadersConfig};
 pub use ops::{Direction, HeaderOps};
 pub use screen::screen;
+pub use trace::Trace;
 pub use trusted::{TrustedProxies, client_address};
 pub use vary::vary;

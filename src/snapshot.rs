@@ -25,7 +25,7 @@ pub use record::{Mark, Record};
 use crate::auth::{Auth, Guard};
 use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics, Severity};
-use crate::observe::access_log;
+use crate::observe::access_log::{self, Sampling};
 use crate::observe::metrics::{RouteMeter, View};
 use crate::reply::{html, json};
 use crate::rewrite::{HeaderOps, TrustedProxies};
@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub unrouted: Option<Arc<Policy>>,
     /// The upstreams, for those who look after them; requests reach them through their routes.
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
+    /// How many of the requests that no route took are logged.
+    pub sampling: Sampling,
     /// Who may speak for other clients.
     pub trusted: TrustedProxies,
     /// The methods and consumers; requests reach them through the guards of their routes.
@@ -106,6 +108,8 @@ pub struct Route {
     pub body_limit: u64,
     /// What it says of browsers, compression and maintenance, if it says anything.
     pub policy: Option<Arc<Policy>>,
+    /// How many of its requests are logged.
+    pub sampling: Sampling,
     /// Its requests, in numbers.
     pub meter: RouteMeter,
 }

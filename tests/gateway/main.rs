@@ -8,6 +8,7 @@
 
 mod support;
 
+mod access_log;
 mod admin;
 mod answers;
 mod balance;
@@ -31,4 +32,5 @@ mod routing;
 mod stop;
 mod timeouts;
 mod tls;
+mod trace;
 mod websocket;

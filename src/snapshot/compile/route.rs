@@ -14,6 +14,7 @@ use crate::auth::{Auth, Guard};
 use crate::config::{self, Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
 use crate::maintenance;
+use crate::observe::access_log::Sampling;
 use crate::observe::metrics::RouteMeter;
 use crate::rewrite::{Direction, HeaderOps};
 use crate::route::{Conditions, Forwarding, PathPattern, Rule};
@@ -27,6 +28,8 @@ pub(super) struct RouteBuilder<'a> {
     pub(super) route: &'a RouteConfig,
     pub(super) upstreams: &'a BTreeMap<String, Option<Arc<Upstream>>>,
     pub(super) auth: Option<&'a Auth>,
+    /// What holds for a route that no rule names.
+    pub(super) sampling: &'a Sampling,
     pub(super) at: &'a At,
     pub(super) diagnostics: &'a mut Diagnostics,
 }
@@ -77,6 +80,7 @@ impl RouteBuilder<'_> {
             response_headers: response_headers?,
             body_limit,
             policy: policy?,
+            sampling: self.sampling(name),
             meter: RouteMeter::default(),
         };
         Some((rule?, Arc::new(compiled)))
@@ -103,6 +107,16 @@ impl RouteBuilder<'_> {
         }
         let credentials: Vec<_> = guard.map(Guard::asks_for).into_iter().flatten().collect();
         policy::compile(&layers, &credentials, self.diagnostics)
+    }
+
+    /// How many of the route's requests are logged; a route that no rule names shares the answer with others.
+    fn sampling(&self, name: &str) -> Sampling {
+        let rules = &self.config.logs.sample;
+        if rules.iter().any(|rule| rule.route.as_deref() == Some(name)) {
+            Sampling::of(rules, Some(name))
+        } else {
+            self.sampling.clone()
+        }
     }
 
     /// The operations of the route over those of the defaults. A mistake in a default that no route of its
