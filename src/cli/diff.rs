@@ -201,8 +201,8 @@ fn consumers(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
 
 /// What stands beside routes, upstreams and consumers. Tests are no part of what a configuration does.
 fn rest(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
-    const ELSEWHERE: [&str; 6] =
-        ["version", "upstreams", "consumers", "defaults", "routes", "tests"];
+    const ELSEWHERE: [&str; 7] =
+        ["version", "upstreams", "consumers", "policies", "defaults", "routes", "tests"];
     let leaves = |snapshot: &Snapshot| Leaves::of(&*snapshot.config, &snapshot.record, &ELSEWHERE);
     let fixed = ["workers", "listeners", "admin", "logs.access", "logs.format"];
     let whats = leaves(old).until(&leaves(new)).into_iter().map(|what| {
