@@ -12,11 +12,13 @@ use std::time::{Duration, Instant, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use crate::auth::{Consumer, Permit};
+use crate::compress::Encoder;
 use crate::hygiene::clean_host;
 use crate::listen::{ClientCertificate, TlsVersion};
 use crate::reject::Rejection;
+use crate::rewrite::Trace;
 use crate::route::{Captures, Prefixes};
-use crate::snapshot::Route;
+use crate::snapshot::{Policy, Route};
 use crate::template::{Fill, Variable};
 use crate::upstream::{Attempt, Switch, Target};
 
@@ -99,6 +101,8 @@ pub struct Exchange {
     pub time: SystemTime,
     /// Its id.
     pub id: HeaderValue,
+    /// The trace that it belongs to, if that has another id.
+    pub trace: Option<Box<Trace>>,
     /// Who sent it.
     pub client: Client,
     /// The certificate that the peer showed, verified.
@@ -107,6 +111,8 @@ pub struct Exchange {
     pub line: Line,
     /// Its route, once matched; set by [`Exchange::enter`].
     pub route: Option<Arc<Route>>,
+    /// What holds for the answer where no route is known.
+    pub unrouted: Option<Arc<Policy>>,
     /// What the route's captures caught, in their order.
     pub captures: Captures,
     /// The proof that it may pass.
@@ -131,6 +137,8 @@ pub struct Exchange {
     pub deadline: Option<Instant>,
     /// Set if it asks for a `WebSocket`: whether the target has switched.
     pub switch: Option<Switch>,
+    /// What the answer's body goes through, if it is compressed.
+    pub encoder: Option<Box<Encoder>>,
     /// Body bytes from the client.
     pub bytes_in: u64,
     /// The status that the client was sent.
@@ -157,6 +165,7 @@ impl Exchange {
             started: Instant::now(),
             time: SystemTime::now(),
             id: new_id(),
+            trace: None,
             client: Client {
                 peer: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
                 address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -167,6 +176,7 @@ impl Exchange {
             certificate: None,
             line: Line::default(),
             route: None,
+            unrouted: None,
             captures: Captures::default(),
             permit: None,
             consumer: None,
@@ -180,6 +190,7 @@ impl Exchange {
             met_stale: false,
             deadline: None,
             switch: None,
+            encoder: None,
             bytes_in: 0,
             status: 0,
             answered: false,
@@ -196,10 +207,31 @@ impl Exchange {
         self.route = Some(route);
     }
 
+    /// What the route says of browsers, compression and maintenance, or the defaults where none is known.
+    #[must_use]
+    pub fn policy(&self) -> Option<&Policy> {
+        match &self.route {
+            Some(route) => route.policy.as_deref(),
+            None => self.unrouted.as_deref(),
+        }
+    }
+
+    /// Whether the client came by TLS, as far as that is known; `headers` are the client's.
+    #[must_use]
+    pub fn is_secure(&self, headers: &HeaderMap) -> bool {
+        self.fill(headers).scheme() == "https"
+    }
+
     /// The request's id as text.
     #[must_use]
     pub fn id(&self) -> &str {
         self.id.to_str().unwrap_or_default()
+    }
+
+    /// The id of the trace that it belongs to.
+    #[must_use]
+    pub fn trace_id(&self) -> &str {
+        self.trace.as_deref().map_or_else(|| self.id(), Trace::id)
     }
 
     /// What is left of the time for the whole request; `None` without a bound.
@@ -294,6 +326,7 @@ impl Fill for Values<'_> {
             Variable::ClientIp => return write!(out, "{}", x.client.address).unwrap_or(()),
             Variable::ClientPort => return write!(out, "{}", x.client.peer.port()).unwrap_or(()),
             Variable::RequestId => x.id(),
+            Variable::TraceId => x.trace_id(),
             Variable::RequestMethod => x.line.method.as_str(),
             Variable::RequestHost => self.host(),
             Variable::RequestPath => &x.line.path,
@@ -339,6 +372,12 @@ fn next(state: &Cell<u64>) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
+}
+
+/// 64 bits that nobody has seen before.
+#[must_use]
+pub fn random() -> u64 {
+    ID_STATE.with(next)
 }
 
 /// 128 bits in 32 hexadecimal digits, the form that W3C trace ids have.

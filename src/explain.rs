@@ -32,6 +32,7 @@ use crate::intake::{self, Arriving, Caller, Decision};
 use crate::listen::Facts;
 use crate::reject::Rejection;
 use crate::reply::Reply;
+use crate::rewrite::cors::Preflight;
 use crate::route::{Request, Tried};
 use crate::snapshot::{Action, Route, Snapshot};
 
@@ -58,7 +59,9 @@ pub struct Explanation {
     pub route: Option<String>,
     /// What the route's captures caught, by name, still percent-encoded.
     pub captures: Vec<(String, String)>,
-    /// Who the caller is, and whether it may pass; none if no route takes the request.
+    /// Of a preflight: the method of the request that a browser asks about, by which the route is found.
+    pub preflight: Option<String>,
+    /// Who the caller is, and whether it may pass; none if nobody asks for it.
     pub auth: Option<Auth>,
     /// What the upstream would see; none if the gateway answers by itself.
     pub forward: Option<Forward>,
@@ -197,8 +200,11 @@ pub fn explain(
         caller: consumer.map_or(Caller::Credentials, Caller::TakenFor),
     };
     let decision = intake::take_in(snapshot, &arriving, &mut x);
-    let tried =
-        if was_searched(&head, &x, &decision) { tried(snapshot, &head) } else { Vec::new() };
+    let preflight = Preflight::of(&head.method, &head.headers).map(|asked| asked.method);
+    let preflight = preflight.filter(|_| x.permit.is_none() && x.route.is_some());
+    let method = preflight.as_ref().unwrap_or(&head.method);
+    let searched = was_searched(&head, &x, &decision);
+    let tried = if searched { tried(snapshot, &head, method) } else { Vec::new() };
     let nearest = match decision {
         Err(Rejection::NoRoute) => nearest::nearest(&x.line, &tried),
         _ => None,
@@ -213,9 +219,10 @@ pub fn explain(
         routes: tried.iter().map(|tried| verdict::tell(&x, tried, &mask)).collect(),
         route: x.route.as_deref().map(|route| route.name.to_string()),
         captures: captures(&x, &tried),
+        preflight: preflight.as_ref().map(ToString::to_string),
         auth,
         forward,
-        answer: answer(&decision, &mask),
+        answer: answer(&decision, &head, &x, &mask),
         nearest,
         sent: sent.map(Hidden),
     })
@@ -247,12 +254,15 @@ fn was_searched(
 }
 
 /// What each route says, if the request gets so far: the same search, on the same clean target and host.
-fn tried<'s>(snapshot: &'s Snapshot, head: &RequestHeader) -> Vec<Tried<'s, Arc<Route>>> {
+fn tried<'s>(
+    snapshot: &'s Snapshot,
+    head: &RequestHeader,
+    method: &http::Method,
+) -> Vec<Tried<'s, Arc<Route>>> {
     let Ok(target) = CleanTarget::parse(head.raw_path()) else { return Vec::new() };
     let host = head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
     let Ok(host) = clean_host(host.unwrap_or_default()) else { return Vec::new() };
-    let request =
-        Request { host: &host, method: &head.method, target: &target, headers: &head.headers };
+    let request = Request { host: &host, method, target: &target, headers: &head.headers };
     let mut tried = snapshot.routes.tried(&request);
     tried.sort_by(|a, b| a.name.cmp(b.name));
     tried
@@ -284,6 +294,10 @@ fn captures(x: &Exchange, tried: &[Tried<'_, Arc<Route>>]) -> Vec<(String, Strin
 fn auth(x: &Exchange, decision: &Result<Decision, Rejection>) -> Option<Auth> {
     let route = x.route.as_ref()?;
     let denied = matches!(decision, Err(Rejection::Unauthorized { .. } | Rejection::Forbidden));
+    if x.permit.is_none() && !denied {
+        // It was answered before.
+        return None;
+    }
     Some(Auth {
         asks_for: route.guard.asks_for().map(ToString::to_string).collect(),
         consumer: x.consumer.as_ref().map(|consumer| consumer.name().to_owned()),
@@ -292,7 +306,12 @@ fn auth(x: &Exchange, decision: &Result<Decision, Rejection>) -> Option<Auth> {
     })
 }
 
-fn answer(decision: &Result<Decision, Rejection>, mask: &Mask) -> Option<Answer> {
+fn answer(
+    decision: &Result<Decision, Rejection>,
+    head: &RequestHeader,
+    x: &Exchange,
+    mask: &Mask,
+) -> Option<Answer> {
     let (reply, code, detail) = match decision {
         Ok(Decision::Forward) => return None,
         Ok(Decision::Answer(reply)) => (reply.clone(), None, None),
@@ -304,6 +323,10 @@ fn answer(decision: &Result<Decision, Rejection>, mask: &Mask) -> Option<Answer>
             let reply = rejection.reply(crate::reply::Wanted::Json, NEW_ID);
             (reply, Some(rejection.code()), Some(rejection.detail().to_owned()))
         }
+    };
+    let reply = match x.policy() {
+        Some(policy) => policy.dress(reply, &head.headers, x.is_secure(&head.headers)),
+        None => reply,
     };
     Some(Answer { status: reply.status.as_u16(), code, detail, headers: headers(&reply, mask) })
 }

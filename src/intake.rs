@@ -17,13 +17,14 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
 use pingora::http::RequestHeader;
 
 use crate::auth::{Consumer, Denied, Presented};
-use crate::exchange::{Client, Exchange, Line, Onward, protocol};
+use crate::exchange::{self, Client, Exchange, Line, Onward, protocol};
 use crate::hygiene::{CleanTarget, clean_host, is_websocket};
 use crate::listen::Facts;
 use crate::reject::{MAX_HEAD, MAX_HEADERS, MAX_TARGET, Rejection};
 use crate::reply::Reply;
+use crate::rewrite::cors::Preflight;
 use crate::rewrite::forwarded::{Arrival, accepted_request_id};
-use crate::rewrite::{client_address, forwarded, identity, screen};
+use crate::rewrite::{Trace, client_address, forwarded, identity, screen, trace};
 use crate::route::{Found, Matched, Prefixes, Request};
 use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
 use crate::template::{Fill, Part};
@@ -78,6 +79,18 @@ pub fn take_in(
     arriving: &Arriving<'_>,
     x: &mut Exchange,
 ) -> Result<Decision, Rejection> {
+    let decision = decide(snapshot, arriving, x);
+    if x.route.is_none() {
+        x.unrouted.clone_from(&snapshot.unrouted);
+    }
+    decision
+}
+
+fn decide(
+    snapshot: &Snapshot,
+    arriving: &Arriving<'_>,
+    x: &mut Exchange,
+) -> Result<Decision, Rejection> {
     let head = arriving.head;
     let raw_target = head.raw_path();
     let (raw_path, raw_query) = split_query(raw_target);
@@ -97,6 +110,7 @@ pub fn take_in(
     {
         x.id = id;
     }
+    x.trace = Trace::of(&head.headers, x.client.trusted, &x.id, exchange::random).map(Box::new);
 
     may_be_forwarded(&head.method)?;
     within_bounds(head, raw_target)?;
@@ -110,6 +124,9 @@ pub fn take_in(
     }
     let request =
         Request { host: &host, method: &head.method, target: &target, headers: &head.headers };
+    if let Some(answer) = preflight(snapshot, &request, x) {
+        return answer;
+    }
     let matched = match snapshot.routes.find(&request) {
         Found::Route(matched) => matched,
         Found::NoRoute => return Err(Rejection::NoRoute),
@@ -120,9 +137,38 @@ pub fn take_in(
     x.enter(route.clone());
     x.captures = matched.captures;
 
+    serves(&route, x)?;
     admit(&route, arriving, &host, x)?;
     within_body_limit(&route, &head.headers)?;
     act(&route, &matched, &target, arriving, x)
+}
+
+/// Answers a browser that asks whether a page may send a request, if the route that would take *that* request
+/// has CORS. Else it is a request like any other, and perhaps the upstream's to answer.
+fn preflight(
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    x: &mut Exchange,
+) -> Option<Result<Decision, Rejection>> {
+    let asked = Preflight::of(request.method, request.headers)?;
+    let meant = Request { method: &asked.method, ..*request };
+    let Found::Route(matched) = snapshot.routes.find(&meant) else { return None };
+    let cors = matched.value.policy.as_deref()?.cors.as_ref()?;
+    x.enter(matched.value.clone());
+    x.captures = matched.captures;
+    Some(cors.preflight(&asked).map(Decision::Answer).ok_or(Rejection::CorsRefused))
+}
+
+/// Whether the route serves, or is in maintenance.
+fn serves(route: &Route, x: &Exchange) -> Result<(), Rejection> {
+    let maintenance = route.policy.as_deref().and_then(|policy| policy.maintenance.as_ref());
+    match maintenance.filter(|maintenance| maintenance.turns_away(x.client.address)) {
+        None => Ok(()),
+        Some(maintenance) => Err(Rejection::Maintenance {
+            message: maintenance.message.clone(),
+            retry_after: maintenance.retry_after,
+        }),
+    }
 }
 
 fn act(
@@ -187,8 +233,12 @@ pub fn send_on(
         headers.remove(CONNECTION);
     }
     headers.reserve(NEW_HEADERS);
-    screen(headers, x.client.trusted, route.guard.credential_headers(), upstream.secret_header());
+    let trace = x.trace.as_deref();
+    let is_traced = trace.is_some_and(Trace::is_given);
+    let (credentials, secret) = (route.guard.credential_headers(), upstream.secret_header());
+    screen(headers, x.client.trusted, is_traced, credentials, secret);
     forwarded::forward(headers, &arrival(x, forward, sent.version));
+    trace::stamp(headers, trace, &x.id, exchange::random());
     identity::stamp(headers, permit.consumer().map(|consumer| consumer.header_value()));
     route.request_headers.apply(headers, &x.fill(&sent.headers));
     // Last, so that nothing above can reach a backend in the gateway's name.
@@ -385,7 +435,8 @@ fn onward(
     let forwarded = forward.path.apply(target, &matched.captures, matched.matched_len);
     let unchanged = line.raw.is_none() && forwarded.prefixes.is_none();
     let sent = (!unchanged).then(|| match target.query() {
-        Some(query) => format!("{}?{query}", forwarded.path).into_boxed_str(),
+        // Of the exact length, it becomes a box without a copy.
+        Some(query) => [&*forwarded.path, "?", query].concat().into_boxed_str(),
         None => forwarded.path.as_ref().into(),
     });
     Onward { target: sent, prefixes: forwarded.prefixes, host: None }

@@ -7,6 +7,7 @@ mod compile;
 mod fixed;
 mod gaps;
 mod lint;
+mod policy;
 mod record;
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,13 +19,14 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
 pub use compile::compile;
+pub use policy::Policy;
 pub use record::{Mark, Record};
 
 use crate::auth::{Auth, Guard};
 use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics, Severity};
 use crate::listen::{Door, Limits};
-use crate::observe::access_log;
+use crate::observe::access_log::{self, Sampling};
 use crate::observe::metrics::{RouteMeter, View};
 use crate::reply::{html, json};
 use crate::rewrite::{HeaderOps, TrustedProxies};
@@ -40,12 +42,16 @@ use record::Recorder;
 pub struct Snapshot {
     /// Which request goes where.
     pub routes: Table<Arc<Route>>,
+    /// What `defaults` say of answers for which no route is known, if they say anything.
+    pub unrouted: Option<Arc<Policy>>,
     /// The upstreams, for those who look after them; requests reach them through their routes.
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     /// What holds for the connections of each listener, by its name.
     pub doors: BTreeMap<String, Arc<Door>>,
     /// How many connections there may be.
     pub connections: Limits,
+    /// How many of the requests that no route took are logged.
+    pub sampling: Sampling,
     /// Who may speak for other clients.
     pub trusted: TrustedProxies,
     /// The methods and consumers; requests reach them through the guards of their routes.
@@ -124,6 +130,10 @@ pub struct Route {
     pub response_headers: HeaderOps,
     /// The largest request body, in bytes.
     pub body_limit: u64,
+    /// What it says of browsers, compression and maintenance, if it says anything.
+    pub policy: Option<Arc<Policy>>,
+    /// How many of its requests are logged.
+    pub sampling: Sampling,
     /// Its requests, in numbers.
     pub meter: RouteMeter,
 }

@@ -234,10 +234,10 @@ fn consumers(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
 
 /// What stands beside routes, upstreams and consumers. Tests are no part of what a configuration does.
 fn rest(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
-    const ELSEWHERE: [&str; 6] =
-        ["version", "upstreams", "consumers", "defaults", "routes", "tests"];
+    const ELSEWHERE: [&str; 7] =
+        ["version", "upstreams", "consumers", "policies", "defaults", "routes", "tests"];
     let leaves = |snapshot: &Snapshot| Leaves::of(&*snapshot.config, &snapshot.record, &ELSEWHERE);
-    let fixed = ["workers", "admin", "logs"];
+    let fixed = ["workers", "admin", "logs.access", "logs.format"];
     let whats = leaves(old).until(&leaves(new)).into_iter().map(|what| {
         let path = what.split(' ').next().unwrap_or_default();
         let bound = path.starts_with("listeners.") && path.ends_with(".address");

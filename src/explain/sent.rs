@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use http::header::{CONNECTION, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER};
 use http::header::{HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, StatusCode};
 use pingora::http::RequestHeader;
 use serde::Serialize;
 
@@ -29,6 +30,10 @@ pub struct Forward {
     pub kept: Vec<String>,
     /// How a target is chosen, and from which.
     pub choice: TargetChoice,
+    /// The headers that the route's policy puts on the answer, if the upstream says nothing of its own.
+    pub answer: Vec<(String, String)>,
+    /// By which coding the answer is compressed, if its type and size are worth it.
+    pub compressed: Option<&'static str>,
 }
 
 /// What happens to a header.
@@ -98,8 +103,22 @@ pub(super) fn forward(
         changes: changes(head, &sent, mask),
         kept: kept(head, &sent),
         choice,
+        answer: answered(head, x, mask),
+        compressed: x.policy().and_then(|p| p.compress.as_ref()?.accepted(&head.headers)),
     };
     Some((forward, sent))
+}
+
+/// What a policy makes of an answer without headers.
+fn answered(head: &RequestHeader, x: &Exchange, mask: &Mask) -> Vec<(String, String)> {
+    let (Some(route), Some(policy)) = (&x.route, x.policy()) else { return Vec::new() };
+    let mut headers = HeaderMap::new();
+    let operations = (&route.response_headers, &x.fill(&head.headers));
+    let secure = x.is_secure(&head.headers);
+    let _ = policy.answer(&mut headers, StatusCode::OK, &head.headers, secure, operations);
+    let told =
+        |(name, value): (&HeaderName, &HeaderValue)| (name.to_string(), mask.value(name, value));
+    headers.iter().map(told).collect()
 }
 
 /// What Pingora takes off a request before the gateway changes it: all that was meant for the connection

@@ -14,6 +14,7 @@ use super::caps::Caps;
 use super::conn::{Conn, Held};
 use super::door::{House, Visit};
 use super::traffic::Traffic;
+use crate::workers::Workers;
 
 /// Tells everybody that the process is about to stop: `true` once it is.
 pub type Shutdown = watch::Receiver<bool>;
@@ -59,8 +60,8 @@ impl Connections {
     }
 }
 
-/// Serves `listener` until `shutdown`; each connection runs in a task of its own.
-pub async fn accept<A, H>(listener: TcpListener, porter: Porter<A, H>)
+/// Serves `listener` until `shutdown`; each connection runs in a task of its own, on one of the workers.
+pub async fn accept<A, H>(listener: TcpListener, workers: Arc<Workers<A>>, porter: Porter<H>)
 where
     A: ServerApp + Send + Sync + 'static,
     H: House,
@@ -74,7 +75,12 @@ where
             _ = shutdown.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, peer)) => porter.take(stream, peer),
+            Ok((stream, peer)) => {
+                // Leaves this thread's event loop for the worker's.
+                if let Ok(stream) = stream.into_std() {
+                    porter.take(stream, peer, &workers);
+                }
+            }
             Err(error) => refused(&error).await,
         }
     }
@@ -82,18 +88,15 @@ where
     // that came on them: they are served first.
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((stream, peer)) = listener.accept() {
-        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-        if let Ok(stream) = stream {
-            porter.take(stream, peer);
+        if stream.set_nonblocking(true).is_ok() {
+            porter.take(stream, peer, &workers);
         }
     }
 }
 
 /// Takes in the connections of one listener.
 #[derive(Debug)]
-pub struct Porter<A, H> {
-    /// Who serves the connections.
-    pub app: Arc<A>,
+pub struct Porter<H> {
     /// What the configuration in force says.
     pub house: H,
     /// Told of a stop.
@@ -106,29 +109,37 @@ pub struct Porter<A, H> {
     pub caps: Arc<Caps>,
 }
 
-impl<A, H> Porter<A, H>
-where
-    A: ServerApp + Send + Sync + 'static,
-    H: House,
-{
-    /// Takes a connection in, unless there are too many.
-    fn take(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+impl<H: House> Porter<H> {
+    /// Has a worker serve a connection, unless there are too many.
+    fn take<A>(
+        self: &Arc<Self>,
+        stream: std::net::TcpStream,
+        peer: SocketAddr,
+        workers: &Workers<A>,
+    ) where
+        A: ServerApp + Send + Sync + 'static,
+    {
         let Some(visit) = self.house.visit(peer.ip()) else { return };
         let place = match self.caps.enter(&visit.limits) {
             Ok(place) => place,
             Err(refusal) => return self.traffic.refuse(&visit.door.name, peer, refusal, ""),
         };
         let held = Held { guard: self.guard.clone(), open: self.traffic.accept(), place };
-        tokio::spawn(Arc::clone(self).serve(stream, peer, visit, held));
+        let porter = Arc::clone(self);
+        workers.spawn(move |app| porter.serve(app, stream, peer, visit, held));
     }
 
-    async fn serve(
+    async fn serve<A>(
         self: Arc<Self>,
-        stream: TcpStream,
+        app: Arc<A>,
+        stream: std::net::TcpStream,
         peer: SocketAddr,
         visit: Visit,
         mut held: Held,
-    ) {
+    ) where
+        A: ServerApp + Send + Sync + 'static,
+    {
+        let Ok(stream) = TcpStream::from_std(stream) else { return };
         let door = Arc::clone(&visit.door);
         // Boxed, so that what only the arrival needs is given back when it is over.
         let arriving = Box::pin(arrive(stream, peer, visit, &self.house, &mut held.place));
@@ -154,7 +165,7 @@ where
         let conn = Conn::new(arrived.conn, self.shutdown.clone(), held);
         let mut next: Option<pingora::protocols::Stream> = Some(Box::new(conn));
         while let Some(stream) = next {
-            next = self.app.process_new(stream, &self.shutdown).await;
+            next = app.process_new(stream, &self.shutdown).await;
         }
     }
 
@@ -245,14 +256,14 @@ mod tests {
         let (_stop, shutdown) = watch::channel(true);
         let connections = Connections::default();
         let porter = Porter {
-            app: Arc::new(Echo),
             house: Open,
             shutdown,
             guard: connections.guard(),
             traffic: Arc::default(),
             caps: Arc::default(),
         };
-        accept(listener, porter).await;
+        let workers = Arc::new(Workers::start(2, || Echo).unwrap());
+        accept(listener, workers.clone(), porter).await;
         for mut client in clients {
             let mut answer = String::new();
             client.read_to_string(&mut answer).await.unwrap();

@@ -1,5 +1,6 @@
 //! From the file to what is served: names are resolved, templates parsed, and every mistake is collected.
 
+mod policy;
 mod route;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::auth::{self, Auth};
 use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics};
 use crate::listen::Door;
+use crate::observe::access_log::Sampling;
 use crate::rewrite::TrustedProxies;
 use crate::route::Table;
 use crate::upstream::Upstream;
@@ -63,12 +65,19 @@ pub(super) fn compile_with(
     upstreams.extend(gaps.upstreams.iter().map(|name| (name.clone(), None)));
     let auth = compile_auth(config, previous, sources, diagnostics).filter(|_| !gaps.auth);
     refuse_unasked_certificates(config, gaps, diagnostics);
-    let routes = compile_routes(config, gaps, &upstreams, auth.as_deref(), diagnostics);
+    policy::check(config, diagnostics);
+    let unrouted = policy::compile(&config.policy_layers(None), &[], diagnostics);
+    let sampling = Sampling::of(&config.logs.sample, None);
+    let names = config.routes.keys().map(String::as_str);
+    config.logs.check((!gaps.routes).then_some(names), &root.key("logs"), diagnostics);
+    let routes = compile_routes(config, gaps, &upstreams, auth.as_deref(), &sampling, diagnostics);
 
     let workers = config.workers.or_else(|| std::thread::available_parallelism().ok());
     Some(Compiled {
         snapshot: Snapshot {
             routes: routes?,
+            unrouted: unrouted?,
+            sampling,
             upstreams: upstreams.into_iter().filter_map(|(k, v)| Some((k, v?))).collect(),
             doors,
             connections,
@@ -235,6 +244,7 @@ fn compile_routes(
     gaps: &Gaps,
     upstreams: &BTreeMap<String, Option<Arc<Upstream>>>,
     auth: Option<&Auth>,
+    sampling: &Sampling,
     diagnostics: &mut Diagnostics,
 ) -> Option<Table<Arc<Route>>> {
     let at = At::root().key("routes");
@@ -248,7 +258,8 @@ fn compile_routes(
     let mut compiled = Vec::with_capacity(config.routes.len());
     for (name, route) in &config.routes {
         let at = at.key(name);
-        let mut builder = RouteBuilder { config, route, upstreams, auth, at: &at, diagnostics };
+        let mut builder =
+            RouteBuilder { config, route, upstreams, auth, sampling, at: &at, diagnostics };
         if let Some((rule, route)) = builder.build(name) {
             compiled.push((route.name.clone(), rule, route));
         }

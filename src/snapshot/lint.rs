@@ -14,6 +14,7 @@ use crate::yaml::Places;
 pub(super) fn lint(config: &Config, places: &Places, diagnostics: &mut Diagnostics) {
     open_routes(config, diagnostics);
     unused_upstreams(config, diagnostics);
+    unused_policies(config, diagnostics);
     keyless_consumers(config, diagnostics);
     plain_credentials(config, places, diagnostics);
 }
@@ -58,6 +59,22 @@ fn unused_upstreams(config: &Config, diagnostics: &mut Diagnostics) {
             At::root().key("upstreams").key(name),
             "no route sends anything to this upstream",
             format!("add a route with `to: {name}`, or take the upstream out"),
+        );
+    }
+}
+
+fn unused_policies(config: &Config, diagnostics: &mut Diagnostics) {
+    let in_routes = config.routes.values().flat_map(|route| &route.policies.0);
+    let used: BTreeSet<&String> = in_routes.chain(&config.defaults.policies.0).collect();
+    if used.iter().any(|name| !config.policies.contains_key(*name)) {
+        // That is a mistake of its own, and once it is mended the policy may be used.
+        return;
+    }
+    for name in config.policies.keys().filter(|name| !used.contains(name)) {
+        diagnostics.warning(
+            At::root().key("policies").key(name),
+            "nobody uses this policy",
+            format!("add `use: [ {name} ]` to a route or to `defaults`, or take the policy out"),
         );
     }
 }

@@ -8,10 +8,13 @@
 
 mod support;
 
+mod access_log;
 mod admin;
 mod answers;
 mod balance;
 mod bodies;
+mod browsers;
+mod compression;
 mod config;
 mod explain;
 mod failures;
@@ -20,6 +23,7 @@ mod headers;
 mod house;
 mod keys;
 mod logs;
+mod maintenance;
 mod metrics;
 mod paths;
 mod process;
@@ -29,4 +33,5 @@ mod routing;
 mod stop;
 mod timeouts;
 mod tls;
+mod trace;
 mod websocket;

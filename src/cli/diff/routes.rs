@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Change;
 use crate::auth::RouteAuth;
-use crate::config::{Config, RouteConfig};
-use crate::rewrite::HeadersConfig;
+use crate::config::{Config, PolicyKeys, RouteConfig, nearest};
+use crate::diagnostic::At;
+use crate::rewrite::{HeadersConfig, cors, security};
+use crate::units::OneOrMany;
+use crate::{compress, maintenance};
 
 /// The methods of which one lets in; `None` on an open route.
 pub(super) fn auth<'a>(config: &'a Config, route: &'a RouteConfig) -> Option<BTreeSet<&'a str>> {
@@ -36,6 +39,27 @@ pub(super) fn compare(old: &Config, new: &Config) -> Vec<Change> {
     }
     let change = |((what, weaker_auth), names)| Change { about: "route", names, what, weaker_auth };
     groups.into_iter().map(change).collect()
+}
+
+/// What is said of a route in the end, the nearest first.
+type Layers<'a> = [(At, PolicyKeys<'a>)];
+
+fn cors_of<'a>(layers: &Layers<'a>) -> Option<&'a cors::Config> {
+    match nearest(layers, "", |keys| keys.cors) {
+        Some((_, cors::Setting::On(config))) => Some(config),
+        _ => None,
+    }
+}
+
+fn maintenance_of<'a>(layers: &Layers<'a>) -> Option<&'a maintenance::Config> {
+    match nearest(layers, "", |keys| keys.maintenance) {
+        Some((_, maintenance::Setting::On(config))) => Some(config),
+        _ => None,
+    }
+}
+
+fn word(preset: security::Preset) -> String {
+    serde_json::to_string(&preset).unwrap_or_default().replace('"', "")
 }
 
 fn words(auth: Option<BTreeSet<&str>>) -> String {
@@ -134,6 +158,7 @@ impl Notes {
             route.body_limit.unwrap_or(config.defaults.body_limit).to_string()
         };
         self.differs("body_limit", &limit(old, was), &limit(new, is));
+        self.policy(&old.policy_layers(Some(("", was))), &new.policy_layers(Some(("", is))));
         self.headers(
             "request",
             &was.request_headers.over(&old.defaults.request_headers),
@@ -185,6 +210,73 @@ impl Notes {
                 }
             }
             (None, None) => {}
+        }
+    }
+
+    /// What holds of browsers, compression and maintenance in the end, wherever it is written.
+    fn policy(&mut self, was: &Layers<'_>, is: &Layers<'_>) {
+        self.cors(cors_of(was), cors_of(is));
+        match (maintenance_of(was), maintenance_of(is)) {
+            (None, Some(_)) => self.note("goes into maintenance: 503 for its clients"),
+            (Some(_), None) => self.note("comes out of maintenance"),
+            (Some(was), Some(is)) if was != is => self.note("its maintenance changes"),
+            _ => {}
+        }
+        let compress = |layers: &Layers<'_>| match nearest(layers, "", |keys| keys.compress) {
+            Some((_, compress::Setting::On(config))) => Some(config.clone()),
+            _ => None,
+        };
+        match (compress(was), compress(is)) {
+            (None, Some(_)) => self.note("answers are compressed"),
+            (Some(_), None) => self.note("answers are not compressed any more"),
+            (Some(was), Some(is)) if was != is => self.note("answers are compressed otherwise"),
+            _ => {}
+        }
+        let security = |layers: &Layers<'_>| {
+            let setting = nearest(layers, "", |keys| keys.security_headers);
+            setting.map_or_else(
+                || "none".to_owned(),
+                |(_, setting)| match setting {
+                    security::Setting::Preset(preset) => word(*preset),
+                    security::Setting::Config(config) => {
+                        format!("{} with changes", word(config.preset))
+                    }
+                },
+            )
+        };
+        let changed = nearest(was, "", |keys| keys.security_headers).map(|(_, setting)| setting)
+            != nearest(is, "", |keys| keys.security_headers).map(|(_, setting)| setting);
+        let (was, is) = (security(was), security(is));
+        if was != is {
+            self.note(format!("security headers {was} -> {is}"));
+        } else if changed && was != "none" {
+            self.note("its security headers change");
+        }
+    }
+
+    fn cors(&mut self, was: Option<&cors::Config>, is: Option<&cors::Config>) {
+        let origins = |config: Option<&cors::Config>| -> BTreeSet<String> {
+            config.into_iter().flat_map(|config| config.origins.0.iter().cloned()).collect()
+        };
+        let (before, after) = (origins(was), origins(is));
+        for origin in after.difference(&before) {
+            self.note(format!("pages of {origin} may call it from a browser (cors)"));
+        }
+        for origin in before.difference(&after) {
+            self.note(format!("pages of {origin} may not call it any more (cors)"));
+        }
+        let (Some(was), Some(is)) = (was, is) else { return };
+        if was.credentials != is.credentials {
+            let word = if is.credentials { "with" } else { "without" };
+            self.note(format!("pages call it {word} the browser's cookies (cors)"));
+        }
+        let rest = |config: &cors::Config| cors::Config {
+            origins: OneOrMany::default(),
+            credentials: false,
+            ..config.clone()
+        };
+        if rest(was) != rest(is) {
+            self.note("what pages may send and read changes (cors)");
         }
     }
 

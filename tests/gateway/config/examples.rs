@@ -12,6 +12,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use pingora::tls::{PrivateKeyDer, ServerConfig, TlsAcceptor, install_default_crypto_provider};
+use portcullis::loading::{self, Loaded};
+use portcullis::observe::access_log::Access;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 
 use super::{check, folder, text, yaml_files};
@@ -484,6 +486,46 @@ async fn access_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn log_sampling() {
+    let users = Origin::start("users").await;
+    let text = example("log-sampling.yaml");
+    let text = text.replace("/var/log/portcullis/access.log", "\"${LOG}\"");
+    let gateway = start_text(text, &[("127.0.0.1:8001", users.address)], &TestSources::default());
+    for _ in 0..20 {
+        get(gateway.address(), "/healthz", &[]).await;
+        get(gateway.address(), "/users", &[]).await;
+    }
+    let lines = gateway.log(20).await;
+    let refused = lines.iter().filter(|line| line["status"] == 401).count();
+    // That a fifth of the probes is within a hundredth happens once in millions of years of testing.
+    assert!(refused == 20 && lines.len() < 24, "{}", lines.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trace_context() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let (users, old) = (Origin::start("users").await, Origin::start("old").await);
+    let targets = [("127.0.0.1:8001", users.address), ("127.0.0.1:8002", old.address)];
+    let gateway = start("trace-context.yaml", &targets);
+    let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    for path in ["/users", "/old"] {
+        assert_eq!(call(&gateway, path, &[("traceparent", &parent)]).await.status, 200);
+    }
+    let seen = users.last();
+    assert_eq!(seen.header("x-trace-id"), TRACE);
+    assert!(seen.header("traceparent").starts_with(&format!("00-{TRACE}-")));
+    assert_eq!(old.last().header("traceparent"), "");
+}
+
+/// The journal of this machine is none of a test's: that entries arrive is shown where the log is tested.
+#[test]
+fn journald() {
+    let Loaded { compiled, .. } =
+        loading::load_text(&example("journald.yaml"), &TestSources::default());
+    assert_eq!(compiled.unwrap().logs.access, Access::Journald);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn gateway_secret() {
     let users = Origin::start("users").await;
     let env = BTreeMap::from([("GATEWAY_SECRET".to_owned(), "only the gateway".to_owned())]);
@@ -492,4 +534,78 @@ async fn gateway_secret() {
     let gateway = start_text(example("gateway-secret.yaml"), &targets, &sources);
     assert_eq!(call(&gateway, "/users", &[]).await.status, 200);
     assert_eq!(users.last().header("x-api-key"), "only the gateway");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies() {
+    let users = Origin::start("users").await;
+    let gateway = start("policies.yaml", &[("127.0.0.1:8001", users.address)]);
+    let app = ("Origin", "https://app.example.com");
+    let answer = call(&gateway, "/users", &[app]).await;
+    assert_eq!(answer.header("access-control-allow-origin"), "https://app.example.com");
+    assert_eq!(answer.header("x-frame-options"), "DENY");
+    let answer = call(&gateway, "/legacy", &[app]).await;
+    assert_eq!(
+        (answer.header("access-control-allow-origin"), answer.header("x-frame-options")),
+        ("", "")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cors() {
+    let users = Origin::start("users").await;
+    let gateway = start("cors.yaml", &[("127.0.0.1:8001", users.address)]);
+    let headers =
+        [("Origin", "https://x.preview.example.com"), ("Access-Control-Request-Method", "PUT")];
+    let answer = send(gateway.address(), "OPTIONS", "/users/7", &headers, b"").await;
+    assert_eq!((answer.status, answer.header("access-control-allow-methods")), (204, "PUT"));
+    let answer = call(&gateway, "/users/7", &headers[..1]).await;
+    assert_eq!(answer.header("access-control-allow-origin"), "https://x.preview.example.com");
+    assert!(answer.header("access-control-expose-headers").ends_with(", x-total"));
+    let answer = get(gateway.address(), "/public", &[("Origin", "https://a.test")]).await;
+    assert_eq!(answer.header("access-control-allow-origin"), "*");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn security_headers() {
+    let site = Origin::with(|_| {
+        let builder = Response::builder().header("Content-Security-Policy", "default-src *");
+        builder.header("Referrer-Policy", "origin").body(Full::new(Bytes::new())).unwrap()
+    })
+    .await;
+    let gateway = start("security-headers.yaml", &[("127.0.0.1:8001", site.address)]);
+    let answer = call(&gateway, "/site", &[]).await;
+    let told = ["content-security-policy", "referrer-policy", "x-frame-options"];
+    assert_eq!(
+        told.map(|name| answer.header(name)),
+        ["default-src 'self'; frame-ancestors 'none'", "origin", ""]
+    );
+    let answer = call(&gateway, "/api", &[]).await;
+    assert_eq!(told.map(|name| answer.header(name)), ["default-src *", "origin", "DENY"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compression() {
+    let users = Origin::with(|_| {
+        let builder = Response::builder().header("Content-Type", "application/json");
+        builder.body(Full::new(Bytes::from(" ".repeat(2000)))).unwrap()
+    })
+    .await;
+    let gateway = start("compression.yaml", &[("127.0.0.1:8001", users.address)]);
+    let accept = ("Accept-Encoding", "gzip, br, zstd");
+    for (path, coding) in [("/users", "zstd"), ("/reports", ""), ("/session", "")] {
+        let answer = call(&gateway, path, &[accept]).await;
+        assert_eq!(answer.header("content-encoding"), coding, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn maintenance() {
+    let users = Origin::start("users").await;
+    let gateway = start("maintenance.yaml", &[("127.0.0.1:8001", users.address)]);
+    let answer = call(&gateway, "/users", &[]).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, "900"));
+    assert_eq!(get(gateway.address(), "/healthz", &[]).await.status, 200);
+    assert_eq!(get(gateway.address(), "/status", &[]).await.status, 200);
+    assert_eq!(users.seen().len(), 0);
 }
