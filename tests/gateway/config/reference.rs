@@ -28,6 +28,7 @@ fn reference() -> String {
 
 /// What the reference says, against what is there when it says nothing.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of comparisons")]
 fn its_defaults_are_those_of_the_code() {
     let told = load(&reference());
     let minimal = load(
