@@ -45,4 +45,11 @@ pub use host::{UncleanHost, clean_host};
 pub use target::{CleanTarget, Unclean};
 pub use upgrade::is_websocket;
 
+/// The longest request target, in bytes.
+pub const MAX_TARGET: usize = 8 << 10;
+/// The largest request head without its first line, in bytes.
+pub const MAX_HEAD: usize = 64 << 10;
+/// The most header lines of a request.
+pub const MAX_HEADERS: usize = 100;
+
 pub(crate) use percent::{decode, decoded, is_dot_segment, same_decoded};

@@ -15,8 +15,8 @@ use pingora::http::RequestHeader;
 
 use crate::auth::{Consumer, Denied};
 use crate::exchange::{Client, Exchange, Line, Onward, protocol};
-use crate::hygiene::{CleanTarget, clean_host, is_websocket};
-use crate::reject::{MAX_HEAD, MAX_HEADERS, MAX_TARGET, Rejection};
+use crate::hygiene::{CleanTarget, MAX_HEAD, MAX_HEADERS, MAX_TARGET, clean_host, is_websocket};
+use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::rewrite::forwarded::{Arrival, accepted_request_id};
 use crate::rewrite::{client_address, forwarded, identity, screen};
@@ -27,6 +27,10 @@ use crate::upstream::{HashKey, HashSource, Switch, Upstream};
 
 /// Room for what the gateway adds to a request's headers, so that the map grows once.
 const NEW_HEADERS: usize = 12;
+
+/// The methods that are forwarded, as far as they have names of their own.
+pub const FORWARDED_METHODS: HeaderValue =
+    HeaderValue::from_static("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
 
 /// A request at the gate.
 #[derive(Debug, Clone, Copy)]
@@ -282,9 +286,7 @@ fn agreed_host<'a>(
 /// 9.3.8); CONNECT asks for a tunnel. Neither passes, whatever a route says of methods.
 fn may_be_forwarded(method: &Method) -> Result<(), Rejection> {
     if matches!(*method, Method::TRACE | Method::CONNECT) {
-        const ALLOW: HeaderValue =
-            HeaderValue::from_static("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
-        return Err(Rejection::MethodNotAllowed { allow: ALLOW });
+        return Err(Rejection::MethodNotAllowed { allow: FORWARDED_METHODS });
     }
     Ok(())
 }

@@ -9,8 +9,8 @@ use pingora::apps::ServerApp;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-use super::Conn;
 use super::traffic::{Open, Traffic};
+use super::{Clients, Conn};
 
 /// Tells everybody that the process is about to stop: `true` once it is.
 pub type Shutdown = watch::Receiver<bool>;
@@ -65,7 +65,7 @@ pub async fn accept<A>(
     app: Arc<A>,
     mut shutdown: Shutdown,
     guard: ConnectionGuard,
-    traffic: Arc<Traffic>,
+    (traffic, clients): (Arc<Traffic>, Arc<Clients>),
 ) where
     A: ServerApp + Send + Sync + 'static,
 {
@@ -77,7 +77,7 @@ pub async fn accept<A>(
         };
         match accepted {
             Ok((stream, peer)) => {
-                serve(stream, peer, &app, &shutdown, (guard.clone(), traffic.accept()));
+                serve(stream, peer, &app, &shutdown, (guard.clone(), traffic.accept()), &clients);
             }
             Err(error) => refused(&error).await,
         }
@@ -88,12 +88,12 @@ pub async fn accept<A>(
     while let Ok((stream, peer)) = listener.accept() {
         let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
         let Ok(stream) = stream else { continue };
-        let (app, shutdown) = (app.clone(), shutdown.clone());
+        let (app, shutdown, clients) = (app.clone(), shutdown.clone(), clients.clone());
         let held = (guard.clone(), traffic.accept());
         tokio::spawn(async move {
             // During a stop, what has not been heard yet counts as idle.
             let _ = tokio::time::timeout(LATE, stream.readable()).await;
-            serve(stream, peer, &app, &shutdown, held);
+            serve(stream, peer, &app, &shutdown, held, &clients);
         });
     }
 }
@@ -103,11 +103,12 @@ fn serve<A>(
     peer: SocketAddr,
     app: &Arc<A>,
     shutdown: &Shutdown,
-    (guard, open): (ConnectionGuard, Open),
+    held: (ConnectionGuard, Open),
+    clients: &Arc<Clients>,
 ) where
     A: ServerApp + Send + Sync + 'static,
 {
-    let conn = match Conn::new(stream.into(), peer, shutdown.clone(), guard, open) {
+    let conn = match Conn::new(stream.into(), peer, shutdown.clone(), held, Arc::clone(clients)) {
         Ok(conn) => conn,
         Err(error) => {
             log::debug!("a connection from {peer} was gone at once: {error}");
@@ -168,16 +169,17 @@ mod tests {
         let mut clients = Vec::new();
         for _ in 0..50 {
             let mut client = TcpStream::connect(address).await.unwrap();
-            client.write_all(b"hello").await.unwrap();
+            client.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
             clients.push(client);
         }
         let (_stop, shutdown) = watch::channel(true);
         let connections = Connections::default();
-        accept(listener, Arc::new(Echo), shutdown, connections.guard(), Arc::default()).await;
+        let told = (Arc::default(), Arc::new(Clients::untold()));
+        accept(listener, Arc::new(Echo), shutdown, connections.guard(), told).await;
         for mut client in clients {
             let mut answer = String::new();
             client.read_to_string(&mut answer).await.unwrap();
-            assert_eq!(answer, "hello");
+            assert_eq!(answer, "GET / HTTP/1.0\r\n");
         }
         connections.ended().await;
         assert!(TcpStream::connect(address).await.is_err());

@@ -25,7 +25,7 @@ pub use meter::{METHODS, RouteMeter, STATUSES};
 
 use super::access_log::Record;
 use crate::counter::Counters;
-use crate::listen::Traffic;
+use crate::listen::{Flaw, Traffic};
 #[cfg(doc)]
 use crate::upstream::Tally;
 use crate::upstream::Upstream;
@@ -46,6 +46,8 @@ pub struct Metrics {
     unmatched: RouteMeter,
     /// Our own answers, by the word for why.
     rejections: Vec<(&'static str, Counters<1>)>,
+    /// Clients that were refused below their requests, by the place of the reason in [`Flaw::ALL`].
+    refused: [AtomicU64; Flaw::ALL.len()],
     listeners: Vec<(String, Arc<Traffic>)>,
     reloads: Reloads,
 }
@@ -72,6 +74,7 @@ impl Metrics {
         Self {
             unmatched: RouteMeter::default(),
             rejections: codes.iter().map(|code| (*code, Counters::default())).collect(),
+            refused: [const { AtomicU64::new(0) }; Flaw::ALL.len()],
             listeners: listeners.map(|name| (name.to_owned(), Arc::default())).collect(),
             reloads: Reloads {
                 applied: AtomicU64::new(0),
@@ -92,12 +95,17 @@ impl Metrics {
     /// Counts a request that is over, at its route or among those that no route took.
     pub fn record(&self, record: &Record, route: Option<&RouteMeter>) {
         let meter = route.unwrap_or(&self.unmatched);
-        meter.record(&record.method, record.status, record.timings.total);
+        meter.record(record.method.as_ref(), record.status, record.timings.total);
         if let Some(why) = record.why
             && let Some((_, count)) = self.rejections.iter().find(|(code, _)| *code == why)
         {
             count.add(0, 1);
         }
+    }
+
+    /// Counts a client that was refused below its request, or cut.
+    pub fn refused(&self, flaw: Flaw) {
+        self.refused[flaw as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes that a new configuration was applied, or refused, at `now`.

@@ -17,6 +17,7 @@ mod explain;
 mod failures;
 mod headers;
 mod house;
+mod hygiene;
 mod keys;
 mod logs;
 mod metrics;

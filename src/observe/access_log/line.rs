@@ -37,15 +37,15 @@ impl Lines {
         address(out, record.client);
         out.push(b'"');
         let mut fields = Json(out);
-        fields.text("method", record.method.as_str());
+        fields.optional("method", record.method.as_ref().map(http::Method::as_str));
         fields.optional("host", record.host.as_deref());
-        fields.text("path", &record.path);
+        fields.optional("path", record.path.as_deref());
         if let Some(query) = &record.query {
             self.scratch.clear();
             redact(&mut self.scratch, query);
             fields.text("query", &self.scratch);
         }
-        fields.text("protocol", record.protocol);
+        fields.optional("protocol", record.protocol);
         rest(&mut fields, record, dropped);
         out.extend_from_slice(b"}\n");
     }
@@ -55,10 +55,10 @@ impl Lines {
         out.push(b' ');
         number(out, record.status.into());
         out.push(b' ');
-        word(out, record.method.as_str());
+        word(out, record.method.as_ref().map_or("-", http::Method::as_str));
         out.push(b' ');
         self.scratch.clear();
-        self.scratch.push_str(&record.path);
+        self.scratch.push_str(record.path.as_deref().unwrap_or("-"));
         if let Some(query) = &record.query {
             self.scratch.push('?');
             redact(&mut self.scratch, query);
@@ -72,7 +72,7 @@ impl Lines {
         word(out, &record.request_id);
         let mut fields = Text(out);
         fields.optional("host", record.host.as_deref());
-        fields.text("protocol", record.protocol);
+        fields.optional("protocol", record.protocol);
         rest(&mut fields, record, dropped);
         out.push(b'\n');
     }

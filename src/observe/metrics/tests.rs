@@ -32,11 +32,11 @@ fn record(method: Method, status: u16, why: Option<&'static str>) -> Record {
         time: UNIX_EPOCH,
         request_id: "id".into(),
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        method,
+        method: Some(method),
         host: Some("sent.by.a.client".into()),
-        path: "/sent-by-a-client".into(),
+        path: Some("/sent-by-a-client".into()),
         query: None,
-        protocol: "HTTP/1.1",
+        protocol: Some("HTTP/1.1"),
         route: None,
         consumer: None,
         upstream: None,
@@ -210,8 +210,9 @@ fn the_documentation_has_every_family_and_the_formula() {
     assert_eq!(number("methods ×", "statuses"), STATUSES.len() + 1);
     let histogram = number("statuses +", "of the histogram");
     let codes = number("2 L\n  +", "codes");
-    let process = number("codes +", "of the process");
-    assert_eq!(most_series(0, 0, 0, 0, codes), 8 * 61 + histogram + codes + process);
+    let reasons = number("codes +", "reasons for refusals");
+    let process = number("refusals +", "of the process");
+    assert_eq!(most_series(0, 0, 0, 0, codes), 8 * 61 + histogram + codes + reasons + process);
     let of = |routes, upstreams, targets, listeners| {
         most_series(routes, upstreams, targets, listeners, 0) - most_series(0, 0, 0, 0, 0)
     };
