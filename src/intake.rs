@@ -92,11 +92,12 @@ pub fn take_in(
         x.id = id;
     }
 
-    may_be_forwarded(&head.method)?;
     within_bounds(head, raw_target)?;
+    is_told_apart(&head.method)?;
     let target = CleanTarget::parse(raw_target).map_err(|e| Rejection::BadRequest(e.detail()))?;
     note_target(&mut x.line, &target);
     let host = agreed_host(head, &target)?;
+    may_be_forwarded(&head.method)?;
     let request =
         Request { host: &host, method: &head.method, target: &target, headers: &head.headers };
     let matched = match snapshot.routes.find(&request) {
@@ -280,6 +281,14 @@ fn agreed_host<'a>(
         return Err(Rejection::BadRequest("The Host header and the target name different hosts."));
     }
     Ok(named)
+}
+
+/// A method in small letters is another one here, and the same to servers that don't tell them apart.
+fn is_told_apart(method: &Method) -> Result<(), Rejection> {
+    if method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Err(Rejection::BadRequest("The method is not a word of capital letters."));
+    }
+    Ok(())
 }
 
 /// TRACE sends the request back to whoever asks, with the headers that the gateway adds (RFC 9110, section

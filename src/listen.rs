@@ -68,6 +68,13 @@ impl Config {
     /// The address as a type; a mistake is reported at `at`.
     pub fn compile(&self, at: &At, diagnostics: &mut Diagnostics) -> Option<SocketAddr> {
         self.timeouts.check(&at.key("timeouts"), diagnostics);
+        if self.min_rate.bytes() == 0 {
+            diagnostics.error(
+                at.key("min_rate"),
+                "a client that sends nothing would be fast enough",
+                "leave it out for 1KiB, or write the lowest rate that makes sense, such as 100B",
+            );
+        }
         parse_address(&self.address, &at.key("address"), diagnostics)
     }
 }

@@ -120,9 +120,7 @@ pub(super) fn outcome(error: &Error) -> Outcome {
 pub(super) fn of(error: &Error, x: &Exchange) -> Rejection {
     match error.esource() {
         ErrorSource::Upstream => of_upstream(error, x),
-        ErrorSource::Downstream => {
-            flaw(error).map_or_else(|| of_client(error.etype()), of_flaw)
-        }
+        ErrorSource::Downstream => flaw(error).map_or_else(|| of_client(error.etype()), of_flaw),
         ErrorSource::Internal | ErrorSource::Unset => Rejection::Internal,
     }
 }

@@ -38,7 +38,9 @@ impl listen::Refusals for Refusals {
         let reply = rejection.reply(Wanted::Json, id.to_str().unwrap_or_default());
         let (status, length) = (rejection.status(), reply.body.len());
         let answer = written(reply, id.clone(), method == Some(Method::HEAD));
-        let target = refused.target.map(String::from_utf8_lossy);
+        // A URL may hold a credential where its host is, which is not looked at here.
+        let target = refused.target.filter(|target| target.starts_with(b"/"));
+        let target = target.map(String::from_utf8_lossy);
         let (path, query) = match target.as_deref().map(|target| target.split_once('?')) {
             Some(Some((path, query))) => (Some(path.into()), Some(query.into())),
             _ => (target.as_deref().map(Into::into), None),

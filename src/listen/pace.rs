@@ -42,29 +42,27 @@ impl Default for Timeouts {
     }
 }
 
+/// What a timeout may be.
+const BOUNDS: (Period, Period) = (Period::millis(1), Period::secs(86_400));
 /// The longest `head`: how long Pingora waits for a first request by itself.
 const LONGEST_HEAD: Period = Period::secs(60);
 
 impl Timeouts {
     /// Reports what cannot be kept, at `at`.
-    pub fn check(&self, at: &At, diagnostics: &mut Diagnostics) {
-        for (key, period) in
-            [("head", self.head), ("idle", self.idle), ("stall", self.stall), ("age", self.age)]
-        {
-            if period.get().is_zero() {
+    pub(super) fn check(&self, at: &At, diagnostics: &mut Diagnostics) {
+        for (key, period, longest) in [
+            ("head", self.head, LONGEST_HEAD),
+            ("idle", self.idle, BOUNDS.1),
+            ("stall", self.stall, BOUNDS.1),
+            ("age", self.age, BOUNDS.1),
+        ] {
+            if period < BOUNDS.0 || period > longest {
                 diagnostics.error(
                     at.key(key),
-                    format!("no client can keep a timeout of {period}"),
-                    "leave it out for the default, or write a longer one such as 10s",
+                    format!("the timeout {period} is not between {} and {longest}", BOUNDS.0),
+                    "there is no way to turn a timeout off: give the longest time that makes sense",
                 );
             }
-        }
-        if self.head > LONGEST_HEAD {
-            diagnostics.error(
-                at.key("head"),
-                format!("{} is more than a head may take", self.head),
-                format!("write at most {LONGEST_HEAD}"),
-            );
         }
     }
 }

@@ -7,21 +7,35 @@ pub(super) const TOKEN: [bool; 256] = {
     while byte < 0x7f {
         table[byte as usize] = !matches!(
             byte,
-            b'"' | b'(' | b')' | b',' | b'/' | b':' | b';' | b'<' | b'=' | b'>' | b'?' | b'@'
-                | b'[' | b'\\' | b']' | b'{' | b'}'
+            b'"' | b'('
+                | b')'
+                | b','
+                | b'/'
+                | b':'
+                | b';'
+                | b'<'
+                | b'='
+                | b'>'
+                | b'?'
+                | b'@'
+                | b'['
+                | b'\\'
+                | b']'
+                | b'{'
+                | b'}'
         );
         byte += 1;
     }
     table
 };
 
-/// What may stand in a request target, as far as it can be told byte by byte. The three that are left out among
-/// the visible ones stand in no URI (RFC 3986, appendix A); Pingora would rewrite them in the head.
+/// What may stand in a request target, as far as it can be told byte by byte. Of the visible ones, three stand in no
+/// URI (RFC 3986, appendix A), and Pingora would rewrite them in the head; it would cut the target at the fourth.
 pub(super) const TARGET: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte: u8 = 0x21;
     while byte < 0x7f {
-        table[byte as usize] = !matches!(byte, b'"' | b'<' | b'>');
+        table[byte as usize] = !matches!(byte, b'"' | b'<' | b'>' | b'#');
         byte += 1;
     }
     table

@@ -175,11 +175,7 @@ impl Chunked {
             (
                 Step::ExtensionName { empty: false } | Step::ExtensionToken | Step::AfterQuoted,
                 b';' | b'\r',
-            ) => Ok(if byte == b';' {
-                Step::ExtensionName { empty: true }
-            } else {
-                Step::SizeLf
-            }),
+            ) => Ok(if byte == b';' { Step::ExtensionName { empty: true } } else { Step::SizeLf }),
             _ => Err(Flaw::ChunkExtension),
         }
     }

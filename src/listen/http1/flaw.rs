@@ -175,7 +175,9 @@ impl Flaw {
                 V::Malformed,
                 "The request line is not a method, a target and a version with one space between.",
             ),
-            Self::Method => ("method", V::Malformed, "The method is not a word of capital letters."),
+            Self::Method => {
+                ("method", V::Malformed, "The method is not a word of capital letters.")
+            }
             Self::Connect => ("connect", V::Tunnel, "Tunnels are not made here."),
             Self::Target => (
                 "target",
@@ -185,21 +187,23 @@ impl Flaw {
             Self::TargetTooLong => ("target_too_long", V::TargetTooLong, ""),
             Self::Version => ("version", V::UnknownVersion, ""),
             Self::Http2 => ("http2", V::UnknownVersion, ""),
-            Self::EmptyLine => ("empty_line", V::Malformed, "Empty lines stand before the request."),
+            Self::EmptyLine => {
+                ("empty_line", V::Malformed, "Empty lines stand before the request.")
+            }
             Self::BareLf => ("bare_lf", V::Malformed, "A line ends with a line feed alone."),
             Self::BareCr => {
                 ("bare_cr", V::Malformed, "A carriage return stands without its line feed.")
             }
             Self::Control => ("control", V::Malformed, "The head contains a control character."),
-            Self::FieldName => {
-                ("field_name", V::Malformed, "A header line does not begin with a name and a colon.")
-            }
+            Self::FieldName => (
+                "field_name",
+                V::Malformed,
+                "A header line does not begin with a name and a colon.",
+            ),
             Self::Fold => ("fold", V::Malformed, "A header line begins with a space."),
             Self::TooManyFields => ("too_many_fields", V::TooLarge, ""),
             Self::FieldsTooLarge => ("fields_too_large", V::TooLarge, ""),
-            Self::HostMissing => {
-                ("host_missing", V::Malformed, "The request has no Host header.")
-            }
+            Self::HostMissing => ("host_missing", V::Malformed, "The request has no Host header."),
             Self::HostRepeated => {
                 ("host_repeated", V::Malformed, "The request has more than one Host header.")
             }
@@ -216,9 +220,11 @@ impl Flaw {
             Self::Length => {
                 ("length", V::Malformed, "The Content-Length header is not a plain number.")
             }
-            Self::LengthRepeated => {
-                ("length_repeated", V::Malformed, "The request has more than one Content-Length header.")
-            }
+            Self::LengthRepeated => (
+                "length_repeated",
+                V::Malformed,
+                "The request has more than one Content-Length header.",
+            ),
             Self::LengthAndCoding => (
                 "length_and_coding",
                 V::Malformed,
@@ -233,7 +239,9 @@ impl Flaw {
             Self::CodingInHttp10 => {
                 ("coding_in_http10", V::Malformed, "HTTP/1.0 knows no Transfer-Encoding.")
             }
-            Self::ChunkSize => ("chunk_size", V::Malformed, "A chunk of the body has no valid size."),
+            Self::ChunkSize => {
+                ("chunk_size", V::Malformed, "A chunk of the body has no valid size.")
+            }
             Self::ChunkExtension => {
                 ("chunk_extension", V::Malformed, "A chunk extension is malformed or too long.")
             }

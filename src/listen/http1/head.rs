@@ -18,7 +18,7 @@ const MAX_LINE: usize = MAX_TARGET + 64;
 pub struct RequestLine {
     /// Where the method stands.
     pub method: Range<usize>,
-    /// Where the target stands.
+    /// Where the target stands; empty if it is too long.
     pub target: Range<usize>,
     /// Whether the version is HTTP/1.0, and not HTTP/1.1.
     pub is_http10: bool,
@@ -76,7 +76,8 @@ impl Head {
                 Ok(Look::End(end)) => {
                     let target = self.request.as_ref().map(|line| &window[line.target.clone()]);
                     let http10 = self.request.as_ref().is_some_and(|line| line.is_http10);
-                    let framing = self.fields.conclude(window, target.unwrap_or_default(), http10)?;
+                    let framing =
+                        self.fields.conclude(window, target.unwrap_or_default(), http10)?;
                     return Ok(Some((end, framing)));
                 }
                 Ok(Look::More) => {
@@ -103,7 +104,7 @@ impl Head {
             (None, _) => {}
             (Some(_), None) => {
                 if end.unwrap_or(window.len()) - self.line > MAX_LINE {
-                    return Err(Flaw::TargetTooLong);
+                    return Err(self.too_long(window));
                 }
             }
             // The empty line counts for none.
@@ -163,18 +164,26 @@ impl Head {
             Some(b"HTTP/1.0\r\n") => true,
             _ => return Err(of_version(&window[version..], &window[method])),
         };
-        if target.len() > MAX_TARGET {
-            return Err(Flaw::TargetTooLong);
-        }
         let next = version + 10;
-        if next - self.line > MAX_LINE {
-            return Err(Flaw::TargetTooLong);
+        if target.len() > MAX_TARGET || next - self.line > MAX_LINE {
+            return Err(self.too_long(window));
         }
         check_method(&window[method.clone()])?;
         check_form(&window[method.clone()], &window[target.clone()])?;
         self.request = Some(RequestLine { method, target, is_http10 });
         self.begin = Some(next);
         Ok(Look::Line(next))
+    }
+
+    /// Whoever is told that a line is too long wants to know its method: an answer to HEAD has no body.
+    #[cold]
+    fn too_long(&mut self, window: &[u8]) -> Flaw {
+        let method = self.line..token_end(window, self.line);
+        if window.get(method.end) == Some(&b' ') {
+            let target = method.end..method.end;
+            self.request = Some(RequestLine { method, target, is_http10: false });
+        }
+        Flaw::TargetTooLong
     }
 
     fn field(&mut self, window: &[u8], begin: usize) -> Result<Look, Flaw> {

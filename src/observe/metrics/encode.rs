@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use super::process;
 use super::write::{Exposition, Kind};
 use super::{Format, METHODS, Metrics, STATUSES, View};
-use crate::listen::Flaw;
 use crate::counter::{BOUNDS, Histogram};
+use crate::listen::Flaw;
 use crate::upstream::{Outcome, TargetStatus, Upstream};
 
 /// The samples of one histogram: its buckets, the one without a bound, sum and count.

@@ -35,19 +35,11 @@ pub struct Case {
     pub reason: &'static str,
 }
 
-const fn bad(
-    (status, reason): (u16, &'static str),
-    name: &'static str,
-    stream: Stream,
-) -> Case {
+const fn bad((status, reason): (u16, &'static str), name: &'static str, stream: Stream) -> Case {
     Case { name, stream, before: 0, status, reason }
 }
 
-const fn second(
-    (status, reason): (u16, &'static str),
-    name: &'static str,
-    stream: Stream,
-) -> Case {
+const fn second((status, reason): (u16, &'static str), name: &'static str, stream: Stream) -> Case {
     Case { name, stream, before: 1, status, reason }
 }
 
@@ -152,6 +144,8 @@ pub const BAD: &[Case] = &[
     bad(TARGET, "a quotation mark in the target", Stream::Text(b"GET /a\"b HTTP/1.1\r\nHost: a\r\n\r\n")),
     bad(TARGET, "an angle bracket in the target", Stream::Text(b"GET /<a HTTP/1.1\r\nHost: a\r\n\r\n")),
     bad(TARGET, "a closing angle bracket in the target", Stream::Text(b"GET /a> HTTP/1.1\r\nHost: a\r\n\r\n")),
+    bad(TARGET, "a fragment in the target", Stream::Text(b"GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n")),
+    bad(TARGET, "a fragment in the query", Stream::Text(b"GET /?a#b HTTP/1.1\r\nHost: a\r\n\r\n")),
     bad(TARGET, "a NUL in the target", Stream::Text(b"GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n")),
     bad(TARGET, "a control character in the target", Stream::Text(b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n")),
     bad(TARGET, "an escape in the target", Stream::Text(b"GET /\x1b[2J HTTP/1.1\r\nHost: a\r\n\r\n")),
