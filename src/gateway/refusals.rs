@@ -11,21 +11,23 @@ use super::answer::SERVER_NAME;
 use super::cause;
 use crate::exchange::{REQUEST_ID, new_id, protocol};
 use crate::listen::{self, Flaw, Refused};
+use crate::live::Live;
 use crate::observe::access_log::{AccessLog, Record, Timings};
 use crate::observe::metrics::Metrics;
 use crate::reply::{Reply, Wanted};
 
 /// The listeners' word to clients, log and metrics.
 pub struct Refusals {
+    live: Arc<Live>,
     log: Arc<AccessLog>,
     metrics: Arc<Metrics>,
 }
 
 impl Refusals {
-    /// To this log and these metrics.
+    /// To this log and these metrics, by the configuration in force.
     #[must_use]
-    pub fn new(log: Arc<AccessLog>, metrics: Arc<Metrics>) -> Self {
-        Self { log, metrics }
+    pub fn new(live: Arc<Live>, log: Arc<AccessLog>, metrics: Arc<Metrics>) -> Self {
+        Self { live, log, metrics }
     }
 }
 
@@ -34,46 +36,61 @@ impl listen::Refusals for Refusals {
         self.note(refused.flaw);
         let rejection = cause::of_flaw(refused.flaw);
         let id = new_id();
+        let id_text = id.to_str().unwrap_or_default();
         let method = refused.method.and_then(|method| Method::from_bytes(method).ok());
-        let reply = rejection.reply(Wanted::Json, id.to_str().unwrap_or_default());
-        let (status, length) = (rejection.status(), reply.body.len());
-        let answer = written(reply, id.clone(), method == Some(Method::HEAD));
-        // A URL may hold a credential where its host is, which is not looked at here.
-        let target = refused.target.filter(|target| target.starts_with(b"/"));
-        let target = target.map(String::from_utf8_lossy);
-        let (path, query) = match target.as_deref().map(|target| target.split_once('?')) {
-            Some(Some((path, query))) => (Some(path.into()), Some(query.into())),
-            _ => (target.as_deref().map(Into::into), None),
-        };
-        let version = |http10| if http10 { Version::HTTP_10 } else { Version::HTTP_11 };
-        let record = Record {
-            time: SystemTime::now() - refused.took,
-            request_id: id.to_str().unwrap_or_default().into(),
-            client: refused.peer.ip().to_canonical(),
-            bytes_out: if method == Some(Method::HEAD) { 0 } else { length as u64 },
-            method,
-            host: None,
-            path,
-            query,
-            protocol: refused.is_http10.map(|http10| protocol(version(http10))),
-            route: None,
-            consumer: None,
-            upstream: None,
-            target: None,
-            tries: 0,
-            status,
-            bytes_in: 0,
-            timings: Timings { total: refused.took, ..Timings::default() },
-            why: Some(rejection.code()),
-            detail: Some(refused.flaw.word()),
-        };
-        self.metrics.record(&record, None);
-        self.log.write(record);
-        answer
+        let (status, why) = (rejection.status(), Some(rejection.code()));
+        let reply = rejection.reply(Wanted::Json, id_text);
+        let head_only = method == Some(Method::HEAD);
+        let body = if head_only { 0 } else { reply.body.len() as u64 };
+        self.metrics.record(None, method.as_ref(), status, refused.took, why);
+        if self.log.is_on() && self.live.now().sampling.keeps(status, true, id_text) {
+            self.log.write(record(refused, id_text, method, (status, why, body)));
+        }
+        written(reply, id, head_only)
     }
 
     fn note(&self, flaw: Flaw) {
         self.metrics.refused(flaw);
+    }
+}
+
+/// The line of the log, with what was answered: status, code, and bytes of the body.
+fn record(
+    refused: &Refused<'_>,
+    id: &str,
+    method: Option<Method>,
+    (status, why, bytes_out): (u16, Option<&'static str>, u64),
+) -> Record {
+    // A URL may hold a credential where its host is, which is not looked at here.
+    let target = refused.target.filter(|target| target.starts_with(b"/"));
+    let target = target.map(String::from_utf8_lossy);
+    let (path, query) = match target.as_deref().map(|target| target.split_once('?')) {
+        Some(Some((path, query))) => (Some(path.into()), Some(query.into())),
+        _ => (target.as_deref().map(Into::into), None),
+    };
+    let version = |http10| if http10 { Version::HTTP_10 } else { Version::HTTP_11 };
+    Record {
+        time: SystemTime::now() - refused.took,
+        request_id: id.into(),
+        trace_id: None,
+        client: refused.peer.ip().to_canonical(),
+        method,
+        host: None,
+        path,
+        query,
+        protocol: refused.is_http10.map(|http10| protocol(version(http10))),
+        route: None,
+        consumer: None,
+        upstream: None,
+        target: None,
+        tries: 0,
+        status,
+        bytes_in: 0,
+        bytes_out,
+        timings: Timings { total: refused.took, ..Timings::default() },
+        why,
+        detail: Some(refused.flaw.word()),
+        agent: None,
     }
 }
 
