@@ -371,7 +371,8 @@ fn onward(
     let forwarded = forward.path.apply(target, &matched.captures, matched.matched_len);
     let unchanged = line.raw.is_none() && forwarded.prefixes.is_none();
     let sent = (!unchanged).then(|| match target.query() {
-        Some(query) => format!("{}?{query}", forwarded.path).into_boxed_str(),
+        // Of the exact length, it becomes a box without a copy.
+        Some(query) => [&*forwarded.path, "?", query].concat().into_boxed_str(),
         None => forwarded.path.as_ref().into(),
     });
     Onward { target: sent, prefixes: forwarded.prefixes, host: None }
