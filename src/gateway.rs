@@ -25,6 +25,7 @@ use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::exchange::Exchange;
+use crate::hygiene::is_framed_in_one_way;
 use crate::listen::{Conn, Flaw, Shutdown};
 use crate::live::Live;
 use crate::observe::access_log::{AccessLog, Sampling};
@@ -231,8 +232,11 @@ impl ProxyHttp for Gateway {
         head: &mut ResponseHeader,
         x: &mut Box<Exchange>,
     ) -> Result<()> {
-        // A switch that nobody asked for would leave client and gateway with two readings of what follows.
-        if head.status == 101 && x.switch.is_none() {
+        // A switch that nobody asked for would leave client and gateway with two readings of what follows, and so
+        // would a body that ends at two places.
+        if (head.status == 101 && x.switch.is_none())
+            || !is_framed_in_one_way(&head.headers, head.version)
+        {
             if let Some(attempt) = &x.attempt {
                 attempt.note(Outcome::Broken);
             }

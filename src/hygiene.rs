@@ -33,6 +33,7 @@
 //! canonical form. Letters, digits, `-`, `_` and dots between non-empty labels make a name. All else
 //! is refused, such as an empty host, a list, user information, `%`, and a port outside 1 to 65535.
 
+mod framing;
 mod host;
 mod percent;
 mod readings;
@@ -41,6 +42,7 @@ mod target;
 mod tests;
 mod upgrade;
 
+pub use framing::is_framed_in_one_way;
 pub use host::{UncleanHost, clean_host};
 pub use target::{CleanTarget, Unclean};
 pub use upgrade::is_websocket;

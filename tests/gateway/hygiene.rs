@@ -1,5 +1,6 @@
 //! What a client sends reaches an upstream clean or not at all.
 
+mod answers;
 mod cases;
 mod clients;
 mod recorder;
