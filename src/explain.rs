@@ -181,10 +181,28 @@ pub fn explain(
     port: u16,
     question: &Question,
 ) -> Result<Explanation, InvalidQuestion> {
+    explain_as(snapshot, port, question, Depth::Whole)
+}
+
+/// How much is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// What becomes of the request. The cost does not grow with the number of routes.
+    Outcome,
+    /// What each route said of it too.
+    Whole,
+}
+
+fn explain_as(
+    snapshot: &Snapshot,
+    port: u16,
+    question: &Question,
+    depth: Depth,
+) -> Result<Explanation, InvalidQuestion> {
     let consumer = question.consumer.as_deref();
     let consumer = consumer.map(|name| find_consumer(snapshot, name)).transpose()?;
     let head = question.head()?;
-    let mask = Mask::new(snapshot, &head.headers);
+    let mask = Mask::new(snapshot, &head);
     let mut x = Exchange::begin();
     x.id = http::HeaderValue::from_static(NEW_ID);
     let arriving = Arriving {
@@ -194,8 +212,11 @@ pub fn explain(
         caller: consumer.map_or(Caller::Credentials, Caller::TakenFor),
     };
     let decision = intake::take_in(snapshot, &arriving, &mut x);
-    let tried =
-        if was_searched(&head, &x, &decision) { tried(snapshot, &head) } else { Vec::new() };
+    let tried = if depth == Depth::Whole && was_searched(&head, &x, &decision) {
+        tried(snapshot, &head)
+    } else {
+        Vec::new()
+    };
     let nearest = match decision {
         Err(Rejection::NoRoute) => nearest::nearest(&x.line, &tried),
         _ => None,
@@ -206,14 +227,14 @@ pub fn explain(
         _ => (None, None),
     };
     Ok(Explanation {
-        request: asked(question, &head, &x),
+        request: asked(question, &head, &x, &mask),
         routes: tried.iter().map(|tried| verdict::tell(&x, tried, &mask)).collect(),
         route: x.route.as_deref().map(|route| route.name.to_string()),
-        captures: captures(&x, &tried),
+        captures: captures(&x, &tried, &mask),
         auth,
         forward,
         answer: answer(&decision, &mask),
-        nearest,
+        nearest: nearest.map(|near| mask.text(&near)),
         sent: sent.map(Hidden),
     })
 }
@@ -255,25 +276,29 @@ fn tried<'s>(snapshot: &'s Snapshot, head: &RequestHeader) -> Vec<Tried<'s, Arc<
     tried
 }
 
-fn asked(question: &Question, head: &RequestHeader, x: &Exchange) -> Asked {
+fn asked(question: &Question, head: &RequestHeader, x: &Exchange, mask: &Mask<'_>) -> Asked {
     let path = &x.line.path;
     Asked {
         method: head.method.to_string(),
         host: x.line.host.to_string(),
-        target: question.target.clone(),
-        normalised: x.line.raw.is_some().then(|| path.to_string()),
+        target: mask.text(&question.target),
+        normalised: x.line.raw.is_some().then(|| mask.text(path)),
         client: x.client.address.to_string(),
         consumer: question.consumer.clone(),
     }
 }
 
-fn captures(x: &Exchange, tried: &[Tried<'_, Arc<Route>>]) -> Vec<(String, String)> {
+fn captures(
+    x: &Exchange,
+    tried: &[Tried<'_, Arc<Route>>],
+    mask: &Mask<'_>,
+) -> Vec<(String, String)> {
     let Some(route) = &x.route else { return Vec::new() };
     let Some(taker) = tried.iter().find(|tried| *tried.name == route.name) else {
         return Vec::new();
     };
     let caught = |(index, name): (usize, &str)| {
-        Some((name.to_owned(), x.captures.nth(index, &x.line.path)?.to_owned()))
+        Some((name.to_owned(), mask.text(x.captures.nth(index, &x.line.path)?)))
     };
     taker.path.captures().enumerate().filter_map(caught).collect()
 }
@@ -289,7 +314,7 @@ fn auth(x: &Exchange, decision: &Result<Decision, Rejection>) -> Option<Auth> {
     })
 }
 
-fn answer(decision: &Result<Decision, Rejection>, mask: &Mask) -> Option<Answer> {
+fn answer(decision: &Result<Decision, Rejection>, mask: &Mask<'_>) -> Option<Answer> {
     let (reply, code, detail) = match decision {
         Ok(Decision::Forward) => return None,
         Ok(Decision::Answer(reply)) => (reply.clone(), None, None),
@@ -305,7 +330,7 @@ fn answer(decision: &Result<Decision, Rejection>, mask: &Mask) -> Option<Answer>
     Some(Answer { status: reply.status.as_u16(), code, detail, headers: headers(&reply, mask) })
 }
 
-fn headers(reply: &Reply, mask: &Mask) -> Vec<(String, String)> {
+fn headers(reply: &Reply, mask: &Mask<'_>) -> Vec<(String, String)> {
     let told = |(name, value): &(http::HeaderName, http::HeaderValue)| {
         (name.to_string(), mask.value(name, value))
     };

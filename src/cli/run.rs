@@ -19,6 +19,7 @@ use crate::server::{Server, StartError};
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
+    outlive_early_hangups()?;
     let level = process_log::to_stderr();
     let (loaded, mark) = loading::load_after(None, file);
     let Some(compiled) = report(loaded, file) else {
@@ -40,6 +41,15 @@ pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
     // What is left are requests that were cut and probes: nobody waits for them.
     runtime.shutdown_background();
     Ok(finish(done))
+}
+
+/// A SIGHUP while the file is being read must not end the process. It may be lost: a file that changed after it
+/// was read is noticed all the same. A handler stays for the life of the process, whatever becomes of the
+/// runtime that set it.
+fn outlive_early_hangups() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _within = runtime.enter();
+    signal(SignalKind::hangup()).map(drop)
 }
 
 pub(super) fn finish(done: Result<bool, StartError>) -> ExitCode {

@@ -116,24 +116,24 @@ impl LogLevel {
     }
 }
 
+/// Whether a record can reach an output at all, whatever the filter.
+#[must_use]
+pub fn may_speak(metadata: &log::Metadata<'_>) -> bool {
+    let own = metadata.target().strip_prefix("portcullis");
+    metadata.level() <= log::Level::Info
+        || own.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
 /// The logger behind the facade.
 struct ProcessLog(Arc<ArcSwap<env_logger::Logger>>);
 
-impl ProcessLog {
-    fn may_speak(metadata: &log::Metadata<'_>) -> bool {
-        let own = metadata.target().strip_prefix("portcullis");
-        metadata.level() <= log::Level::Info
-            || own.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-    }
-}
-
 impl log::Log for ProcessLog {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        Self::may_speak(metadata) && self.0.load().enabled(metadata)
+        may_speak(metadata) && self.0.load().enabled(metadata)
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        if Self::may_speak(record.metadata()) {
+        if may_speak(record.metadata()) {
             self.0.load().log(record);
         }
     }
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn libraries_keep_what_they_know_of_requests_to_themselves() {
         let may = |target, level| {
-            ProcessLog::may_speak(&log::Metadata::builder().target(target).level(level).build())
+            may_speak(&log::Metadata::builder().target(target).level(level).build())
         };
         assert!(may("portcullis", log::Level::Trace));
         assert!(may("portcullis::gateway", log::Level::Debug));

@@ -229,7 +229,7 @@ listeners: {{ public: {{ address: "127.0.0.1:0" }} }}
 upstreams:
   users:
     targets: [ {} ]
-    gateway_secret: {{ value: "${{env:NO_SUCH_SECRET:-s3cret}}" }}
+    gateway_secret: {{ value: "${{env:NO_SUCH_SECRET:-s3cret-7q3z}}" }}
 consumers: {{ demo: {{ api_keys: [ "{DEMO_DIGEST}" ] }} }}
 routes: {{ users: {{ path: /, to: users }} }}
 "#,
@@ -240,8 +240,8 @@ routes: {{ users: {{ path: /, to: users }} }}
 #[tokio::test(flavor = "multi_thread")]
 async fn backends_that_are_open_to_everybody_are_found() {
     let any = "127.0.0.1:0".parse().unwrap();
-    let one = demo::start(demo::Kind::Users, "users-1", any, "s3cret").await.unwrap();
-    let two = demo::start(demo::Kind::Users, "users-2", any, "s3cret").await.unwrap();
+    let one = demo::start(demo::Kind::Users, "users-1", any, "s3cret-7q3z").await.unwrap();
+    let two = demo::start(demo::Kind::Users, "users-2", any, "s3cret-7q3z").await.unwrap();
     let closed = guarded(&[one.addr, two.addr]);
     let verify = async |file: &File, more: &[&str]| {
         let arguments = [&["verify-backend", "--config", file.path()], more].concat();
@@ -267,7 +267,7 @@ async fn backends_that_are_open_to_everybody_are_found() {
     let ended = verify(&closed, &["user"]).await;
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.errors.contains("users"), "{ended:?}");
-    assert!(!format!("{ended:?}").contains("s3cret"));
+    assert!(!format!("{ended:?}").contains("s3cret-7q3z"));
 }
 
 /// Runs a line of the banner with the real curl; the status and the body.

@@ -244,7 +244,7 @@ async fn no_route_is_a_tunnel_or_a_mirror() {
     let echo = Origin::start("mirror").await;
     let gateway = Gateway::start(&format!(
         r#"
-upstreams: {{ echo: {{ targets: [ "{}" ], gateway_secret: {{ value: planted }} }} }}
+upstreams: {{ echo: {{ targets: [ "{}" ], gateway_secret: {{ value: planted-7q3z }} }} }}
 routes:
   all: {{ path: /, to: echo, auth: none }}
 "#,

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
-use super::{eventually, origin};
+use super::{eventually, origin, secrets};
 
 const NAME: &str = "TEST_BACKEND_NAME";
 const ADDRESS: &str = "TEST_BACKEND_ADDRESS";
@@ -150,7 +150,7 @@ impl Program {
     pub fn fed(arguments: &[&str], input: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .args(arguments)
-            .env_remove("PORTCULLIS_LOG")
+            .env("PORTCULLIS_LOG", "trace")
             .env_remove("DEMO_GATEWAY_SECRET")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -213,6 +213,8 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        secrets::none_in("a program's standard output", &self.output());
+        secrets::none_in("a program's standard error", &self.errors());
     }
 }
 
