@@ -134,6 +134,8 @@ pub struct Exchange {
     pub rejection: Option<Rejection>,
     /// When what happened.
     pub marks: Marks,
+    /// Whether it is counted; one that is only asked about is not.
+    pub counted: bool,
 }
 
 impl Exchange {
@@ -172,12 +174,15 @@ impl Exchange {
             why: None,
             detail: None,
             marks: Marks::default(),
+            counted: true,
         }
     }
 
     /// Pins the route; from now on, and until this is dropped, the request is in flight there.
     pub fn enter(&mut self, route: Arc<Route>) {
-        route.meter.enter();
+        if self.counted {
+            route.meter.enter();
+        }
         self.route = Some(route);
     }
 
@@ -214,7 +219,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if let Some(route) = &self.route {
+        if let Some(route) = self.route.as_ref().filter(|_| self.counted) {
             route.meter.leave();
         }
     }

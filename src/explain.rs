@@ -204,6 +204,7 @@ fn explain_as(
     let head = question.head()?;
     let mask = Mask::new(snapshot, &head);
     let mut x = Exchange::begin();
+    x.counted = false;
     x.id = http::HeaderValue::from_static(NEW_ID);
     let arriving = Arriving {
         head: &head,

@@ -19,6 +19,11 @@ pub const VARIABLE: &str = "PORTCULLIS_LOG";
 pub const DEFAULT_FILTER: &str =
     "warn,pingora_proxy=off,pingora_load_balancing=error,portcullis=info";
 
+/// The most that is asked of anybody, whatever the filter. The facade has one level for the whole process, and below
+/// this one a library makes texts of raw heads before it is known that nobody wants them; on a head that is no
+/// UTF-8 that ends the request.
+pub const MOST: LevelFilter = LevelFilter::Debug;
+
 /// Starts the process log and gives the handle on its filter. The first filter is that of the environment.
 #[must_use]
 pub fn to_stderr() -> LogLevel {
@@ -29,7 +34,7 @@ pub fn to_stderr() -> LogLevel {
     level.installed =
         log::set_boxed_logger(Box::new(ProcessLog(Arc::clone(&level.logger)))).is_ok();
     if level.installed {
-        log::set_max_level(level.logger.load().filter());
+        log::set_max_level(level.logger.load().filter().min(MOST));
     }
     level
 }
@@ -109,7 +114,7 @@ impl LogLevel {
         let most = logger.filter();
         self.logger.store(Arc::new(logger));
         if self.installed {
-            log::set_max_level(most);
+            log::set_max_level(most.min(MOST));
         }
         text.clone_into(&mut current);
         Ok(())

@@ -409,7 +409,7 @@ upstreams: {{ users: {{ targets: [ "{address}" ], health: {{ path: /, every: 100
 routes: {{ users: {{ path: /, to: users, auth: none }} }}
 "#
     ));
-    let program = Program::start(&["run", file.path()]);
+    let program = Program::logging(&["run", file.path()], "", "");
     let gateway = serving(&program).await;
     // A client that resets its connection inside a head.
     let client = TcpStream::connect(gateway).await.unwrap().into_std().unwrap();
@@ -426,4 +426,45 @@ routes: {{ users: {{ path: /, to: users, auth: none }} }}
     let ended = program.ended().await;
     assert!(!ended.errors.contains("ERROR"), "{}", ended.errors);
     assert!(!ended.errors.contains("becomes"), "{}", ended.errors);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loudest_log_costs_no_answer() {
+    let origin =
+        RawOrigin::saying(b"HTTP/1.1 200 OK\r\nX-Odd: \xff\xfe\r\nContent-Length: 2\r\n\r\nok")
+            .await;
+    let file = File::with(&format!(
+        "version: 1\nlisteners: {{ public: {{ address: \"127.0.0.1:0\" }} }}\n\
+         upstreams: {{ odd: {{ targets: [ \"{}\" ], health: none }} }}\n\
+         routes: {{ odd: {{ path: /, to: odd, auth: none }} }}\n",
+        origin.address
+    ));
+    let program = Program::logging(&["run", file.path()], "", "trace");
+    let gateway = serving(&program).await;
+    let answer = get(gateway, "/", &[]).await;
+    assert_eq!((answer.status, answer.text()), (200, "ok"));
+    program.signal("TERM");
+    let ended = program.ended().await;
+    assert!(!ended.errors.contains("panicked"), "{}", ended.errors);
+}
+
+/// A file that takes a while to read: a pipe that gives nothing before somebody writes to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_while_the_file_is_read_is_outlived() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, pipe) = (folder.path().join("gateway.yaml"), folder.path().join("keys"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let text = "version: 1\nlisteners: { public: { address: \"127.0.0.1:0\" } }\n\
+                auth: { key: { api_key: { keys_file: keys } } }\n\
+                routes: { r: { path: /, auth: none, respond: { status: 204 } } }\n";
+    std::fs::write(&file, text).unwrap();
+    let program = Program::start(&["run", file.to_str().unwrap()]);
+    // Opens as soon as the program reads.
+    let mut keys =
+        tokio::task::spawn_blocking(move || std::fs::File::create(pipe).unwrap()).await.unwrap();
+    program.signal("HUP");
+    keys.write_all(b"# none\n").unwrap();
+    drop(keys);
+    let gateway = serving(&program).await;
+    assert_eq!(get(gateway, "/", &[]).await.status, 204);
 }

