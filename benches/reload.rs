@@ -102,7 +102,7 @@ fn run(args: &Args) -> Result<bool, Failure> {
     gateway.still_runs()?;
     report(&mut out, "calm", &mut calm)?;
     report(&mut out, "reloading", &mut busy)?;
-    writeln!(out, "{reloads} reloads, the slowest took {slowest:.0?}")?;
+    writeln!(out, "{reloads} reloads, the slowest took {slowest:.1?}")?;
     let ratio = percentile(&mut busy, 99.0).div_duration_f64(percentile(&mut calm, 99.0));
     ratios.sort_by(f64::total_cmp);
     let median = ratios[ratios.len() / 2];
@@ -125,7 +125,7 @@ fn measure_load(files: &Files, args: &Args, out: &mut impl io::Write) -> Result<
     let (routes, keys) = (args.routes, args.keys);
     writeln!(
         out,
-        "load of {routes} routes and {keys} keys: {median:.0?} ({first:.0?} to {last:.0?})"
+        "load of {routes} routes and {keys} keys: {median:.1?} ({first:.1?} to {last:.1?})"
     )?;
     Ok(median)
 }
@@ -379,7 +379,7 @@ fn report(out: &mut impl io::Write, what: &str, all: &mut [Duration]) -> io::Res
     let [half, most, nearly, last] = [50.0, 99.0, 99.9, 100.0].map(|p| percentile(all, p));
     writeln!(
         out,
-        "{what}: {} requests, p50 {half:.0?}, p99 {most:.0?}, p99.9 {nearly:.0?}, slowest {last:.0?}",
+        "{what}: {} requests, p50 {half:.1?}, p99 {most:.1?}, p99.9 {nearly:.1?}, slowest {last:.1?}",
         all.len()
     )
 }

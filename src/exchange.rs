@@ -134,8 +134,17 @@ pub struct Exchange {
     pub rejection: Option<Rejection>,
     /// When what happened.
     pub marks: Marks,
-    /// Whether it is counted; one that is only asked about is not.
-    pub counted: bool,
+    /// Whether it comes from a client.
+    pub kind: Kind,
+}
+
+/// Whether a request comes from a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It does.
+    Real,
+    /// It is only asked about, and not counted.
+    Asked,
 }
 
 impl Exchange {
@@ -174,13 +183,13 @@ impl Exchange {
             why: None,
             detail: None,
             marks: Marks::default(),
-            counted: true,
+            kind: Kind::Real,
         }
     }
 
     /// Pins the route; from now on, and until this is dropped, the request is in flight there.
     pub fn enter(&mut self, route: Arc<Route>) {
-        if self.counted {
+        if self.kind == Kind::Real {
             route.meter.enter();
         }
         self.route = Some(route);
@@ -219,7 +228,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if let Some(route) = self.route.as_ref().filter(|_| self.counted) {
+        if let Some(route) = self.route.as_ref().filter(|_| self.kind == Kind::Real) {
             route.meter.leave();
         }
     }

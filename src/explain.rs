@@ -26,7 +26,7 @@ use serde::Serialize;
 
 use crate::auth::Consumer;
 use crate::diagnostic::did_you_mean;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Kind};
 use crate::hygiene::{CleanTarget, clean_host};
 use crate::intake::{self, Arriving, Caller, Decision};
 use crate::reject::Rejection;
@@ -204,7 +204,7 @@ fn explain_as(
     let head = question.head()?;
     let mask = Mask::new(snapshot, &head);
     let mut x = Exchange::begin();
-    x.counted = false;
+    x.kind = Kind::Asked;
     x.id = http::HeaderValue::from_static(NEW_ID);
     let arriving = Arriving {
         head: &head,

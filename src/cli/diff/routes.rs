@@ -74,6 +74,10 @@ fn action(route: &RouteConfig) -> String {
     }
 }
 
+fn body_limit(config: &Config, route: &RouteConfig) -> String {
+    route.body_limit.unwrap_or(config.defaults.body_limit).to_string()
+}
+
 /// What is noted of one route, and whether it lets somebody in.
 #[derive(Default)]
 struct Notes(Vec<(String, bool)>);
@@ -145,10 +149,7 @@ impl Notes {
             route.rewrite.as_ref().map_or_else(none, |text| shown(of, text))
         };
         self.differs("rewrite", &rewrite(before, was), &rewrite(after, is));
-        let limit = |config: &Config, route: &RouteConfig| {
-            route.body_limit.unwrap_or(config.defaults.body_limit).to_string()
-        };
-        self.differs("body_limit", &limit(old, was), &limit(new, is));
+        self.differs("body_limit", &body_limit(old, was), &body_limit(new, is));
         self.headers(
             "request",
             &was.request_headers.over(&old.defaults.request_headers),

@@ -96,8 +96,15 @@ impl Gateway {
             };
             server.run(stop).await.unwrap()
         });
-        let _operators = secrets::Operators::at(addresses.get("admin"));
-        Self { addresses, stop: Some(stop), done: Some(done), log, _folder: folder, _operators }
+        let operators = secrets::Operators::at(addresses.get("admin"));
+        Self {
+            addresses,
+            stop: Some(stop),
+            done: Some(done),
+            log,
+            _folder: folder,
+            _operators: operators,
+        }
     }
 
     /// Where clients are served.

@@ -57,9 +57,9 @@ impl Reloading {
             };
             server.run(stop).await.unwrap()
         });
-        let _operators = secrets::Operators::at(addresses.get("admin"));
+        let operators = secrets::Operators::at(addresses.get("admin"));
         let (stop, done) = (Some(stop), Some(done));
-        Self { folder, file, addresses, reloader, stop, done, _operators }
+        Self { folder, file, addresses, reloader, stop, done, _operators: operators }
     }
 
     pub fn address(&self) -> SocketAddr {
