@@ -9,7 +9,7 @@
 //! [`Status`] that `/readyz` shows. It is not tried again until something about it changes.
 //!
 //! Whatever takes time, freeing included, is done by a thread of its own that gives way to the workers
-//! ([`beside`]): a reload of 10,000 routes must not be seen in the latency of requests.
+//! (`beside`): a reload of 10,000 routes must not be seen in the latency of requests.
 //!
 //! One task does all reloads, one after the other. What is asked for while one is under way is answered by
 //! the next, all of it by one: a burst of signals costs two reloads at most, and everybody gets the answer of a
