@@ -203,7 +203,7 @@ fn rest(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     const ELSEWHERE: [&str; 6] =
         ["version", "upstreams", "consumers", "defaults", "routes", "tests"];
     let leaves = |snapshot: &Snapshot| Leaves::of(&*snapshot.config, &snapshot.record, &ELSEWHERE);
-    let fixed = ["workers", "listeners", "admin", "logs"];
+    let fixed = ["workers", "listeners", "admin", "logs.access", "logs.format"];
     let token = |snapshot: &Snapshot| snapshot.config.admin.as_ref()?.token.clone();
     let other_token = token(old).is_some() && token(new).is_some() && token(old) != token(new);
     let other_token = other_token.then(|| "admin.token changes".to_owned());

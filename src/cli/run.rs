@@ -19,8 +19,13 @@ use crate::server::{Server, StartError};
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
-    outlive_early_hangups()?;
-    let level = process_log::to_stderr();
+    outlive_early_signals()?;
+    let level = match process_log::to_stderr() {
+        Ok(level) => level,
+        Err(error) => {
+            return Ok(fail(CANNOT_START, &format!("error: {}: {error}", process_log::VARIABLE)));
+        }
+    };
     let (loaded, mark) = loading::load_after(None, file);
     let Some(compiled) = report(loaded, file) else {
         return Ok(fail(REFUSED, &format!("{}: refused, nothing is started", file.display())));
@@ -29,11 +34,8 @@ pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
         Ok(server) => server.following(file, mark).logging_by(Arc::new(level)),
         Err(error) => return Ok(fail(CANNOT_START, &format!("error: {}", chain(&error)))),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(server.workers())
-        .thread_name("worker")
-        .enable_all()
-        .build()?;
+    // Requests are served by the server's own threads; on this one it accepts, probes, and is told what to do.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let done = runtime.block_on(async {
         let stop = stop_signal(server.reloader(), server.access_log())?;
         server.run(stop).await
@@ -43,13 +45,16 @@ pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
     Ok(finish(done))
 }
 
-/// A SIGHUP while the file is being read must not end the process. It may be lost: a file that changed after it
-/// was read is noticed all the same. A handler stays for the life of the process, whatever becomes of the
+/// A SIGHUP or SIGUSR1 while the file is being read must not end the process. It may be lost: a file that changed
+/// after it was read is noticed all the same, and the log is opened later. A handler stays for the life of the process, whatever becomes of the
 /// runtime that set it.
-fn outlive_early_hangups() -> io::Result<()> {
+fn outlive_early_signals() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _within = runtime.enter();
-    signal(SignalKind::hangup()).map(drop)
+    for kind in [SignalKind::hangup(), SignalKind::user_defined1()] {
+        drop(signal(kind)?);
+    }
+    Ok(())
 }
 
 pub(super) fn finish(done: Result<bool, StartError>) -> ExitCode {
@@ -61,7 +66,7 @@ pub(super) fn finish(done: Result<bool, StartError>) -> ExitCode {
 }
 
 /// Ready at the first SIGTERM or SIGINT; a second one ends the process at once. Must be called within a
-/// runtime. SIGHUP asks for a reload.
+/// runtime. SIGHUP asks for a reload, SIGUSR1 for the access log's file to be opened anew.
 pub(super) fn stop_signal(
     reloader: Reloader,
     log: Arc<AccessLog>,
@@ -69,6 +74,14 @@ pub(super) fn stop_signal(
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let mut moved = signal(SignalKind::user_defined1())?;
+    let moved_log = log.clone();
+    tokio::spawn(async move {
+        while moved.recv().await.is_some() {
+            log::info!("SIGUSR1: the access log is opened anew");
+            moved_log.reopen();
+        }
+    });
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             log::info!("SIGHUP");

@@ -15,6 +15,7 @@ use super::{Admin, Compiled, Route, Snapshot};
 use crate::auth::{self, Auth};
 use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics};
+use crate::observe::access_log::Sampling;
 use crate::rewrite::TrustedProxies;
 use crate::route::Table;
 use crate::upstream::Upstream;
@@ -59,12 +60,16 @@ pub(super) fn compile_with(
     let mut upstreams = compile_upstreams(config, previous, sources, diagnostics);
     upstreams.extend(gaps.upstreams.iter().map(|name| (name.clone(), None)));
     let auth = compile_auth(config, previous, sources, diagnostics).filter(|_| !gaps.auth);
-    let routes = compile_routes(config, gaps, &upstreams, auth.as_deref(), diagnostics);
+    let sampling = Sampling::of(&config.logs.sample, None);
+    let names = config.routes.keys().map(String::as_str);
+    config.logs.check((!gaps.routes).then_some(names), &root.key("logs"), diagnostics);
+    let routes = compile_routes(config, gaps, &upstreams, auth.as_deref(), &sampling, diagnostics);
 
     let workers = config.workers.or_else(|| std::thread::available_parallelism().ok());
     Some(Compiled {
         snapshot: Snapshot {
             routes: routes?,
+            sampling,
             upstreams: upstreams.into_iter().filter_map(|(k, v)| Some((k, v?))).collect(),
             trusted: trusted?,
             auth: auth?,
@@ -197,6 +202,7 @@ fn compile_routes(
     gaps: &Gaps,
     upstreams: &BTreeMap<String, Option<Arc<Upstream>>>,
     auth: Option<&Auth>,
+    sampling: &Sampling,
     diagnostics: &mut Diagnostics,
 ) -> Option<Table<Arc<Route>>> {
     let at = At::root().key("routes");
@@ -210,7 +216,8 @@ fn compile_routes(
     let mut compiled = Vec::with_capacity(config.routes.len());
     for (name, route) in &config.routes {
         let at = at.key(name);
-        let mut builder = RouteBuilder { config, route, upstreams, auth, at: &at, diagnostics };
+        let mut builder =
+            RouteBuilder { config, route, upstreams, auth, sampling, at: &at, diagnostics };
         if let Some((rule, route)) = builder.build(name) {
             compiled.push((route.name.clone(), rule, route));
         }

@@ -409,7 +409,7 @@ upstreams: {{ users: {{ targets: [ "{address}" ], health: {{ path: /, every: 100
 routes: {{ users: {{ path: /, to: users, auth: none }} }}
 "#
     ));
-    let program = Program::logging(&["run", file.path()], "", "");
+    let program = Program::told(&["run", file.path()], &[("PORTCULLIS_LOG", "")]);
     let gateway = serving(&program).await;
     // A client that resets its connection inside a head.
     let client = TcpStream::connect(gateway).await.unwrap().into_std().unwrap();
@@ -439,7 +439,7 @@ async fn the_loudest_log_costs_no_answer() {
          routes: {{ odd: {{ path: /, to: odd, auth: none }} }}\n",
         origin.address
     ));
-    let program = Program::logging(&["run", file.path()], "", "trace");
+    let program = Program::start(&["run", file.path()]);
     let gateway = serving(&program).await;
     let answer = get(gateway, "/", &[]).await;
     assert_eq!((answer.status, answer.text()), (200, "ok"));
@@ -450,7 +450,7 @@ async fn the_loudest_log_costs_no_answer() {
 
 /// A file that takes a while to read: a pipe that gives nothing before somebody writes to it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hangup_while_the_file_is_read_is_outlived() {
+async fn signals_while_the_file_is_read_are_outlived() {
     let folder = tempfile::tempdir().unwrap();
     let (file, pipe) = (folder.path().join("gateway.yaml"), folder.path().join("keys"));
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -463,6 +463,7 @@ async fn a_hangup_while_the_file_is_read_is_outlived() {
     let mut keys =
         tokio::task::spawn_blocking(move || std::fs::File::create(pipe).unwrap()).await.unwrap();
     program.signal("HUP");
+    program.signal("USR1");
     keys.write_all(b"# none\n").unwrap();
     drop(keys);
     let gateway = serving(&program).await;

@@ -17,7 +17,7 @@ const BEARER: (&str, &str) = ("Authorization", "Bearer planted-token-7q3z-012345
 const LOCAL: (&str, &str) = ("Host", "localhost");
 
 /// Headers with something in them that must not be told.
-const PLANTED: &[(&str, &str)] = &[
+pub const PLANTED: &[(&str, &str)] = &[
     ("X-Api-Key", KEY),
     ("Authorization", "Bearer planted-bearer-7q3z"),
     ("Cookie", "session=planted-cookie-7q3z; other=1"),
@@ -26,6 +26,8 @@ const PLANTED: &[(&str, &str)] = &[
     ("Referer", "https://a.test/?planted-referer-7q3z"),
     ("X-Request-Id", "planted-id-7q3z"),
     ("X-Forwarded-For", "planted-for-7q3z"),
+    ("Traceparent", "00-planted-trace-7q3z-01"),
+    ("Tracestate", "planted=state-7q3z"),
 ];
 
 /// Targets of all fates with something in the query that must not be told.

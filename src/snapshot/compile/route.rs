@@ -12,6 +12,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use crate::auth::Auth;
 use crate::config::{self, Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
+use crate::observe::access_log::Sampling;
 use crate::observe::metrics::RouteMeter;
 use crate::rewrite::{Direction, HeaderOps};
 use crate::route::{Conditions, Forwarding, PathPattern, Rule};
@@ -25,6 +26,8 @@ pub(super) struct RouteBuilder<'a> {
     pub(super) route: &'a RouteConfig,
     pub(super) upstreams: &'a BTreeMap<String, Option<Arc<Upstream>>>,
     pub(super) auth: Option<&'a Auth>,
+    /// What holds for a route that no rule names.
+    pub(super) sampling: &'a Sampling,
     pub(super) at: &'a At,
     pub(super) diagnostics: &'a mut Diagnostics,
 }
@@ -73,9 +76,20 @@ impl RouteBuilder<'_> {
             request_headers: request_headers?,
             response_headers: response_headers?,
             body_limit,
+            sampling: self.sampling(name),
             meter: RouteMeter::default(),
         };
         Some((rule?, Arc::new(compiled)))
+    }
+
+    /// How many of the route's requests are logged; a route that no rule names shares the answer with others.
+    fn sampling(&self, name: &str) -> Sampling {
+        let rules = &self.config.logs.sample;
+        if rules.iter().any(|rule| rule.route.as_deref() == Some(name)) {
+            Sampling::of(rules, Some(name))
+        } else {
+            self.sampling.clone()
+        }
     }
 
     /// The operations of the route over those of the defaults. A mistake in a default that no route of its

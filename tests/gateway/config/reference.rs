@@ -99,6 +99,9 @@ fn it_has_every_key_of_the_schema() {
     let in_comments = [
         "admin.address",
         "admin.token",
+        "logs.sample.route",
+        "logs.sample.status",
+        "logs.sample.keep",
         "upstreams.*.balance.hash",
         "upstreams.*.balance.hash.header",
         "upstreams.*.balance.hash.cookie",

@@ -148,15 +148,20 @@ impl Program {
 
     /// The same with something on standard input.
     pub fn fed(arguments: &[&str], input: &str) -> Self {
-        Self::logging(arguments, input, "trace")
+        Self::begin(arguments, input, &[])
     }
 
-    /// The same with this filter of its log; an empty one is none.
-    pub fn logging(arguments: &[&str], input: &str, filter: &str) -> Self {
+    /// The same with these variables in its environment; an empty filter of the log is none.
+    pub fn told(arguments: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::begin(arguments, "", env)
+    }
+
+    fn begin(arguments: &[&str], input: &str, env: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .args(arguments)
-            .env("PORTCULLIS_LOG", filter)
+            .env("PORTCULLIS_LOG", "trace")
             .env_remove("DEMO_GATEWAY_SECRET")
+            .envs(env.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -46,7 +46,7 @@ impl Reloading {
             panic!("{}", loaded.diagnostics.render("test"))
         };
         secrets::none_shown_of(&compiled.snapshot, 80);
-        let level = LogLevel::new("off");
+        let level = LogLevel::new("off").unwrap();
         let server =
             Server::bind(compiled).unwrap().following(&file, mark).logging_by(Arc::new(level));
         let (addresses, reloader) = (server.addresses(), server.reloader());
