@@ -142,6 +142,17 @@ pub struct Exchange {
     pub rejection: Option<Rejection>,
     /// When what happened.
     pub marks: Marks,
+    /// Whether it comes from a client.
+    pub kind: Kind,
+}
+
+/// Whether a request comes from a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It does.
+    Real,
+    /// It is only asked about, and not counted.
+    Asked,
 }
 
 impl Exchange {
@@ -183,12 +194,15 @@ impl Exchange {
             why: None,
             detail: None,
             marks: Marks::default(),
+            kind: Kind::Real,
         }
     }
 
     /// Pins the route; from now on, and until this is dropped, the request is in flight there.
     pub fn enter(&mut self, route: Arc<Route>) {
-        route.meter.enter();
+        if self.kind == Kind::Real {
+            route.meter.enter();
+        }
         self.route = Some(route);
     }
 
@@ -246,7 +260,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if let Some(route) = &self.route {
+        if let Some(route) = self.route.as_ref().filter(|_| self.kind == Kind::Real) {
             route.meter.leave();
         }
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::auth::RouteAuth;
+use crate::auth::{RouteAuth, names_a_credential};
 use crate::config::{Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics};
 use crate::yaml::Places;
@@ -127,12 +127,6 @@ fn plain_credentials(config: &Config, places: &Places, diagnostics: &mut Diagnos
             }
         }
     }
-}
-
-fn names_a_credential(name: &str) -> bool {
-    let name = name.to_ascii_lowercase().replace('_', "-");
-    matches!(name.as_str(), "authorization" | "proxy-authorization" | "cookie")
-        || ["-key", "-token", "-secret"].iter().any(|end| name.ends_with(end))
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod process;
 mod real;
 mod reload;
 mod routing;
+mod secrets;
 mod stop;
 mod timeouts;
 mod tls;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::support::gateway::TestSources;
 use crate::support::{Answer, Client, Gateway, Origin, RawOrigin, eventually, get, python, send};
 
-const KEY: &str = "planted-key-for-metrics";
+const KEY: &str = "planted-key-7q3z-for-metrics";
 
 /// The numbers as a text, in the format of this `Accept`.
 async fn scrape(gateway: &Gateway, accept: &str) -> Answer {
