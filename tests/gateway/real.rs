@@ -16,7 +16,7 @@ use crate::support::{PATIENCE, python};
 /// The client's key, and the digest of it that stands in the configuration.
 const KEY: &str = "secret002oUdaRJA";
 const KEY_DIGEST: &str = "sha256:fa07946b996ae455463ff22d78f25da36e98425b4aa1360f46c030f4ceb315c6";
-const GATEWAY_SECRET: &str = "only the gateway knows";
+const GATEWAY_SECRET: &str = "only the gateway knows 7q3z";
 
 /// What stands below `listeners` in front of the service at `address`.
 fn in_front_of(address: SocketAddr) -> String {
