@@ -50,6 +50,8 @@ pub mod rewrite;
 
 pub mod upstream;
 
+pub mod portal;
+
 pub mod observe;
 
 // -- the file, and what it becomes --
