@@ -293,6 +293,10 @@ fn answer(decision: &Result<Decision, Rejection>, mask: &Mask) -> Option<Answer>
     let (reply, code, detail) = match decision {
         Ok(Decision::Forward) => return None,
         Ok(Decision::Answer(reply)) => (reply.clone(), None, None),
+        Ok(Decision::Portal(ask)) => {
+            let detail = "served by the portal".to_owned();
+            (ask.clone().answer(), None, Some(detail))
+        }
         Ok(Decision::Health) => {
             let detail = "while it stops, the gateway answers 503 here".to_owned();
             (intake::health(false), None, Some(detail))
@@ -316,7 +320,7 @@ fn headers(reply: &Reply, mask: &Mask) -> Vec<(String, String)> {
 fn upstream_of(route: &Route) -> Option<&str> {
     match &route.action {
         Action::Forward(forward) => Some(forward.upstream.name()),
-        Action::Respond(_) | Action::Redirect(_) | Action::Health => None,
+        Action::Respond(_) | Action::Redirect(_) | Action::Health | Action::Portal(_) => None,
     }
 }
 

@@ -68,6 +68,7 @@ impl Gateway {
     fn note(&self, session: &Session, x: &mut Exchange) {
         if x.marks.total.is_none() {
             x.marks.total = Some(x.started.elapsed());
+            answer::compare(x);
             let record = answer::record(session, x);
             self.metrics.record(&record, x.route.as_deref().map(|route| &route.meter));
             self.log.write(record);
@@ -109,7 +110,7 @@ impl ProxyHttp for Gateway {
         match self.take_in(session, x) {
             Ok(None) => return Ok(false),
             // Boxed, so that what every forwarded request allocates for this phase stays small.
-            Ok(Some(reply)) => Box::pin(answer::send(session, x, reply)).await?,
+            Ok(Some(own)) => Box::pin(answer::give(session, x, own)).await?,
             Err(rejection) => Box::pin(answer::refuse(session, x, &rejection)).await?,
         }
         Ok(true)

@@ -85,13 +85,7 @@ impl Portal {
                 diagnostics.error(at.key(key), "it is empty", help);
             }
         }
-        let about = About {
-            title: settings.title.clone(),
-            version: settings.version.clone(),
-            description: settings.description.clone(),
-            introduction: settings.introduction.clone(),
-            url,
-        };
+        let about = About { url, ..settings.clone().into() };
         (diagnostics.len() == before).then(|| Self {
             about,
             show: settings.show,

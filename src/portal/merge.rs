@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::config::Settings;
 use super::landscape::{Landscape, Place};
 use super::shape::METHODS;
 use super::spec::{Operation, Spec};
@@ -30,7 +31,7 @@ const MOST_OPERATIONS: usize = 10_000;
 const MOST_NODES: usize = 2_000_000;
 
 /// What a document says of the whole.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct About {
     /// Its title.
     pub title: String,
@@ -42,6 +43,20 @@ pub struct About {
     pub introduction: Option<String>,
     /// Where clients reach the gateway, without a slash at its end; none: where they found the document.
     pub url: Option<String>,
+}
+
+impl Default for About {
+    /// What a portal without words of its own says.
+    fn default() -> Self {
+        Settings::default().into()
+    }
+}
+
+impl From<Settings> for About {
+    fn from(settings: Settings) -> Self {
+        let Settings { title, version, description, introduction, url, .. } = settings;
+        Self { title, version, description, introduction, url }
+    }
 }
 
 /// What is known of an upstream's spec.

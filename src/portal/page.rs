@@ -76,7 +76,7 @@ pub(super) struct Logo {
 }
 
 /// Something that is asked of a portal.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ask {
     portal: Arc<Portal>,
     file: File,
@@ -148,10 +148,10 @@ impl Ask {
             File::Bundle => self.asset(&BUNDLE, "text/javascript; charset=utf-8"),
             File::Style => self.asset(&STYLE, "text/css; charset=utf-8"),
             File::Icon => self.asset(&ICON, "image/png"),
-            File::Script => self.file(SCRIPT.into(), None, "text/javascript; charset=utf-8"),
-            File::OwnStyle => self.file(OWN_STYLE.into(), None, "text/css; charset=utf-8"),
+            File::Script => self.file(SCRIPT.into(), "text/javascript; charset=utf-8"),
+            File::OwnStyle => self.file(OWN_STYLE.into(), "text/css; charset=utf-8"),
             File::Logo => match &self.portal.logo {
-                Some(logo) => self.file(logo.bytes.clone(), None, logo.media_type),
+                Some(logo) => self.file(logo.bytes.clone(), logo.media_type),
                 None => Reply::new(StatusCode::NOT_FOUND),
             },
         }
@@ -175,29 +175,36 @@ impl Ask {
             .replace("{show}", show)
             .replace("{logo}", logo)
             .replace("{title}", &String::from_utf8_lossy(&title));
-        self.file(page.into(), None, "text/html; charset=utf-8")
+        self.file(page.into(), "text/html; charset=utf-8")
             .with(CONTENT_SECURITY_POLICY, policy(&portal.hosts()))
             .with(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"))
             .with(REFERRER_POLICY, HeaderValue::from_static("no-referrer"))
     }
 
     fn asset(&self, asset: &Asset, media_type: &'static str) -> Reply {
-        let gzip = if self.gzip { asset.gzip() } else { None };
-        match gzip {
-            Some(gzip) => self.file(Bytes::new(), Some(gzip), media_type),
-            None => self.file(asset.plain(), None, media_type),
+        match asset.gzip().filter(|_| self.gzip) {
+            Some((gzip, tag)) => {
+                let reply = self.reply(Bytes::new(), Some(gzip.clone()), media_type, tag.clone());
+                self.lasting(reply)
+            }
+            None => self.file(asset.plain(), media_type),
         }
     }
 
     /// A file that changes with the program or the configuration only.
-    fn file(&self, plain: Bytes, gzip: Option<Bytes>, media_type: &'static str) -> Reply {
-        let tag = tag(gzip.as_ref().unwrap_or(&plain));
+    fn file(&self, plain: Bytes, media_type: &'static str) -> Reply {
+        let tag = tag(&plain);
+        let reply = self.reply(plain, None, media_type, tag);
+        self.lasting(reply)
+    }
+
+    fn lasting(&self, reply: Reply) -> Reply {
         let how_long = match self.file {
             File::Page | File::Logo => "no-cache",
             _ if self.versioned => "public, max-age=31536000, immutable",
             _ => "no-cache",
         };
-        self.reply(plain, gzip, media_type, tag).with(CACHE_CONTROL, HeaderValue::from_static(how_long))
+        reply.with(CACHE_CONTROL, HeaderValue::from_static(how_long))
     }
 
     fn document(&self) -> Reply {

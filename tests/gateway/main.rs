@@ -21,6 +21,7 @@ mod keys;
 mod logs;
 mod metrics;
 mod paths;
+mod portal;
 mod process;
 mod real;
 mod reload;

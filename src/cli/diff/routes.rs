@@ -63,6 +63,7 @@ fn action(route: &RouteConfig) -> String {
         RouteConfig { to: Some(to), .. } => format!("to {to}"),
         RouteConfig { respond: Some(respond), .. } => format!("answers {}", respond.status),
         RouteConfig { redirect: Some(_), .. } => "redirects".to_owned(),
+        route if !route.portal.is_off() => "serves the portal".to_owned(),
         _ => "tells its health".to_owned(),
     }
 }
@@ -105,6 +106,10 @@ impl Notes {
             (
                 "the fixed answer changes",
                 was.respond.is_some() && was.respond != is.respond && is.respond.is_some(),
+            ),
+            (
+                "the portal changes",
+                !was.portal.is_off() && was.portal != is.portal && !is.portal.is_off(),
             ),
             (
                 "the redirect changes",

@@ -2,9 +2,13 @@
 //! program holds these files alone, compressed as they are in the archive, and nothing can be missing later.
 
 use std::io::Read as _;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED as ARCHIVE;
+
+use super::tag;
 
 /// The version of Swagger UI.
 pub(super) const VERSION: &str = "5.32.6";
@@ -86,6 +90,8 @@ const fn bytes<const N: usize>(found: Found) -> [u8; N] {
 pub(super) struct Asset {
     packed: &'static [u8],
     found: Found,
+    /// As a gzip file with its tag: the same for ever, so it is made once.
+    gzip: OnceLock<(Bytes, HeaderValue)>,
 }
 
 macro_rules! asset {
@@ -93,7 +99,7 @@ macro_rules! asset {
         pub(super) static $name: Asset = {
             const FOUND: Found = find(concat!("/dist/", $file).as_bytes());
             static BYTES: [u8; FOUND.packed] = bytes(FOUND);
-            Asset { packed: &BYTES, found: FOUND }
+            Asset { packed: &BYTES, found: FOUND, gzip: OnceLock::new() }
         };
     };
 }
@@ -104,10 +110,11 @@ asset!(ICON, "favicon-32x32.png");
 
 impl Asset {
     /// As a gzip file (RFC 1952), if it is worth one: the archive has done the work.
-    pub(super) fn gzip(&self) -> Option<Bytes> {
-        if !self.found.deflated {
-            return None;
-        }
+    pub(super) fn gzip(&self) -> Option<&(Bytes, HeaderValue)> {
+        self.found.deflated.then(|| self.gzip.get_or_init(|| self.pack()))
+    }
+
+    fn pack(&self) -> (Bytes, HeaderValue) {
         let mut file = Vec::with_capacity(self.packed.len() + 18);
         // Magic number, deflate, no flags, no time, no hint, unknown system.
         file.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
@@ -115,7 +122,8 @@ impl Asset {
         file.extend_from_slice(&self.found.crc.to_le_bytes());
         let size = u32::try_from(self.found.size).unwrap_or_default();
         file.extend_from_slice(&size.to_le_bytes());
-        Some(file.into())
+        let tag = tag(&file);
+        (file.into(), tag)
     }
 
     /// As it is, for the rare client that takes no gzip.
@@ -142,7 +150,7 @@ mod tests {
             let mut sum = flate2::Crc::new();
             sum.update(&plain);
             assert_eq!(sum.sum(), asset.found.crc);
-            if let Some(gzip) = asset.gzip() {
+            if let Some((gzip, _)) = asset.gzip() {
                 let mut read = Vec::new();
                 flate2::read::GzDecoder::new(&gzip[..]).read_to_end(&mut read).unwrap();
                 assert_eq!(read, plain);
