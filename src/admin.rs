@@ -6,6 +6,7 @@
 //! | `GET /readyz` | 200 while it serves; 503 from the moment a stop was asked for. A refused reload is told, and is no reason to be unready: the configuration before it serves |
 //! | `GET /config` | the configuration in force, masked |
 //! | `GET /routes`, `GET /upstreams` | what there is, and how it is |
+//! | `GET /portal` | how the services' own documents are, and where calls differ from them |
 //! | `GET /metrics` | the process's numbers |
 //! | `POST /reload` | reads the file again |
 //! | `POST /upstreams/NAME/targets/LABEL/drain`, `.../undrain` | takes a target out of service, or back |
@@ -17,6 +18,7 @@
 
 mod access;
 mod listener;
+mod portal;
 mod scrape;
 mod view;
 
@@ -110,6 +112,7 @@ enum Endpoint {
     Config,
     Routes,
     Upstreams,
+    Portal,
     Reload,
     /// Upstream, label, and whether it is to be drained.
     Drain(String, String, bool),
@@ -126,6 +129,7 @@ impl Endpoint {
             ["config"] => Self::Config,
             ["routes"] => Self::Routes,
             ["upstreams"] => Self::Upstreams,
+            ["portal"] => Self::Portal,
             ["reload"] => Self::Reload,
             ["log-level"] => Self::LogLevel,
             ["metrics"] => Self::Metrics,
@@ -211,8 +215,8 @@ impl Admin {
             return Err(refuse(StatusCode::UNAUTHORIZED, what));
         }
         let Some(endpoint) = endpoint else {
-            let known = "known here: /livez, /readyz, /metrics, /config, /routes, /upstreams, /reload, \
-                         /log-level";
+            let known = "known here: /livez, /readyz, /metrics, /config, /routes, /upstreams, /portal, \
+                         /reload, /log-level";
             return Err(refuse(StatusCode::NOT_FOUND, known));
         };
         if !endpoint.takes(&head.method) {
@@ -238,6 +242,13 @@ impl Admin {
             Endpoint::Routes => (StatusCode::OK, view::routes(&snapshot())),
             Endpoint::Upstreams => {
                 (StatusCode::OK, view::upstreams(&snapshot(), Instant::now(), SystemTime::now()))
+            }
+            Endpoint::Portal => {
+                let snapshot = snapshot();
+                match tokio::task::spawn_blocking(move || portal::portal(&snapshot)).await {
+                    Ok(told) => (StatusCode::OK, told),
+                    Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "it broke off"),
+                }
             }
             Endpoint::Reload => self.reload().await,
             Endpoint::Drain(upstream, label, drained) => self.drain(upstream, label, *drained),

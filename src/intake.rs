@@ -136,7 +136,9 @@ fn act(
         Action::Respond(respond) => Ok(Decision::Answer(respond_reply(respond, x, headers))),
         Action::Redirect(redirect) => redirect_reply(redirect, x, headers).map(Decision::Answer),
         Action::Health => Ok(Decision::Health),
-        Action::Portal(portal) => ask(portal, matched, target, arriving.head, x).map(Decision::Portal),
+        Action::Portal(portal) => {
+            ask(portal, matched, target, arriving.head, x).map(Decision::Portal)
+        }
     }
 }
 

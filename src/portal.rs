@@ -7,6 +7,7 @@
 //! Nothing of it stands in the way of traffic: specs are fetched beside it, documents are made when they are asked
 //! for, and a spec that is slow, down or hostile costs a bounded time and what is told of that one upstream.
 
+mod bounds;
 pub mod config;
 mod drift;
 mod landscape;
@@ -142,10 +143,7 @@ impl Portal {
         };
         // Before the specs are looked at: what changes meanwhile is seen by the next.
         let versions = library.versions();
-        let shown = |place: &Place| {
-            let index = places.iter().position(|known| std::ptr::eq(known, place));
-            view.is_empty() || index.is_some_and(|index| view.get(index) == Some(&true))
-        };
+        let shown = |place: usize| view.is_empty() || view.get(place) == Some(&true);
         self.documents.get(versions, view.clone(), || {
             merge(&self.about, library.landscape(), &library.specs(), &shown)
         })

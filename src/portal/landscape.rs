@@ -134,7 +134,9 @@ impl Landscape {
             target.push('?');
             target.push_str(&place.sample_query());
         }
-        let clean = CleanTarget::parse(target.as_bytes()).ok()?;
+        // A path that is tidied leads elsewhere than it says.
+        let clean =
+            CleanTarget::parse(target.as_bytes()).ok().filter(|clean| !clean.was_tidied())?;
         let headers = place.sample_headers();
         let takes = |host: &str| {
             let request = Request { host, method, target: &clean, headers: &headers };

@@ -80,14 +80,19 @@ fn of_file(
         Ok(spec) => {
             if spec.lost > 0 {
                 let what = format!("{} references in {} lead nowhere", spec.lost, file.display());
-                let help = "let each lead to a part of the same document; the rest is shown without them";
+                let help =
+                    "let each lead to a part of the same document; the rest is shown without them";
                 diagnostics.warning(at.clone(), what, help);
             }
             Some(Source::of_file(upstream, spec))
         }
         Err(error) => {
             let what = format!("{} is refused: {error}", file.display());
-            diagnostics.error(at.clone(), what, "write OpenAPI 3.1, 3.0 or Swagger 2, as JSON or YAML");
+            diagnostics.error(
+                at.clone(),
+                what,
+                "write OpenAPI 3.1, 3.0 or Swagger 2, as JSON or YAML",
+            );
             None
         }
     }

@@ -18,10 +18,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::bounds::{Budget, Unique};
 use super::config::Settings;
 use super::landscape::{Landscape, Place};
 use super::shape::METHODS;
-use super::spec::{Operation, Spec};
+use super::spec::{Operation, Spec, Target};
 use crate::auth::Scheme;
 use crate::route::{Public, parameters};
 
@@ -29,6 +30,8 @@ use crate::route::{Public, parameters};
 const MOST_OPERATIONS: usize = 10_000;
 /// The most values in all its operations.
 const MOST_NODES: usize = 2_000_000;
+/// So many operations are led back through the rules of routes.
+const MOST_TRIES: usize = 1_000_000;
 
 /// What a document says of the whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,23 +107,23 @@ pub fn merge(
     about: &About,
     landscape: &Landscape,
     specs: &Specs,
-    shown: &dyn Fn(&Place) -> bool,
+    shown: &dyn Fn(usize) -> bool,
 ) -> Value {
     let (mut entries, whole) = entries(landscape, specs, shown);
     one_name_a_place(&mut entries);
     unique_ids(&mut entries);
     let parts = components::gather(&entries);
+    let targets = Targets::new(&entries);
+    let mut budget = Budget::of(MOST_NODES);
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for entry in &entries {
-        let value = operation::write(entry, &entries, &parts, about);
+        let value = operation::write(entry, &targets, &parts, about, &mut budget);
         let item = paths.entry(&entry.public.path).or_default();
         item.insert(entry.operation.method.to_owned(), Value::Object(value));
     }
-    let paths: Map<String, Value> = paths
-        .into_iter()
-        .map(|(path, item)| (path.to_owned(), Value::Object(item)))
-        .collect();
-    let mut components = parts.write(&|wanted| link_target(&entries, wanted));
+    let paths: Map<String, Value> =
+        paths.into_iter().map(|(path, item)| (path.to_owned(), Value::Object(item))).collect();
+    let mut components = parts.write(&targets);
     answers::add(&mut components, &paths);
     components.insert("securitySchemes".to_owned(), schemes(landscape));
     let mut document = Map::new();
@@ -138,26 +141,26 @@ pub fn merge(
 fn entries<'m>(
     landscape: &'m Landscape,
     specs: &'m Specs,
-    shown: &dyn Fn(&Place) -> bool,
+    shown: &dyn Fn(usize) -> bool,
 ) -> (Vec<Entry<'m>>, bool) {
     let mut entries = Vec::new();
-    let (mut nodes, mut whole) = (0, true);
+    let (mut nodes, mut tries) = (0, 0);
     for (index, place) in landscape.places().iter().enumerate() {
         let Some((upstream, known)) = specs.get_key_value(&place.upstream) else { continue };
         let Some(spec) = known.spec.as_deref() else { continue };
-        if !shown(place) {
+        if !shown(index) {
             continue;
         }
         for operation in &spec.operations {
+            tries += 1;
+            if entries.len() >= MOST_OPERATIONS || nodes > MOST_NODES || tries > MOST_TRIES {
+                return (entries, false);
+            }
             let templates = templates(place, operation);
             let Some((public, hosts)) = landscape.reach(index, operation.method, &templates) else {
                 continue;
             };
             nodes += operation.nodes;
-            if entries.len() >= MOST_OPERATIONS || nodes > MOST_NODES {
-                whole = false;
-                break;
-            }
             let (renamed, beside) = (Vec::new(), Vec::new());
             let id = operation.id().map(str::to_owned);
             entries.push(Entry {
@@ -173,7 +176,7 @@ fn entries<'m>(
             });
         }
     }
-    (entries, whole)
+    (entries, true)
 }
 
 /// The paths that an operation may have at the upstream.
@@ -229,8 +232,7 @@ fn nameless(path: &str) -> String {
 
 /// What of a request sends it to another upstream than its path alone.
 fn differs(entry: &Entry<'_>) -> String {
-    let mut by: Vec<String> =
-        entry.hosts.iter().map(|host| format!("the host `{host}`")).collect();
+    let mut by: Vec<String> = entry.hosts.iter().map(|host| format!("the host `{host}`")).collect();
     by.extend(entry.place.headers.keys().map(|name| format!("the header `{name}`")));
     by.extend(entry.place.query.keys().map(|name| format!("the parameter `{name}`")));
     let by = if by.is_empty() { String::new() } else { format!(", for {}", by.join(" and ")) };
@@ -251,28 +253,51 @@ fn unique_ids(entries: &mut [Entry<'_>]) {
         }
     }
     // A spec may have an id twice, or one that looks like another's with its route.
-    let mut taken = std::collections::HashSet::new();
-    for entry in entries {
-        let Some(id) = &mut entry.id else { continue };
-        let (base, mut number) = (id.clone(), 2);
-        while !taken.insert(id.clone()) {
-            *id = format!("{base}_{number}");
-            number += 1;
-        }
+    let mut unique = Unique::default();
+    for id in entries.iter_mut().filter_map(|entry| entry.id.as_mut()) {
+        *id = unique.name(std::mem::take(id));
     }
 }
 
-/// The operation that a link of this entry's upstream means, by its id there.
-fn link_target<'e, 'm>(
-    entries: &'e [Entry<'m>],
-    wanted: &components::Wanted<'_>,
-) -> Option<&'e Entry<'m>> {
-    let found = |entry: &&Entry<'_>| {
-        entry.upstream == wanted.upstream
-            && wanted.route.is_none_or(|route| *route == entry.place.route)
-            && wanted.means(entry.operation)
-    };
-    entries.iter().find(found)
+/// The operations to which links may lead, by upstream and by id or by path and method.
+struct Targets<'e, 'm> {
+    by_id: HashMap<(&'e str, &'e str), Vec<&'e Entry<'m>>>,
+    by_place: HashMap<(&'e str, &'e str, &'e str), Vec<&'e Entry<'m>>>,
+}
+
+impl<'e, 'm> Targets<'e, 'm> {
+    fn new(entries: &'e [Entry<'m>]) -> Self {
+        let mut targets = Self { by_id: HashMap::new(), by_place: HashMap::new() };
+        for entry in entries {
+            let upstream = &**entry.upstream;
+            if let Some(id) = entry.operation.id() {
+                targets.by_id.entry((upstream, id)).or_default().push(entry);
+            }
+            let place = (upstream, entry.operation.path.as_str(), entry.operation.method);
+            targets.by_place.entry(place).or_default().push(entry);
+        }
+        targets
+    }
+
+    /// The operation that a link of this upstream means: that of the link's own route if that has it.
+    fn find(
+        &self,
+        upstream: &str,
+        route: Option<&Arc<str>>,
+        link: &Map<String, Value>,
+    ) -> Option<&'e Entry<'m>> {
+        let text = |key: &str| link.get(key).and_then(Value::as_str);
+        let own = |found: &Vec<&'e Entry<'m>>| {
+            let own = found.iter().find(|entry| route == Some(&entry.place.route));
+            own.or_else(|| found.first()).copied()
+        };
+        if let Some(id) = text("operationId") {
+            return self.by_id.get(&(upstream, id)).and_then(own);
+        }
+        let target = Target::parse(text("operationRef")?)?;
+        let (path, method) = target.operation()?;
+        self.by_place.get(&(upstream, path, method)).and_then(own)
+    }
 }
 
 fn info(about: &About, whole: bool) -> Value {
@@ -292,9 +317,10 @@ fn info(about: &About, whole: bool) -> Value {
     Value::Object(info)
 }
 
-fn tags(landscape: &Landscape, specs: &Specs, shown: &dyn Fn(&Place) -> bool) -> Value {
+fn tags(landscape: &Landscape, specs: &Specs, shown: &dyn Fn(usize) -> bool) -> Value {
     let is_shown = |name: &Arc<str>| {
-        landscape.places().iter().any(|place| place.upstream == *name && shown(place))
+        let mut places = landscape.places().iter().enumerate();
+        places.any(|(index, place)| place.upstream == *name && shown(index))
     };
     let tag = |(name, known): (&Arc<str>, &Known)| {
         let mut text: Vec<&str> = Vec::new();
@@ -336,6 +362,3 @@ fn schemes(landscape: &Landscape) -> Value {
     };
     Value::Object(known.into_iter().map(write).collect())
 }
-
-#[cfg(test)]
-mod tests;

@@ -217,7 +217,8 @@ impl Ask {
         let tag = if gzip.is_some() { &text.gzip_tag } else { &text.tag };
         let plain = if gzip.is_some() { Bytes::new() } else { text.plain.clone() };
         let reply = self.reply(plain, gzip, media_type, tag.clone());
-        let cached = if self.portal.is_for_everybody { "no-cache" } else { "private, no-cache" };
+        let for_all = self.portal.is_for_everybody && self.caller.is_none();
+        let cached = if for_all { "no-cache" } else { "private, no-cache" };
         let reply = reply.with(CACHE_CONTROL, HeaderValue::from_static(cached));
         match &self.portal.vary {
             Some(credentials) if self.caller.is_some() => reply.with(VARY, credentials.clone()),
@@ -271,8 +272,9 @@ fn policy(hosts: &[String]) -> HeaderValue {
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     // Hosts are names; without them the policy is only stricter.
-    HeaderValue::try_from(policy)
-        .unwrap_or(HeaderValue::from_static("default-src 'none'; script-src 'self'; style-src 'self'"))
+    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static(
+        "default-src 'none'; script-src 'self'; style-src 'self'",
+    ))
 }
 
 /// Changes when one of our own files does.
@@ -306,9 +308,10 @@ fn tag(bytes: &[u8]) -> HeaderValue {
 /// Whether `If-None-Match` names this tag (RFC 9110, section 13.1.2).
 fn matches(known: &HeaderValue, tag: &HeaderValue) -> bool {
     let known = known.to_str().unwrap_or_default();
-    known.split(',').map(str::trim).any(|one| {
-        one == "*" || one.strip_prefix("W/").unwrap_or(one).as_bytes() == tag.as_bytes()
-    })
+    known
+        .split(',')
+        .map(str::trim)
+        .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one).as_bytes() == tag.as_bytes())
 }
 
 /// Whether a value of `Accept-Encoding` allows gzip.

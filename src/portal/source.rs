@@ -169,9 +169,8 @@ impl Source {
     /// Begins to ask, on this runtime, until this is dropped. A second call does nothing.
     pub fn start(&self, handle: &Handle, pace: Pace) {
         if self.shared.path.is_some() {
-            self.task.get_or_init(|| {
-                handle.spawn(Arc::clone(&self.shared).run(pace)).abort_handle()
-            });
+            self.task
+                .get_or_init(|| handle.spawn(Arc::clone(&self.shared).run(pace)).abort_handle());
         }
     }
 
@@ -260,7 +259,9 @@ impl Shared {
                 if new.is_some() || before.0 != State::Good {
                     last.known.spec = new.or_else(|| last.known.spec.take());
                     let operations = last.known.spec.as_deref().map_or(0, Spec::len);
-                    info!("upstream {name}: its OpenAPI document is read, with {operations} operations");
+                    info!(
+                        "upstream {name}: its OpenAPI document is read, with {operations} operations"
+                    );
                     self.version.fetch_add(1, Ordering::Release);
                 }
             }
@@ -308,20 +309,17 @@ impl Shared {
 
     async fn ask_target(&self, target: &Target) -> Result<Look, String> {
         let path = self.path.as_deref().unwrap_or_default();
-        let accept = HeaderValue::from_static("application/json, application/yaml;q=0.9, */*;q=0.5");
-        let mut headers = vec![
-            (USER_AGENT, HeaderValue::from_static("portcullis-openapi")),
-            (ACCEPT, accept),
-        ];
+        let accept =
+            HeaderValue::from_static("application/json, application/yaml;q=0.9, */*;q=0.5");
+        let mut headers =
+            vec![(USER_AGENT, HeaderValue::from_static("portcullis-openapi")), (ACCEPT, accept)];
         headers.extend(self.last().etag.clone().map(|etag| (IF_NONE_MATCH, etag)));
         let request =
             CallRequest { path, headers: &headers, with_secret: true, most_body: MOST_BYTES + 1 };
         let answer = self.upstream.call(target, request, Instant::now() + PATIENCE).await;
         let answer = answer.map_err(|error| error.to_string())?;
         match answer.status.as_u16() {
-            200 => {
-                Ok(Look::New { text: answer.body, etag: answer.headers.get(ETAG).cloned() })
-            }
+            200 => Ok(Look::New { text: answer.body, etag: answer.headers.get(ETAG).cloned() }),
             304 => Ok(Look::Same),
             other => Err(format!("GET {path} was answered with {other}")),
         }

@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::shape::{Kind, PATH_ITEM};
 use super::tree::{self, SpecError};
 use clean::Cleaner;
 use finder::Finder;
@@ -20,6 +19,9 @@ use finder::Finder;
 pub(super) use clean::{component_name, plain};
 pub(super) use operations::Operation;
 pub(super) use refs::{Target, component, to};
+
+/// The longest path, in bytes. The gateway takes no longer target than four times that.
+const LONGEST_PATH: usize = 2 << 10;
 
 /// What a service says of itself, in the words of 3.1 and clean: every reference leads to one of its components.
 #[derive(Debug, PartialEq)]
@@ -55,7 +57,7 @@ impl Spec {
         let old = match (version("openapi"), version("swagger")) {
             (Some(version), _) if is(&version, "3.1") => false,
             (Some(version), _) if is(&version, "3.0") => true,
-            (None, Some(version)) if is(&version, "2.0") || version == "2" => {
+            (None, Some(version)) if is(&version, "2.0") => {
                 document = swagger::upgrade(document);
                 true
             }
@@ -87,9 +89,8 @@ impl Spec {
         }
         let mut items = Vec::new();
         for (path, item) in document["paths"].as_object().into_iter().flatten() {
-            let mut item = resolved(item, document).clone();
-            if path.starts_with('/') && cleaner.clean(&mut item, Kind::Object(&PATH_ITEM)) {
-                items.push((path.as_str(), item));
+            if path.starts_with('/') && path.len() <= LONGEST_PATH {
+                items.extend(cleaner.path_item(item).map(|item| (path.as_str(), item)));
             }
         }
         let text = |key: &str| document["info"][key].as_str().unwrap_or_default();
@@ -129,18 +130,6 @@ impl Spec {
 
 fn is(version: &str, wanted: &str) -> bool {
     version.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
-
-/// A path item may stand elsewhere in the document.
-fn resolved<'d>(mut item: &'d Value, document: &'d Value) -> &'d Value {
-    for _ in 0..8 {
-        let Some(to) = item.get("$ref").and_then(Value::as_str) else { return item };
-        match Target::parse(to).and_then(|target| target.find(document)) {
-            Some(found) => item = found,
-            None => return &Value::Null,
-        }
-    }
-    &Value::Null
 }
 
 #[cfg(test)]

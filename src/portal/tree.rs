@@ -50,7 +50,8 @@ pub fn parse(text: &[u8]) -> Result<Value, SpecError> {
         let tree = seed.deserialize(&mut reader);
         tree.and_then(|tree| reader.end().map(|()| tree)).map_err(|error| error.to_string())
     } else {
-        seed.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| error.to_string())
+        seed.deserialize(serde_yaml::Deserializer::from_str(text))
+            .map_err(|error| error.to_string())
     };
     read.map_err(|error| {
         if error.contains("recursion limit") {

@@ -48,7 +48,9 @@ fn unused_upstreams(config: &Config, diagnostics: &mut Diagnostics) {
     let idle = |route: &RouteConfig| {
         !(route.health
             || !route.portal.is_off()
-            || route.to.is_some() || route.respond.is_some() || route.redirect.is_some())
+            || route.to.is_some()
+            || route.respond.is_some()
+            || route.redirect.is_some())
     };
     let misspelt = used.iter().any(|name| !config.upstreams.contains_key(*name));
     if misspelt || config.routes.is_empty() || config.routes.values().any(idle) {

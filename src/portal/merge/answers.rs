@@ -70,16 +70,8 @@ const OTHER: Answer = Answer {
     header: None,
 };
 
-const ALL: [Answer; 8] = [
-    UNAUTHORIZED,
-    FORBIDDEN,
-    NO_ROUTE,
-    BODY_TOO_LARGE,
-    BAD_GATEWAY,
-    UNAVAILABLE,
-    TIMEOUT,
-    OTHER,
-];
+const ALL: [Answer; 8] =
+    [UNAUTHORIZED, FORBIDDEN, NO_ROUTE, BODY_TOO_LARGE, BAD_GATEWAY, UNAVAILABLE, TIMEOUT, OTHER];
 
 /// The answers that a route can give to an operation, the general one last.
 pub(super) fn of(place: &Place, has_body: bool) -> Vec<Answer> {
@@ -115,7 +107,8 @@ impl Answer {
         headers.insert("X-Request-Id".to_owned(), id);
         if let Some((name, description)) = self.header {
             let schema = json!({ "type": "string" });
-            headers.insert(name.to_owned(), json!({ "description": description, "schema": schema }));
+            headers
+                .insert(name.to_owned(), json!({ "description": description, "schema": schema }));
         }
         json!({
             "description": self.description,
@@ -132,7 +125,8 @@ impl Answer {
         let said = format!("{said}\n\nOr, from the gateway: {}", self.description);
         both.insert("description".to_owned(), said.trim_start().into());
         let headers = both.entry("headers").or_insert_with(|| json!({}));
-        if let (Some(headers), Some(ours)) = (headers.as_object_mut(), ours["headers"].as_object()) {
+        if let (Some(headers), Some(ours)) = (headers.as_object_mut(), ours["headers"].as_object())
+        {
             for (name, header) in ours {
                 if !headers.keys().any(|known| known.eq_ignore_ascii_case(name)) {
                     // The service's answers need not have it.
@@ -163,7 +157,8 @@ pub(super) fn add(components: &mut Map<String, Value>, paths: &Map<String, Value
     schemas[PROBLEM] = problem();
     let mut used = std::collections::BTreeSet::new();
     let operations = paths.values().filter_map(Value::as_object).flat_map(Map::values);
-    for response in operations.filter_map(|one| one["responses"].as_object()).flat_map(Map::values) {
+    for response in operations.filter_map(|one| one["responses"].as_object()).flat_map(Map::values)
+    {
         if let Some(name) = response.get("$ref").and_then(Value::as_str) {
             used.insert(name);
         }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Entry, answers};
+use super::{Entry, Targets, answers};
+use crate::portal::bounds::Unique;
 use crate::portal::shape::{Kind, OPERATION, SECTIONS, Shape, What, look, look_object, walk};
-use crate::portal::spec::{Operation, Spec, Target, component, component_name, to};
+use crate::portal::spec::{Spec, component, component_name, to};
 
 /// A component of one upstream: section, and name there.
 type Key<'m> = (&'static str, &'m str);
@@ -17,27 +18,6 @@ pub(super) struct Parts<'m> {
     used: BTreeMap<&'m Arc<str>, (&'m Spec, BTreeSet<Key<'m>>)>,
     /// Those that are called otherwise than in their spec.
     renamed: BTreeMap<(&'m Arc<str>, Key<'m>), String>,
-}
-
-/// An operation that a link leads to.
-pub(super) struct Wanted<'w> {
-    pub upstream: &'w Arc<str>,
-    /// The route that it should be of; any, if it does not matter.
-    pub route: Option<&'w Arc<str>>,
-    id: Option<String>,
-    place: Option<(String, String)>,
-}
-
-impl Wanted<'_> {
-    pub(super) fn means(&self, operation: &Operation) -> bool {
-        match (&self.id, &self.place) {
-            (Some(id), _) => operation.id() == Some(id),
-            (None, Some((path, method))) => {
-                operation.path == *path && operation.method == method.as_str()
-            }
-            (None, None) => false,
-        }
-    }
 }
 
 /// Collects what the entries refer to, and what that refers to.
@@ -83,7 +63,12 @@ fn references<'v>(object: &'v Map<String, Value>, shape: &Shape) -> Vec<Key<'v>>
         let mapping = object.get("mapping").and_then(Value::as_object);
         return mapping.into_iter().flat_map(Map::values).filter_map(key).collect();
     }
-    object.get("$ref").filter(|_| shape.what.section().is_some()).and_then(key).into_iter().collect()
+    object
+        .get("$ref")
+        .filter(|_| shape.what.section().is_some())
+        .and_then(key)
+        .into_iter()
+        .collect()
 }
 
 /// Of two components of one name that differ, each gets its upstream's name in front. Those that are the same in
@@ -108,34 +93,33 @@ fn rename<'m>(
         })
         .map(|(key, _)| *key)
         .collect();
-    loop {
-        let before = split.len();
-        for (key, all) in by_key.iter().filter(|(_, all)| all.len() > 1) {
-            let mut refers = false;
-            let (_, value, kind) = all[0];
-            look(value, kind, &mut |object, shape| {
-                refers |= references(object, shape).iter().any(|to| split.contains(to));
-            });
-            if refers {
-                split.insert(*key);
+    // Whoever refers to one that is split is split too.
+    let mut referrers: BTreeMap<Key<'m>, Vec<Key<'m>>> = BTreeMap::new();
+    for (key, all) in by_key.iter().filter(|(_, all)| all.len() > 1) {
+        let (_, value, kind) = all[0];
+        look(value, kind, &mut |object, shape| {
+            for to in references(object, shape) {
+                referrers.entry(to).or_default().push(*key);
+            }
+        });
+    }
+    let mut open: Vec<Key<'m>> = split.iter().copied().collect();
+    while let Some(key) = open.pop() {
+        for referrer in referrers.get(&key).into_iter().flatten() {
+            if split.insert(*referrer) {
+                open.push(*referrer);
             }
         }
-        if split.len() == before {
-            break;
-        }
     }
-    let mut taken: BTreeSet<(&str, String)> = by_key
-        .keys()
-        .filter(|key| !split.contains(*key))
-        .map(|(section, name)| (*section, (*name).to_owned()))
-        .collect();
+    let mut unique: BTreeMap<&str, Unique> = BTreeMap::new();
+    for (section, name) in by_key.keys().filter(|key| !split.contains(*key)) {
+        unique.entry(section).or_default().keep(name);
+    }
     let mut renamed = BTreeMap::new();
     for key in &split {
         for (upstream, ..) in by_key.get(key).into_iter().flatten() {
-            let mut name = format!("{}_{}", component_name(upstream), key.1);
-            while !taken.insert((key.0, name.clone())) {
-                name.push('_');
-            }
+            let name = format!("{}_{}", component_name(upstream), key.1);
+            let name = unique.entry(key.0).or_default().name(name);
             renamed.insert((*upstream, *key), name);
         }
     }
@@ -179,13 +163,7 @@ impl<'m> Parts<'m> {
     }
 
     /// All components with their names in the document, sorted.
-    pub(super) fn write<'e>(
-        &self,
-        target: &dyn Fn(&Wanted<'_>) -> Option<&'e Entry<'m>>,
-    ) -> Map<String, Value>
-    where
-        'm: 'e,
-    {
+    pub(super) fn write(&self, targets: &Targets<'_, '_>) -> Map<String, Value> {
         let mut sections: BTreeMap<&str, BTreeMap<String, Value>> = BTreeMap::new();
         for (upstream, (spec, keys)) in &self.used {
             for key in keys {
@@ -198,35 +176,28 @@ impl<'m> Parts<'m> {
                 let mut value = value.clone();
                 walk(&mut value, kind, &mut |object, shape| {
                     self.point(upstream, object, shape);
-                    relink(upstream, None, object, shape, target);
+                    relink(upstream, None, object, shape, targets);
                 });
                 known.insert(name, value);
             }
         }
         sections
             .into_iter()
-            .map(|(section, entries)| (section.to_owned(), Value::Object(entries.into_iter().collect())))
+            .map(|(section, entries)| {
+                (section.to_owned(), Value::Object(entries.into_iter().collect()))
+            })
             .collect()
     }
 }
 
 /// Leads the links of a response to the document's operations; those that lead to none are left out.
-pub(super) fn relink<'e, 'm: 'e>(
-    upstream: &Arc<str>,
+pub(super) fn relink(
+    upstream: &str,
     route: Option<&Arc<str>>,
     object: &mut Map<String, Value>,
     shape: &Shape,
-    target: &dyn Fn(&Wanted<'_>) -> Option<&'e Entry<'m>>,
+    targets: &Targets<'_, '_>,
 ) {
-    let find = |link: &Map<String, Value>| {
-        let text = |key: &str| link.get(key).and_then(Value::as_str);
-        let place = text("operationRef").and_then(Target::parse).and_then(|to| {
-            to.operation().map(|(path, method)| (path.to_owned(), method.to_owned()))
-        });
-        let id = text("operationId").map(str::to_owned);
-        let wanted = |route| Wanted { upstream, route, id: id.clone(), place: place.clone() };
-        target(&wanted(route)).or_else(|| target(&wanted(None)))
-    };
     if shape.what != What::Response {
         return;
     }
@@ -236,7 +207,7 @@ pub(super) fn relink<'e, 'm: 'e>(
         if link.contains_key("$ref") {
             return true;
         }
-        let Some(entry) = find(link) else { return false };
+        let Some(entry) = targets.find(upstream, route, link) else { return false };
         lead(link, entry);
         true
     });

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::components::{self, Parts};
-use super::{About, Entry, answers, link_target};
+use super::{About, Entry, Targets, answers};
+use crate::portal::bounds::Budget;
 use crate::portal::shape::{Kind, OPERATION, RESPONSE, Shape, What, walk};
 use crate::portal::spec::{Spec, component, component_name};
 use crate::route::parameters;
@@ -13,9 +14,10 @@ use crate::route::parameters;
 /// Writes an operation, its keys in one order.
 pub(super) fn write(
     entry: &Entry<'_>,
-    entries: &[Entry<'_>],
+    targets: &Targets<'_, '_>,
     parts: &Parts<'_>,
     about: &About,
+    budget: &mut Budget,
 ) -> Map<String, Value> {
     let said = &entry.operation.value;
     let mut new = Map::new();
@@ -24,7 +26,6 @@ pub(super) fn write(
             new.insert(key.to_owned(), value);
         }
     };
-    let target = |wanted: &components::Wanted<'_>| link_target(entries, wanted);
     put("tags", Some(json!([&**entry.upstream])));
     put("summary", said.get("summary").cloned());
     put("description", description(entry));
@@ -37,12 +38,12 @@ pub(super) fn write(
         "responses": responses(entry),
     });
     let mut lead = |object: &mut Map<String, Value>, shape: &'static Shape| {
-        components::relink(entry.upstream, Some(&entry.place.route), object, shape, &target);
+        components::relink(entry.upstream, Some(&entry.place.route), object, shape, targets);
         rename_expressions(object, shape.what, entry);
         parts.point(entry.upstream, object, shape);
     };
     walk(&mut value, Kind::Object(&OPERATION), &mut lead);
-    for (status, answer) in own_answers(entry, &mut lead) {
+    for (status, answer) in own_answers(entry, budget, &mut lead) {
         value["responses"][status] = answer;
     }
     if let Some(Value::Object(responses)) = value.get_mut("responses") {
@@ -139,6 +140,7 @@ fn responses(entry: &Entry<'_>) -> Value {
 /// The gateway's answers, alone or together with those that the service gives with the same status.
 fn own_answers(
     entry: &Entry<'_>,
+    budget: &mut Budget,
     lead: &mut dyn FnMut(&mut Map<String, Value>, &'static Shape),
 ) -> Vec<(&'static str, Value)> {
     let said = entry.operation.value.get("responses").unwrap_or(&Value::Null);
@@ -149,6 +151,8 @@ fn own_answers(
         let theirs = [answer.status, &class, "default"].into_iter().find_map(|key| said.get(key));
         let written = match theirs {
             None => answer.reference(),
+            // Many that refer to a large one would make a huge document.
+            Some(theirs) if !budget.take(whole(entry.spec, theirs)) => answer.reference(),
             Some(theirs) => {
                 let mut theirs = whole(entry.spec, theirs).clone();
                 walk(&mut theirs, Kind::Object(&RESPONSE), lead);
@@ -164,18 +168,15 @@ fn own_answers(
 fn whole<'s>(spec: &'s Spec, mut response: &'s Value) -> &'s Value {
     // No circle is left in a clean spec.
     while let Some(to) = response.get("$ref").and_then(Value::as_str) {
-        let found = component(to).and_then(|(section, name)| spec.components.get(section)?.get(name));
+        let found =
+            component(to).and_then(|(section, name)| spec.components.get(section)?.get(name));
         response = found.unwrap_or(&Value::Null);
     }
     response
 }
 
 /// `$request.path.NAME` in a link means a parameter of this operation.
-fn rename_expressions(
-    object: &mut Map<String, Value>,
-    what: What,
-    entry: &Entry<'_>,
-) {
+fn rename_expressions(object: &mut Map<String, Value>, what: What, entry: &Entry<'_>) {
     if what != What::Link || entry.renamed.is_empty() {
         return;
     }
@@ -188,7 +189,8 @@ fn rename_expressions(
 }
 
 fn security(entry: &Entry<'_>) -> Value {
-    let one = |name: &String| Value::Object([(component_name(name), json!([]))].into_iter().collect());
+    let one =
+        |name: &String| Value::Object([(component_name(name), json!([]))].into_iter().collect());
     entry.place.schemes.iter().map(|(name, _)| one(name)).collect()
 }
 

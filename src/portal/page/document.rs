@@ -90,11 +90,8 @@ impl Documents {
                 return Arc::clone(document);
             }
         }
-        let document = Arc::new(Document {
-            value: make(),
-            json: OnceLock::new(),
-            yaml: OnceLock::new(),
-        });
+        let document =
+            Arc::new(Document { value: make(), json: OnceLock::new(), yaml: OnceLock::new() });
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if made.versions != versions || made.by_view.len() >= MOST_VIEWS {
             made.by_view.clear();

@@ -4,18 +4,19 @@
 //! A service's own document may be sloppy, and one wrong field must not cost the reader all the rest.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use super::refs::{self, Target};
 use super::{fix, upgrade};
-use crate::portal::shape::{Kind, SCHEMA, SECTIONS, Shape, What};
+use crate::portal::bounds::{Budget, Unique};
+use crate::portal::shape::{Kind, PATH_ITEM, SCHEMA, SECTIONS, Shape, What};
 
 /// So deep do copies of what is referred to contain others.
 const MOST_NESTED: usize = 8;
-/// So many copies are made in all.
-const MOST_COPIES: usize = 2_000;
+/// So many values have all copies together.
+const MOST_COPIED: usize = 200_000;
 
 /// Stands where a reference leads nowhere.
 const NOWHERE: &str = "What stands here refers to something that is not part of this document.";
@@ -29,7 +30,7 @@ pub(super) struct Cleaner<'d> {
     /// Whether schemas are those of 3.0, or of Swagger 2.
     old: bool,
     names: Names,
-    copies: usize,
+    copies: Budget,
     nested: usize,
     /// References that led nowhere.
     pub(super) lost: usize,
@@ -37,7 +38,14 @@ pub(super) struct Cleaner<'d> {
 
 impl<'d> Cleaner<'d> {
     pub(super) fn new(document: &'d Value, old: bool) -> Self {
-        Self { document, old, names: names(document), copies: 0, nested: 0, lost: 0 }
+        Self {
+            document,
+            old,
+            names: names(document),
+            copies: Budget::of(MOST_COPIED),
+            nested: 0,
+            lost: 0,
+        }
     }
 
     /// All components, clean.
@@ -47,7 +55,9 @@ impl<'d> Cleaner<'d> {
             let mut entries = Map::new();
             let written = self.document["components"][section].as_object();
             for (name, value) in written.into_iter().flatten() {
-                let Some(name) = self.names.get(&(section, name.clone())).cloned() else { continue };
+                let Some(name) = self.names.get(&(section, name.clone())).cloned() else {
+                    continue;
+                };
                 let mut value = value.clone();
                 let kind = if section == "schemas" { Kind::Schema } else { Kind::Object(shape) };
                 // A name that others refer to has to stay.
@@ -63,17 +73,36 @@ impl<'d> Cleaner<'d> {
         clean
     }
 
+    /// A path item, which may stand elsewhere in the document.
+    pub(super) fn path_item(&mut self, written: &Value) -> Option<Value> {
+        let mut item = written;
+        for _ in 0..MOST_NESTED {
+            let Some(to) = item.get("$ref").and_then(Value::as_str) else {
+                let counts = !std::ptr::eq(item, written);
+                let mut item = (!counts || self.copies.take(item)).then(|| item.clone())?;
+                return self.clean(&mut item, Kind::Object(&PATH_ITEM)).then_some(item);
+            };
+            item = Target::parse(to)?.find(self.document)?;
+        }
+        None
+    }
+
     /// Cleans a value in its place. Whether it may stay.
     pub(super) fn clean(&mut self, value: &mut Value, kind: Kind) -> bool {
         match kind {
-            Kind::Any => true,
+            Kind::Any => {
+                fix::data(value);
+                true
+            }
             Kind::Text => value.is_string(),
             Kind::Flag => value.is_boolean(),
             Kind::Number => value.is_number(),
-            Kind::Markdown => value.as_str().map(|text| plain(text).into_owned()).is_some_and(|text| {
-                *value = text.into();
-                true
-            }),
+            Kind::Markdown => {
+                value.as_str().map(|text| plain(text).into_owned()).is_some_and(|text| {
+                    *value = text.into();
+                    true
+                })
+            }
             Kind::Link => value.as_str().is_some_and(is_web_address),
             Kind::Texts => fix::texts(value),
             Kind::Schema if value.is_boolean() => true,
@@ -141,8 +170,7 @@ impl<'d> Cleaner<'d> {
         }
         let found = target.find(self.document);
         match found {
-            Some(found) if self.copies < MOST_COPIES && self.nested < MOST_NESTED => {
-                self.copies += 1;
+            Some(found) if self.nested < MOST_NESTED && self.copies.take(found) => {
                 self.nested += 1;
                 *value = found.clone();
                 let kept = self.object(value, shape);
@@ -194,14 +222,10 @@ fn placeholder(value: &mut Value, what: What) -> bool {
 fn names(document: &Value) -> Names {
     let mut names = Names::new();
     for (section, _) in SECTIONS {
-        let mut taken = BTreeSet::new();
+        let mut unique = Unique::default();
         let written = document["components"][section].as_object();
         for name in written.into_iter().flat_map(Map::keys) {
-            let mut clean = component_name(name);
-            while !taken.insert(clean.clone()) {
-                clean.push('_');
-            }
-            names.insert((section, name.clone()), clean);
+            names.insert((section, name.clone()), unique.name(component_name(name)));
         }
     }
     names

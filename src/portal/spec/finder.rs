@@ -136,7 +136,8 @@ mod tests {
     fn a_search_ends_soon_whatever_the_spec() {
         let mut paths = Vec::new();
         for bits in 0..1024_u32 {
-            let path: String = (0..10).map(|i| if bits >> i & 1 == 0 { "/a" } else { "/{x}" }).collect();
+            let path: String =
+                (0..10).map(|i| if bits >> i & 1 == 0 { "/a" } else { "/{x}" }).collect();
             paths.push(path + "/{x}/end");
         }
         let all: Vec<_> = paths.iter().map(|path| ("get", path.as_str())).collect();

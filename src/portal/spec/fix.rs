@@ -16,8 +16,13 @@ pub(super) fn object(object: &mut Map<String, Value>, what: What) -> bool {
             content_or_schema(object);
             keep_style(object, &["simple"]);
         }
-        What::RequestBody => return object.get("content").is_some_and(Value::is_object),
+        What::RequestBody => {
+            return object.get("content").and_then(Value::as_object).is_some_and(|c| !c.is_empty());
+        }
         What::Response => {
+            if object.get("content").and_then(Value::as_object).is_some_and(Map::is_empty) {
+                object.remove("content");
+            }
             object.entry("description").or_insert_with(|| "".into());
         }
         What::MediaType => one_example(object),
@@ -26,13 +31,21 @@ pub(super) fn object(object: &mut Map<String, Value>, what: What) -> bool {
         }
         What::ExternalDocs => return object.contains_key("url"),
         What::Operation => responses(object),
-        What::PathItem
-        | What::Encoding
-        | What::Example
-        | What::Discriminator
-        | What::Xml => {}
+        What::PathItem | What::Encoding | What::Example | What::Discriminator | What::Xml => {}
     }
     true
+}
+
+/// Takes out of data what programs take for references all the same, and would follow.
+pub(super) fn data(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, field| name != "$ref" || !field.is_string());
+            fields.values_mut().for_each(data);
+        }
+        Value::Array(items) => items.iter_mut().for_each(data),
+        _ => {}
+    }
 }
 
 /// A list of different texts.

@@ -1,11 +1,15 @@
 //! The operations of a spec, each whole in itself: what stands at its path or at the document is put into it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value};
 
 use super::refs;
+use crate::portal::bounds::Budget;
 use crate::portal::shape::METHODS;
+
+/// So many values may the parameters of all operations have, each counted where it is used.
+const MOST_COPIED: usize = 1_000_000;
 
 /// Something that a service can do.
 #[derive(Debug, PartialEq)]
@@ -25,7 +29,9 @@ pub(in crate::portal) struct Operation {
 impl Operation {
     /// Whether it says that it answers with this status.
     pub(in crate::portal) fn answers_with(&self, status: u16) -> bool {
-        let Some(known) = self.value.get("responses").and_then(Value::as_object) else { return false };
+        let Some(known) = self.value.get("responses").and_then(Value::as_object) else {
+            return false;
+        };
         known.keys().any(|key| match key.as_bytes() {
             b"default" => true,
             [class, b'X', b'X'] => u16::from(class - b'0') == status / 100,
@@ -54,17 +60,17 @@ pub(super) fn all(
 ) -> Vec<Operation> {
     items.sort_by_key(|(path, _)| *path);
     let mut all = Vec::new();
+    let mut budget = Budget::of(MOST_COPIED);
     for (path, mut item) in items {
-        let shared = parameters(item.get_mut("parameters"), components);
+        let shared = parameters(item.get_mut("parameters"), components, &mut budget);
         let at_path = item.get("servers").cloned().unwrap_or_default();
-        let says: [Option<Value>; 2] =
-            ["summary", "description"].map(|key| item.get(key).cloned());
+        let says: [Option<Value>; 2] = ["summary", "description"].map(|key| item.get(key).cloned());
         for method in METHODS {
             let Some(Value::Object(mut value)) = item.get_mut(method).map(Value::take) else {
                 continue;
             };
-            let mut own = parameters(value.get_mut("parameters"), components);
-            let known: Vec<_> = own.iter().map(place).collect();
+            let mut own = parameters(value.get_mut("parameters"), components, &mut budget);
+            let known: HashSet<_> = own.iter().map(place).collect();
             own.extend(shared.iter().filter(|one| !known.contains(&place(one))).cloned());
             value.remove("parameters");
             if !own.is_empty() {
@@ -99,19 +105,21 @@ fn place(parameter: &Value) -> (String, String) {
 fn parameters(
     list: Option<&mut Value>,
     components: &BTreeMap<&'static str, Map<String, Value>>,
+    budget: &mut Budget,
 ) -> Vec<Value> {
     let mut found: Vec<Value> = Vec::new();
+    let mut known = HashSet::new();
     let items = list.map(Value::take);
     for item in items.as_ref().and_then(Value::as_array).into_iter().flatten() {
         let mut item = item;
         for _ in 0..8 {
             let Some(to) = item.get("$ref").and_then(Value::as_str) else { break };
-            let component = refs::component(to)
-                .and_then(|(section, name)| components.get(section)?.get(name));
+            let component =
+                refs::component(to).and_then(|(section, name)| components.get(section)?.get(name));
             item = component.unwrap_or(&Value::Null);
         }
         let whole = item.get("name").is_some();
-        if whole && !found.iter().any(|known| place(known) == place(item)) {
+        if whole && known.insert(place(item)) && budget.take(item) {
             found.push(item.clone());
         }
     }
@@ -131,7 +139,11 @@ fn base(servers: &Value) -> Option<String> {
     };
     let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
     let path = path.strip_prefix('.').unwrap_or(path);
-    Some(if path.is_empty() || path.starts_with('/') { path.to_owned() } else { format!("/{path}") })
+    Some(if path.is_empty() || path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("/{path}")
+    })
 }
 
 #[cfg(test)]

@@ -1,10 +1,15 @@
 //! Swagger 2 documents in the form of `OpenAPI` 3.0; what the two say differently of schemas is for
 //! [`upgrade`](super::upgrade).
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::refs::Target;
 use crate::portal::shape::METHODS;
+
+/// So many media types of one body are told apart.
+const MOST_MEDIA_TYPES: usize = 16;
 
 /// The keys of a parameter or header that belong into its schema.
 const OF_SCHEMA: [&str; 17] = [
@@ -75,16 +80,15 @@ fn operation(operation: &Map<String, Value>, shared: Option<&Value>, old: &Value
     let mut parameters = Vec::new();
     let mut form = Vec::new();
     let mut body = None;
-    let mut known = Vec::new();
+    let mut known = HashSet::new();
     for list in [operation.get("parameters"), shared] {
         for written in list.and_then(Value::as_array).into_iter().flatten() {
             let Some(parameter) = resolved(written, old) else { continue };
             let place = parameter["in"].as_str().unwrap_or_default();
             let name = parameter["name"].as_str().unwrap_or_default();
-            if known.contains(&(place, name)) {
+            if !known.insert((place, name)) {
                 continue;
             }
-            known.push((place, name));
             match place {
                 "body" => body = Some(request_body(parameter, consumes)),
                 "formData" => form.push(parameter),
@@ -153,7 +157,8 @@ fn parameter(written: &Value) -> Value {
 
 /// The media types of a list, or this one if there is none.
 fn media_types<'v>(list: &'v Value, default: &'v str) -> Vec<&'v str> {
-    let types: Vec<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let written = list.as_array().into_iter().flatten().filter_map(Value::as_str);
+    let types: Vec<&str> = written.take(MOST_MEDIA_TYPES).collect();
     if types.is_empty() { vec![default] } else { types }
 }
 

@@ -65,7 +65,10 @@ mod tests {
     fn words_of_3_0_become_those_of_3_1() {
         for (old, new) in [
             (json!({ "type": "string", "nullable": true }), json!({ "type": ["string", "null"] })),
-            (json!({ "type": "string", "nullable": false }), json!({ "type": "string", "nullable": false })),
+            (
+                json!({ "type": "string", "nullable": false }),
+                json!({ "type": "string", "nullable": false }),
+            ),
             (
                 json!({ "type": "string", "nullable": true, "enum": ["a"] }),
                 json!({ "type": ["string", "null"], "enum": ["a", null] }),
@@ -87,8 +90,14 @@ mod tests {
                 }),
             ),
             (json!({ "format": "byte" }), json!({ "format": "byte", "contentEncoding": "base64" })),
-            (json!({ "discriminator": "kind" }), json!({ "discriminator": { "propertyName": "kind" } })),
-            (json!({ "x-nullable": true, "type": "integer" }), json!({ "type": ["integer", "null"] })),
+            (
+                json!({ "discriminator": "kind" }),
+                json!({ "discriminator": { "propertyName": "kind" } }),
+            ),
+            (
+                json!({ "x-nullable": true, "type": "integer" }),
+                json!({ "type": ["integer", "null"] }),
+            ),
         ] {
             let mut found = old.clone();
             schema(found.as_object_mut().unwrap());

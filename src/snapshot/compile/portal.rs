@@ -30,7 +30,8 @@ pub(super) fn sources(
     let read_file = |path: &std::path::Path| parts.sources.data(path);
     let found = portal::sources(parts.upstreams, before, &read_file, diagnostics);
     let any = parts.config.upstreams.values().any(|upstream| upstream.openapi.is_some());
-    for (name, _) in parts.config.routes.iter().filter(|(_, route)| !route.portal.is_off() && !any) {
+    for (name, _) in parts.config.routes.iter().filter(|(_, route)| !route.portal.is_off() && !any)
+    {
         diagnostics.warning(
             At::root().key("routes").key(name).key("portal"),
             "the portal has nothing to show: no upstream says where its OpenAPI document is",

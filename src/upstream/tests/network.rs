@@ -255,7 +255,8 @@ async fn http2_targets_are_called_by_prior_knowledge() {
     config.protocol = config::Protocol::H2;
     let upstream = upstream(&config);
     let target = Arc::clone(&upstream.known_targets()[0]);
-    let request = CallRequest { path: "/a?b=c", headers: &[], with_secret: true, most_body: 64 << 10 };
+    let request =
+        CallRequest { path: "/a?b=c", headers: &[], with_secret: true, most_body: 64 << 10 };
     let deadline = Instant::now() + Duration::from_secs(20);
     let answer = upstream.call(&target, request, deadline).await.unwrap();
     assert_eq!(answer.body, format!("http://{address}/a?b=c"));
