@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use crate::auth::{Consumer, Permit};
 use crate::hygiene::clean_host;
 use crate::reject::Rejection;
+use crate::rewrite::Trace;
 use crate::route::{Captures, Prefixes};
 use crate::snapshot::Route;
 use crate::template::{Fill, Variable};
@@ -88,6 +89,8 @@ pub struct Exchange {
     pub time: SystemTime,
     /// Its id.
     pub id: HeaderValue,
+    /// The trace that it belongs to, if that has another id.
+    pub trace: Option<Box<Trace>>,
     /// Who sent it.
     pub client: Client,
     /// Its request line.
@@ -144,6 +147,7 @@ impl Exchange {
             started: Instant::now(),
             time: SystemTime::now(),
             id: new_id(),
+            trace: None,
             client: Client {
                 peer: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
                 address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -185,6 +189,12 @@ impl Exchange {
     #[must_use]
     pub fn id(&self) -> &str {
         self.id.to_str().unwrap_or_default()
+    }
+
+    /// The id of the trace that it belongs to.
+    #[must_use]
+    pub fn trace_id(&self) -> &str {
+        self.trace.as_deref().map_or_else(|| self.id(), Trace::id)
     }
 
     /// What is left of the time for the whole request; `None` without a bound.
@@ -269,6 +279,7 @@ impl Fill for Values<'_> {
             Variable::ClientIp => return write!(out, "{}", x.client.address).unwrap_or(()),
             Variable::ClientPort => return write!(out, "{}", x.client.peer.port()).unwrap_or(()),
             Variable::RequestId => x.id(),
+            Variable::TraceId => x.trace_id(),
             Variable::RequestMethod => x.line.method.as_str(),
             Variable::RequestHost => self.host(),
             Variable::RequestPath => &x.line.path,
@@ -311,6 +322,12 @@ fn next(state: &Cell<u64>) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
+}
+
+/// 64 bits that nobody has seen before.
+#[must_use]
+pub fn random() -> u64 {
+    ID_STATE.with(next)
 }
 
 /// 128 bits in 32 hexadecimal digits, the form that W3C trace ids have.

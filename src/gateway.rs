@@ -24,7 +24,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use crate::exchange::Exchange;
 use crate::listen::Shutdown;
 use crate::live::Live;
-use crate::observe::access_log::AccessLog;
+use crate::observe::access_log::{AccessLog, Sampling};
 use crate::observe::metrics::Metrics;
 use crate::reject::Rejection;
 use crate::rewrite::{forwarded, hop};
@@ -67,11 +67,23 @@ impl Gateway {
     /// Counts the request and writes its line, once.
     fn note(&self, session: &Session, x: &mut Exchange) {
         if x.marks.total.is_none() {
-            x.marks.total = Some(x.started.elapsed());
+            let total = x.started.elapsed();
+            x.marks.total = Some(total);
             answer::compare(x);
-            let record = answer::record(session, x);
-            self.metrics.record(&record, x.route.as_deref().map(|route| &route.meter));
-            self.log.write(record);
+            let meter = x.route.as_deref().map(|route| &route.meter);
+            self.metrics.record(meter, &x.line.method, x.status, total, x.why);
+            if self.log.is_on() && self.keeps(x) {
+                self.log.write(answer::record(session, x, self.log.wants_agent()));
+            }
+        }
+    }
+
+    /// Whether the request is one of those that are logged.
+    fn keeps(&self, x: &Exchange) -> bool {
+        let keeps = |sampling: &Sampling| sampling.keeps(x.status, x.why.is_some(), x.trace_id());
+        match &x.route {
+            Some(route) => keeps(&route.sampling),
+            None => keeps(&self.live.now().sampling),
         }
     }
 }

@@ -14,13 +14,13 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
 use pingora::http::RequestHeader;
 
 use crate::auth::{Consumer, Denied};
-use crate::exchange::{Client, Exchange, Line, Onward, protocol};
+use crate::exchange::{self, Client, Exchange, Line, Onward, protocol};
 use crate::hygiene::{CleanTarget, clean_host, is_websocket};
 use crate::portal::{Ask, Portal};
 use crate::reject::{MAX_HEAD, MAX_HEADERS, MAX_TARGET, Rejection};
 use crate::reply::Reply;
 use crate::rewrite::forwarded::{Arrival, accepted_request_id};
-use crate::rewrite::{client_address, forwarded, identity, screen};
+use crate::rewrite::{Trace, client_address, forwarded, identity, screen, trace};
 use crate::route::{Found, Matched, Prefixes, Request};
 use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
 use crate::template::{Fill, Part};
@@ -90,6 +90,7 @@ pub fn take_in(
     {
         x.id = id;
     }
+    x.trace = Trace::of(&head.headers, x.client.trusted, &x.id, exchange::random).map(Box::new);
 
     may_be_forwarded(&head.method)?;
     within_bounds(head, raw_target)?;
@@ -195,8 +196,12 @@ pub fn send_on(
         headers.remove(CONNECTION);
     }
     headers.reserve(NEW_HEADERS);
-    screen(headers, x.client.trusted, route.guard.credential_headers(), upstream.secret_header());
+    let trace = x.trace.as_deref();
+    let is_traced = trace.is_some_and(Trace::is_given);
+    let (credentials, secret) = (route.guard.credential_headers(), upstream.secret_header());
+    screen(headers, x.client.trusted, is_traced, credentials, secret);
     forwarded::forward(headers, &arrival(x, forward, sent.version));
+    trace::stamp(headers, trace, &x.id, exchange::random());
     identity::stamp(headers, permit.consumer().map(|consumer| consumer.header_value()));
     route.request_headers.apply(headers, &x.fill(&sent.headers));
     // Last, so that nothing above can reach a backend in the gateway's name.

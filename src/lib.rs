@@ -37,6 +37,8 @@ pub mod counter;
 
 pub mod reply;
 
+pub mod workers;
+
 // -- stations, in the order in which a request passes them --
 pub mod hygiene;
 

@@ -6,8 +6,9 @@
 //! |---|---|
 //! | [`screen()`]: what must not go on | [`hop::strip_response`]: what was meant for us alone |
 //! | [`forwarded::forward`]: where the request came from | [`location::restore`]: addresses as the client knows them |
-//! | [`identity::stamp`]: who was let in | [`forwarded::answer`]: `Via`, `X-Request-Id` |
-//! | [`HeaderOps::apply`]: what the configuration says | [`HeaderOps::apply`] |
+//! | [`trace::stamp`]: which trace it belongs to | [`forwarded::answer`]: `Via`, `X-Request-Id` |
+//! | [`identity::stamp`]: who was let in | [`HeaderOps::apply`]: what the configuration says |
+//! | [`HeaderOps::apply`]: what the configuration says | |
 //!
 //! The configured operations come last, so that a route can remove or rename what the gateway itself
 //! added, and nothing that a client sends can pass for it. Each step is a function of plain values;
@@ -19,6 +20,7 @@ pub mod hop;
 pub mod identity;
 pub mod location;
 pub mod ops;
+pub mod trace;
 pub mod trusted;
 
 mod head;
@@ -27,4 +29,5 @@ mod screen;
 pub use config::{HeaderValues, HeadersConfig};
 pub use ops::{Direction, HeaderOps};
 pub use screen::screen;
+pub use trace::Trace;
 pub use trusted::{TrustedProxies, client_address};

@@ -27,6 +27,7 @@ use crate::reject;
 use crate::reload::{self, Reloader};
 use crate::snapshot::{Compiled, Mark};
 use crate::units::Secret;
+use crate::workers::Workers;
 
 /// Idle connections kept to all upstreams together, for each worker.
 const UPSTREAM_POOL: usize = 512;
@@ -131,26 +132,21 @@ impl Server {
         self.log.clone()
     }
 
-    /// The number of threads that this configuration wants.
-    #[must_use]
-    pub fn workers(&self) -> usize {
-        self.workers
-    }
-
     /// Serves until `stop` is ready; then accepts nothing new, and returns as soon as the last request
     /// in flight is answered, or after the configured bound. Returns whether all were answered.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<bool, StartError> {
         let (stopping, shutdown) = watch::channel(false);
         self.start_upstreams().await;
 
-        let proxy = Arc::new(self.proxy(shutdown.clone()));
+        let proxy = || self.proxy(shutdown.clone());
+        let workers = Arc::new(Workers::start(self.workers, proxy)?);
         let connections = Connections::default();
         for listener in std::mem::take(&mut self.listeners) {
             log::info!("listener {}: serving on {}", listener.name, listener.address);
             let traffic = self.metrics.traffic(&listener.name);
             let accept = listen::accept(
                 listener.into_tokio()?,
-                proxy.clone(),
+                workers.clone(),
                 shutdown.clone(),
                 connections.guard(),
                 traffic,
@@ -183,7 +179,7 @@ impl Server {
         // Nobody listening any more is no reason not to stop.
         let _ = stopping.send(true);
         // Wakes the connections that wait for a next request, so that only busy ones are waited for.
-        proxy.cleanup().await;
+        join_all(workers.apps().map(|proxy| proxy.cleanup())).await;
         let drained = tokio::time::timeout(drain.get(), connections.ended()).await.is_ok();
         if !drained {
             log::warn!("stopping: some requests took longer than {drain} and were cut");
@@ -214,7 +210,7 @@ impl Server {
 
     fn proxy(&self, shutdown: Shutdown) -> HttpProxy<Gateway> {
         let conf = ServerConf {
-            threads: self.workers,
+            threads: 1,
             upstream_keepalive_pool_size: UPSTREAM_POOL,
             max_retries: MAX_TRIES,
             ..ServerConf::default()

@@ -23,7 +23,7 @@ pub use record::{Mark, Record};
 use crate::auth::{Auth, Guard};
 use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics, Severity};
-use crate::observe::access_log;
+use crate::observe::access_log::{self, Sampling};
 use crate::observe::metrics::{RouteMeter, View};
 use crate::portal::{About, Drift, Library, Portal};
 use crate::reply::{html, json};
@@ -42,6 +42,8 @@ pub struct Snapshot {
     pub routes: Table<Arc<Route>>,
     /// The upstreams, for those who look after them; requests reach them through their routes.
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
+    /// How many of the requests that no route took are logged.
+    pub sampling: Sampling,
     /// Who may speak for other clients.
     pub trusted: TrustedProxies,
     /// The methods and consumers; requests reach them through the guards of their routes.
@@ -113,6 +115,8 @@ pub struct Route {
     pub response_headers: HeaderOps,
     /// The largest request body, in bytes.
     pub body_limit: u64,
+    /// How many of its requests are logged.
+    pub sampling: Sampling,
     /// Its requests, in numbers.
     pub meter: RouteMeter,
     /// How its calls differ from what its upstream documents, where somebody wants to know.

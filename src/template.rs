@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `${client.ip}`, `${client.port}` | the client's address |
 //! | `${request.id}` | the id of the request, as in `X-Request-Id` |
+//! | `${trace.id}` | the id of the trace that it belongs to, as in `traceparent` |
 //! | `${request.method}`, `${request.scheme}`, `${request.host}` | as the client sent them; scheme and host behind a trusted proxy: as it says |
 //! | `${request.path}`, `${request.query}` | the path as the client sent it, normalised; the query without its `?` |
 //! | `${consumer.name}` | who was let in |
@@ -24,10 +25,11 @@ use http::HeaderName;
 use crate::diagnostic::{did_you_mean, nearest};
 
 /// The names of the variables that stand for themselves, without a part of the user's choice.
-const FIXED: [(&str, Variable); 11] = [
+const FIXED: [(&str, Variable); 12] = [
     ("client.ip", Variable::ClientIp),
     ("client.port", Variable::ClientPort),
     ("request.id", Variable::RequestId),
+    ("trace.id", Variable::TraceId),
     ("request.method", Variable::RequestMethod),
     ("request.host", Variable::RequestHost),
     ("request.path", Variable::RequestPath),
@@ -47,6 +49,8 @@ pub enum Variable {
     ClientPort,
     /// The id of the request.
     RequestId,
+    /// The id of the trace that the request belongs to.
+    TraceId,
     /// The method, as sent.
     RequestMethod,
     /// The host, as the client sent it.

@@ -3,6 +3,8 @@
 //! Units are written, never implied by a key's name: `5s`, `10MiB`, `20%`. A bare number is refused,
 //! because nobody can tell seconds from milliseconds by looking at `5`.
 
+mod status;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +12,8 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+pub use status::Statuses;
 
 /// Text that was written in a form that the unit does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -154,6 +158,12 @@ impl Share {
     #[must_use]
     pub const fn percent(n: u8) -> Self {
         Self(if n > 100 { 100 } else { n })
+    }
+
+    /// In percent.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
     }
 
     /// This share of `whole`, rounded down.

@@ -60,8 +60,8 @@ impl ProxyHttp for Guarded {
 }
 
 /// Serves until the process is ended.
-pub fn run(listen: SocketAddr, origin: SocketAddr, timeouts: bool) -> ! {
-    let conf = ServerConf { threads: 1, ..ServerConf::default() };
+pub fn run(listen: SocketAddr, origin: SocketAddr, timeouts: bool, stealing: bool) -> ! {
+    let conf = ServerConf { threads: 1, work_stealing: stealing, ..ServerConf::default() };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
     let bare = Bare { origin };

@@ -83,6 +83,8 @@ enum Role {
         origin: SocketAddr,
         #[arg(long)]
         timeouts: bool,
+        #[arg(long)]
+        no_stealing: bool,
     },
 }
 
@@ -100,7 +102,9 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.role {
         Some(Role::Origin) => return origin::run().map(|()| ExitCode::SUCCESS),
-        Some(Role::Bare { listen, origin, timeouts }) => bare::run(listen, origin, timeouts),
+        Some(Role::Bare { listen, origin, timeouts, no_stealing }) => {
+            bare::run(listen, origin, timeouts, !no_stealing)
+        }
         None => {}
     }
     if !args.bench {

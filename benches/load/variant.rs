@@ -21,6 +21,8 @@ pub enum Variant {
     Bare,
     /// The same with timeouts on both sides
     BareTimeouts,
+    /// The bare one on threads that do not steal work from each other, as the gateway's are
+    BareThreads,
     /// Portcullis with an open route and no more: what cannot be switched off
     Plain,
     /// And an API key to be checked
@@ -58,12 +60,15 @@ impl Variant {
         folder: &Path,
         core: Option<usize>,
     ) -> Result<Command, Failure> {
-        let mut command = if matches!(self, Self::Bare | Self::BareTimeouts) {
+        let mut command = if matches!(self, Self::Bare | Self::BareTimeouts | Self::BareThreads) {
             let mut command = process::program(&own_path()?, core);
             command.arg("bare");
             command.arg(format!("--listen={listen}")).arg(format!("--origin={origin}"));
             if self == Self::BareTimeouts {
                 command.arg("--timeouts");
+            }
+            if self == Self::BareThreads {
+                command.arg("--no-stealing");
             }
             command
         } else {

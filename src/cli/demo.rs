@@ -18,7 +18,12 @@ pub(super) fn demo(port: u16, backends: u16) -> io::Result<ExitCode> {
     let Some(ports) = ports(backends) else {
         return Ok(fail(2, "error: --backends is too large: the ports above it end at 65535"));
     };
-    let level = process_log::to_stderr();
+    let level = match process_log::to_stderr() {
+        Ok(level) => level,
+        Err(error) => {
+            return Ok(fail(CANNOT_START, &format!("error: {}: {error}", process_log::VARIABLE)));
+        }
+    };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let text = demo::configuration(address, &ports);
     let Loaded { compiled, diagnostics, .. } =

@@ -204,7 +204,7 @@ fn rest(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     const ELSEWHERE: [&str; 6] =
         ["version", "upstreams", "consumers", "defaults", "routes", "tests"];
     let leaves = |snapshot: &Snapshot| Leaves::of(&*snapshot.config, &snapshot.record, &ELSEWHERE);
-    let fixed = ["workers", "listeners", "admin", "logs"];
+    let fixed = ["workers", "listeners", "admin", "logs.access", "logs.format"];
     let whats = leaves(old).until(&leaves(new)).into_iter().map(|what| {
         let restart = fixed.iter().any(|key| what.starts_with(key));
         if restart { format!("{what} (needs a restart)") } else { what }

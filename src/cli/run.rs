@@ -19,7 +19,12 @@ use crate::server::{Server, StartError};
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
-    let level = process_log::to_stderr();
+    let level = match process_log::to_stderr() {
+        Ok(level) => level,
+        Err(error) => {
+            return Ok(fail(CANNOT_START, &format!("error: {}: {error}", process_log::VARIABLE)));
+        }
+    };
     let (loaded, mark) = loading::load_after(None, file);
     let Some(compiled) = report(loaded, file) else {
         return Ok(fail(REFUSED, &format!("{}: refused, nothing is started", file.display())));
@@ -28,11 +33,8 @@ pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
         Ok(server) => server.following(file, mark).logging_by(Arc::new(level)),
         Err(error) => return Ok(fail(CANNOT_START, &format!("error: {}", chain(&error)))),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(server.workers())
-        .thread_name("worker")
-        .enable_all()
-        .build()?;
+    // Requests are served by the server's own threads; on this one it accepts, probes, and is told what to do.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let done = runtime.block_on(async {
         let stop = stop_signal(server.reloader(), server.access_log())?;
         server.run(stop).await
@@ -51,7 +53,7 @@ pub(super) fn finish(done: Result<bool, StartError>) -> ExitCode {
 }
 
 /// Ready at the first SIGTERM or SIGINT; a second one ends the process at once. Must be called within a
-/// runtime. SIGHUP asks for a reload.
+/// runtime. SIGHUP asks for a reload, SIGUSR1 for the access log's file to be opened anew.
 pub(super) fn stop_signal(
     reloader: Reloader,
     log: Arc<AccessLog>,
@@ -59,6 +61,14 @@ pub(super) fn stop_signal(
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let mut moved = signal(SignalKind::user_defined1())?;
+    let moved_log = log.clone();
+    tokio::spawn(async move {
+        while moved.recv().await.is_some() {
+            log::info!("SIGUSR1: the access log is opened anew");
+            moved_log.reopen();
+        }
+    });
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             log::info!("SIGHUP");

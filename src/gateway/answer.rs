@@ -1,6 +1,7 @@
 //! Writing answers of our own, mapping those of upstreams back, and telling the log.
 
-use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue, SERVER, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, REFERER, SERVER};
+use http::header::{TRANSFER_ENCODING, USER_AGENT};
 use http::{HeaderMap, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Result;
@@ -9,7 +10,7 @@ use pingora::proxy::Session;
 use super::intake::{Own, has_begun};
 use super::{CLIENT_WRITE, KEEPALIVE_SECONDS, REFUSED_READ};
 use crate::exchange::{Exchange, REQUEST_ID};
-use crate::observe::access_log::{Record, Timings};
+use crate::observe::access_log::{Agent, Record, Timings};
 use crate::reject::Rejection;
 use crate::reply::{self, Reply};
 use crate::rewrite::location;
@@ -157,14 +158,15 @@ pub(super) fn map_back(x: &Exchange, headers: &mut HeaderMap) {
     );
 }
 
-/// What the log is told of a request that has ended.
-pub(super) fn record(session: &Session, x: &mut Exchange) -> Record {
+/// What the log is told of a request that has ended; what the client said of itself only if that is asked for.
+pub(super) fn record(session: &Session, x: &mut Exchange, wants_agent: bool) -> Record {
     let total = x.marks.total.unwrap_or_default();
     let route = x.route.as_deref();
     let target = x.attempt.as_ref().map(Attempt::target).or(x.last.as_ref());
     Record {
         time: x.time,
         request_id: x.id().into(),
+        trace_id: x.trace.as_deref().map(|trace| trace.id().into()),
         client: x.client.address,
         method: x.line.method.clone(),
         host: Some(std::mem::take(&mut x.line.host)).filter(|host| !host.is_empty()),
@@ -192,5 +194,11 @@ pub(super) fn record(session: &Session, x: &mut Exchange) -> Record {
         },
         why: x.why,
         detail: x.detail,
+        agent: wants_agent.then(|| Box::new(agent(&session.req_header().headers))),
     }
+}
+
+fn agent(headers: &HeaderMap) -> Agent {
+    let sent = |name: HeaderName| headers.get(name).map(|value| value.as_bytes().into());
+    Agent { referer: sent(REFERER), user_agent: sent(USER_AGENT) }
 }

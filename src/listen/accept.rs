@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::Conn;
 use super::traffic::{Open, Traffic};
+use crate::workers::Workers;
 
 /// Tells everybody that the process is about to stop: `true` once it is.
 pub type Shutdown = watch::Receiver<bool>;
@@ -59,10 +60,11 @@ impl Connections {
 /// How long a connection that was waiting when the stop began may wait for its request.
 const LATE: Duration = Duration::from_millis(250);
 
-/// Serves `listener` until `shutdown`; each connection runs in a task of its own and is counted in `traffic`.
+/// Serves `listener` until `shutdown`; each connection runs in a task of its own, on one of the workers, and is
+/// counted in `traffic`.
 pub async fn accept<A>(
     listener: TcpListener,
-    app: Arc<A>,
+    workers: Arc<Workers<A>>,
     mut shutdown: Shutdown,
     guard: ConnectionGuard,
     traffic: Arc<Traffic>,
@@ -77,7 +79,11 @@ pub async fn accept<A>(
         };
         match accepted {
             Ok((stream, peer)) => {
-                serve(stream, peer, &app, &shutdown, (guard.clone(), traffic.accept()));
+                // Leaves this thread's event loop for the worker's.
+                if let Ok(stream) = stream.into_std() {
+                    let held = (guard.clone(), traffic.accept());
+                    serve(stream, peer, &workers, &shutdown, held, None);
+                }
             }
             Err(error) => refused(&error).await,
         }
@@ -86,36 +92,41 @@ pub async fn accept<A>(
     // that came on them: they are served first.
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((stream, peer)) = listener.accept() {
-        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-        let Ok(stream) = stream else { continue };
-        let (app, shutdown) = (app.clone(), shutdown.clone());
-        let held = (guard.clone(), traffic.accept());
-        tokio::spawn(async move {
-            // During a stop, what has not been heard yet counts as idle.
-            let _ = tokio::time::timeout(LATE, stream.readable()).await;
-            serve(stream, peer, &app, &shutdown, held);
-        });
+        if stream.set_nonblocking(true).is_ok() {
+            let held = (guard.clone(), traffic.accept());
+            serve(stream, peer, &workers, &shutdown, held, Some(LATE));
+        }
     }
 }
 
+/// Has a worker serve a connection. With `late`, that long is waited for the client to say something.
 fn serve<A>(
-    stream: TcpStream,
+    stream: std::net::TcpStream,
     peer: SocketAddr,
-    app: &Arc<A>,
+    workers: &Workers<A>,
     shutdown: &Shutdown,
     (guard, open): (ConnectionGuard, Open),
+    late: Option<Duration>,
 ) where
     A: ServerApp + Send + Sync + 'static,
 {
-    let conn = match Conn::new(stream, peer, shutdown.clone(), guard, open) {
-        Ok(conn) => conn,
-        Err(error) => {
-            log::debug!("a connection from {peer} was gone at once: {error}");
-            return;
-        }
-    };
-    let (app, shutdown) = (app.clone(), shutdown.clone());
-    tokio::spawn(async move {
+    let shutdown = shutdown.clone();
+    workers.spawn(move |app| async move {
+        let begin = async {
+            let stream = TcpStream::from_std(stream)?;
+            if let Some(late) = late {
+                // During a stop, what has not been heard yet counts as idle.
+                let _ = tokio::time::timeout(late, stream.readable()).await;
+            }
+            Conn::new(stream, peer, shutdown.clone(), guard, open)
+        };
+        let conn = match begin.await {
+            Ok(conn) => conn,
+            Err(error) => {
+                log::debug!("a connection from {peer} was gone at once: {error}");
+                return;
+            }
+        };
         let mut next: Option<pingora::protocols::Stream> = Some(Box::new(conn));
         while let Some(stream) = next {
             next = app.process_new(stream, &shutdown).await;
@@ -173,7 +184,9 @@ mod tests {
         }
         let (_stop, shutdown) = watch::channel(true);
         let connections = Connections::default();
-        accept(listener, Arc::new(Echo), shutdown, connections.guard(), Arc::default()).await;
+        let workers = Arc::new(Workers::start(2, || Echo).unwrap());
+        let guard = connections.guard();
+        accept(listener, workers.clone(), shutdown, guard, Arc::default()).await;
         for mut client in clients {
             let mut answer = String::new();
             client.read_to_string(&mut answer).await.unwrap();

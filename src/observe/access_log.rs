@@ -11,7 +11,9 @@
 //! that is full.
 //!
 //! A log file that is moved away is opened anew within a second, so `logrotate` needs neither
-//! `copytruncate` nor a signal.
+//! `copytruncate` nor a signal; who can't wait for that second sends SIGUSR1.
+//!
+//! Where [`Sampling`] rules keep only a share, they are asked before a record is made.
 //!
 //! # Fields
 //!
@@ -19,6 +21,7 @@
 //! |---|---|---|
 //! | `time` | when the request's head had arrived; RFC 3339, UTC, milliseconds | |
 //! | `request_id` | the id that client and upstream saw as `X-Request-Id` | |
+//! | `trace_id` | the id of the trace that the request belongs to, as in `traceparent` | |
 //! | `client` | the client's address, seen past trusted proxies | |
 //! | `method` | the request's method | |
 //! | `host` | the host asked for | the request named none |
@@ -44,16 +47,19 @@
 //!
 //! Times are in milliseconds with three decimals. In the text format the first seven words are `time`,
 //! `status`, `method`, the path with its query, `duration_ms`, `client` and `request_id`; the rest
-//! follows as `name=value`, and a value that is not plain printable ASCII is a JSON string.
+//! follows as `name=value`, and a value that is not plain printable ASCII is a JSON string. In the journal the
+//! names are in upper case, beside `MESSAGE`, `PRIORITY` and `SYSLOG_IDENTIFIER`. The Combined Log Format has
+//! what it has, and the referer and user agent, which no other asks for.
 
 mod buffer;
+mod config;
 mod file;
+mod journal;
 mod line;
 mod record;
+mod sample;
 mod writer;
 
-use std::borrow::Cow;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -62,107 +68,19 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+pub use config::{Access, Config, Format};
+pub use record::{Agent, Record, Timings};
+pub use sample::{SampleRule, Sampling};
 
-pub use record::{Record, Timings};
-
-use writer::{Shared, Writer};
+use journal::Journal;
+use line::Shape;
+use writer::{Shared, Sink, Writer};
 
 /// How many records may wait to be written; further ones are dropped.
 pub const CAPACITY: usize = 16_384;
 
 /// How long dropping an [`AccessLog`] waits for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
-
-/// What is logged of each request, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(expecting = "a map such as { access: stdout, format: json }", default, deny_unknown_fields)]
-#[schemars(rename = "Logs")]
-pub struct Config {
-    /// Where the access log goes: `stdout` (the default), `off`, or the path of a file, which is appended to.
-    pub access: Access,
-    /// How a line looks: `json` (the default) or `text`.
-    pub format: Format,
-}
-
-/// Where the access log goes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Access {
-    /// To standard output.
-    #[default]
-    Stdout,
-    /// Nowhere.
-    Off,
-    /// To the end of a file.
-    File(PathBuf),
-}
-
-/// How a line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "LogFormat")]
-pub enum Format {
-    /// One JSON object a line.
-    #[default]
-    Json,
-    /// Words for people.
-    Text,
-}
-
-impl<'de> Deserialize<'de> for Access {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AccessVisitor;
-
-        impl de::Visitor<'_> for AccessVisitor {
-            type Value = Access;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("stdout, off, or the path of a file")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Access, E> {
-                match text {
-                    "stdout" => Ok(Access::Stdout),
-                    "off" => Ok(Access::Off),
-                    // A word without a slash is sooner a slip of the pen than a file's name.
-                    path if path.contains('/') => Ok(Access::File(PathBuf::from(path))),
-                    other => Err(E::custom(format_args!(
-                        "{other:?} is no place for the access log (write stdout, off, or the path \
-                         of a file, such as /var/log/portcullis/access.log)"
-                    ))),
-                }
-            }
-        }
-
-        deserializer.deserialize_str(AccessVisitor)
-    }
-}
-
-impl Serialize for Access {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Stdout => serializer.serialize_str("stdout"),
-            Self::Off => serializer.serialize_str("off"),
-            Self::File(path) => path.serialize(serializer),
-        }
-    }
-}
-
-impl JsonSchema for Access {
-    fn schema_name() -> Cow<'static, str> {
-        "LogPlace".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "description": "Where the access log goes: stdout, off, or the path of a file.",
-            "pattern": "^(stdout|off|.*/.*)$",
-            "examples": ["stdout", "off", "/var/log/portcullis/access.log"],
-        })
-    }
-}
 
 /// An access log that cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -171,6 +89,14 @@ pub enum OpenError {
     #[error("cannot open the access log {}", path.display())]
     File {
         /// The file's path.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Nobody takes entries for the journal.
+    #[error("cannot send the access log to the journal at {}: is systemd-journald running?", path.display())]
+    Journal {
+        /// The path of its socket.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
@@ -187,6 +113,7 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct AccessLog {
     running: Option<Running>,
+    wants_agent: bool,
 }
 
 #[derive(Debug)]
@@ -201,12 +128,25 @@ impl AccessLog {
     /// # Errors
     /// The file or standard output cannot be written to, or no thread can be started.
     pub fn open(config: &Config) -> Result<Self, OpenError> {
-        let sink: Box<dyn Write + Send> = match &config.access {
-            Access::Off => return Ok(Self { running: None }),
-            Access::Stdout => Box::new(unbuffered_stdout().map_err(OpenError::Stdout)?),
-            Access::File(path) => Box::new(open_file(path)?),
-        };
-        Self::to(sink, config.format)
+        Self::open_at(config, Path::new(journal::SOCKET))
+    }
+
+    fn open_at(config: &Config, journal: &Path) -> Result<Self, OpenError> {
+        let shape = config.format.into();
+        match &config.access {
+            Access::Off => Ok(Self { running: None, wants_agent: false }),
+            Access::Stdout => {
+                let stdout = unbuffered_stdout().map_err(OpenError::Stdout)?;
+                Self::start(Sink::Stream(Box::new(stdout)), shape)
+            }
+            Access::File(path) => Self::start(Sink::File(open_file(path)?), shape),
+            Access::Journald => {
+                let path = journal.to_path_buf();
+                let journal =
+                    Journal::open(journal).map_err(|source| OpenError::Journal { path, source })?;
+                Self::start(Sink::Journal(journal), Shape::Journal)
+            }
+        }
     }
 
     /// Starts a log that is written to `sink`, a piece of up to about 64 KiB of whole lines at a time.
@@ -214,19 +154,30 @@ impl AccessLog {
     /// # Errors
     /// No thread can be started.
     pub fn to(sink: Box<dyn Write + Send>, format: Format) -> Result<Self, OpenError> {
+        Self::start(Sink::Stream(sink), format.into())
+    }
+
+    fn start(sink: Sink, shape: Shape) -> Result<Self, OpenError> {
         let shared = Arc::new(Shared::new(CAPACITY));
-        let writer = Writer::new(Arc::clone(&shared), sink, format);
+        let writer = Writer::new(Arc::clone(&shared), sink, shape);
         let thread = thread::Builder::new()
             .name("access-log".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
-        Ok(Self { running: Some(Running { shared, writer: thread.thread().clone() }) })
+        let running = Running { shared, writer: thread.thread().clone() };
+        Ok(Self { running: Some(running), wants_agent: shape == Shape::Combined })
     }
 
     /// Whether anybody reads records; if not, none need be made.
     #[must_use]
     pub const fn is_on(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// Whether a line shows the referer and user agent; if not, no record need hold them.
+    #[must_use]
+    pub const fn wants_agent(&self) -> bool {
+        self.wants_agent
     }
 
     /// Hands over a record. Never waits for the writing; a record for which there is no room is dropped
@@ -243,6 +194,15 @@ impl AccessLog {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.running.as_ref().map_or(0, |running| running.shared.dropped())
+    }
+
+    /// Opens the log's file anew, wherever its path leads by now, once what was handed over before is written.
+    /// Does not wait for it.
+    pub fn reopen(&self) {
+        if let Some(running) = &self.running {
+            running.shared.ask_to_reopen();
+            running.writer.unpark();
+        }
     }
 
     /// Waits until everything handed over before is written, or until `bound` is over. Blocks.

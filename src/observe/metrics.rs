@@ -17,13 +17,14 @@ mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::Method;
 
 pub use encode::most_series;
 pub use format::Format;
 pub use meter::{METHODS, RouteMeter, STATUSES};
 
-use super::access_log::Record;
 use crate::counter::Counters;
 use crate::listen::Traffic;
 #[cfg(doc)]
@@ -89,11 +90,18 @@ impl Metrics {
         known.map(|(_, traffic)| Arc::clone(traffic)).unwrap_or_default()
     }
 
-    /// Counts a request that is over, at its route or among those that no route took.
-    pub fn record(&self, record: &Record, route: Option<&RouteMeter>) {
-        let meter = route.unwrap_or(&self.unmatched);
-        meter.record(&record.method, record.status, record.timings.total);
-        if let Some(why) = record.why
+    /// Counts a request that is over, at its route or among those that no route took; `why` if the gateway
+    /// says why it answered by itself.
+    pub fn record(
+        &self,
+        route: Option<&RouteMeter>,
+        method: &Method,
+        status: u16,
+        total: Duration,
+        why: Option<&'static str>,
+    ) {
+        route.unwrap_or(&self.unmatched).record(method, status, total);
+        if let Some(why) = why
             && let Some((_, count)) = self.rejections.iter().find(|(code, _)| *code == why)
         {
             count.add(0, 1);

@@ -20,18 +20,21 @@ pub const DEFAULT_FILTER: &str =
     "warn,pingora_proxy=off,pingora_load_balancing=error,portcullis=info";
 
 /// Starts the process log and gives the handle on its filter. The first filter is that of the environment.
-#[must_use]
-pub fn to_stderr() -> LogLevel {
+///
+/// # Errors
+/// What the environment says is no filter. Whoever looks for a fault would otherwise wait for lines that never
+/// come.
+pub fn to_stderr() -> Result<LogLevel, InvalidFilter> {
     let text = std::env::var(VARIABLE).ok().filter(|text| !text.trim().is_empty());
     let text = text.unwrap_or_else(|| DEFAULT_FILTER.to_owned());
-    let mut level = LogLevel::new(&text);
+    let mut level = LogLevel::new(&text)?;
     // A logger that is there already may stay; then the level is its affair.
     level.installed =
         log::set_boxed_logger(Box::new(ProcessLog(Arc::clone(&level.logger)))).is_ok();
     if level.installed {
         log::set_max_level(level.logger.load().filter());
     }
-    level
+    Ok(level)
 }
 
 /// A text that is no filter.
@@ -63,6 +66,16 @@ impl FromStr for Filter {
     }
 }
 
+impl Filter {
+    fn logger(self) -> env_logger::Logger {
+        let mut builder = env_logger::Builder::new();
+        for (module, level) in self.0 {
+            builder.filter(module.as_deref(), level);
+        }
+        builder.build()
+    }
+}
+
 fn is_module(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':')
 }
@@ -76,16 +89,17 @@ pub struct LogLevel {
 }
 
 impl LogLevel {
-    /// A handle on a log that nobody writes to, with this filter in the syntax of `env_logger`: for a
-    /// gateway in somebody else's process.
-    #[must_use]
-    pub fn new(filter: &str) -> Self {
-        let logger = env_logger::Builder::new().parse_filters(filter).build();
-        Self {
+    /// A handle on a log that nobody writes to, with this filter: for a gateway in somebody else's process.
+    ///
+    /// # Errors
+    /// The text is no filter.
+    pub fn new(filter: &str) -> Result<Self, InvalidFilter> {
+        let logger = filter.parse::<Filter>()?.logger();
+        Ok(Self {
             logger: Arc::new(ArcSwap::from_pointee(logger)),
             filter: Mutex::new(filter.to_owned()),
             installed: false,
-        }
+        })
     }
 
     /// The filter now, as it was given.
@@ -99,12 +113,7 @@ impl LogLevel {
     /// # Errors
     /// The text is no filter; nothing is changed.
     pub fn set(&self, text: &str) -> Result<(), InvalidFilter> {
-        let filter: Filter = text.parse()?;
-        let mut builder = env_logger::Builder::new();
-        for (module, level) in filter.0 {
-            builder.filter(module.as_deref(), level);
-        }
-        let logger = builder.build();
+        let logger = text.parse::<Filter>()?.logger();
         let mut current = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
         let most = logger.filter();
         self.logger.store(Arc::new(logger));
@@ -180,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_filter_takes_effect_at_once() {
-        let level = LogLevel::new(DEFAULT_FILTER);
+        let level = LogLevel::new(DEFAULT_FILTER).unwrap();
         let log = ProcessLog(Arc::clone(&level.logger));
         let debug =
             log::Metadata::builder().target("portcullis::reload").level(log::Level::Debug).build();

@@ -5,6 +5,7 @@
 //! - Where a request came from is a claim. From a peer that is not trusted, `Forwarded` and
 //!   `X-Forwarded-*` are dropped; from a trusted one they are kept, and [`forwarded`](super::forwarded)
 //!   extends them.
+//! - `tracestate` belongs to a `traceparent`; without a valid one from a trusted peer it is dropped.
 //! - Other headers that servers are known to believe are dropped from everybody: a proxy in front that
 //!   does not know them passes on what its client sent. Some name a client's address (`X-Real-IP`), some make
 //!   frameworks serve another path than the one whose policy was applied (`X-Original-URL`).
@@ -28,11 +29,12 @@ const HEARSAY: [&str; 9] = [
     "x-rewrite-url",
 ];
 
-/// Removes from a request what must not go on. `secret` is the header in which the gateway's own secret goes
+/// Removes from a request what must not go on. `is_traced`: it belongs to a trace that its peer may name. `secret` is the header in which the gateway's own secret goes
 /// to the upstream: nothing that could be taken for it may stand beside it.
 pub fn screen(
     headers: &mut HeaderMap,
     peer_is_trusted: bool,
+    is_traced: bool,
     credentials: &[HeaderName],
     secret: Option<&HeaderName>,
 ) {
@@ -50,7 +52,8 @@ pub fn screen(
                     || is_hearsay(name)
             }
             Some(b'f') => !peer_is_trusted && name == "forwarded",
-            Some(b't' | b'c') => is_hearsay(name),
+            Some(b't') => (!is_traced && name == "tracestate") || is_hearsay(name),
+            Some(b'c') => is_hearsay(name),
             _ => false,
         };
         told || credentials.iter().any(twin) || secret.is_some_and(twin)
@@ -71,7 +74,7 @@ mod tests {
 
     fn left(trusted: bool, lines: &[&str]) -> Vec<String> {
         let mut head = head(lines);
-        screen(&mut head, trusted, &[KEY], Some(&SECRET));
+        screen(&mut head, trusted, trusted, &[KEY], Some(&SECRET));
         wire(&head)
     }
 
@@ -101,6 +104,7 @@ mod tests {
             "x-forwarded-user: root",
             "x-forwarded: for=1",
             "x_forwarded_for: 1.1.1.1",
+            "tracestate: a=1",
         ] {
             assert!(left(false, &[line]).is_empty(), "{line}");
             assert_eq!(left(true, &[line]), [line]);

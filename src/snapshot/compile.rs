@@ -16,6 +16,7 @@ use super::{Admin, Compiled, Route, Snapshot};
 use crate::auth::{self, Auth};
 use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics};
+use crate::observe::access_log::Sampling;
 use crate::portal::{Landscape, Library};
 use crate::rewrite::TrustedProxies;
 use crate::route::Table;
@@ -61,7 +62,16 @@ pub(super) fn compile_with(
     let mut upstreams = compile_upstreams(config, previous, sources, diagnostics);
     upstreams.extend(gaps.upstreams.iter().map(|name| (name.clone(), None)));
     let auth = compile_auth(config, previous, sources, diagnostics).filter(|_| !gaps.auth);
-    let parts = Parts { config, upstreams: &upstreams, auth: auth.as_deref(), sources };
+    let sampling = Sampling::of(&config.logs.sample, None);
+    let names = config.routes.keys().map(String::as_str);
+    config.logs.check((!gaps.routes).then_some(names), &root.key("logs"), diagnostics);
+    let parts = Parts {
+        config,
+        upstreams: &upstreams,
+        auth: auth.as_deref(),
+        sampling: &sampling,
+        sources,
+    };
     let routes = compile_routes(&parts, gaps, previous, diagnostics);
 
     let workers = config.workers.or_else(|| std::thread::available_parallelism().ok());
@@ -70,6 +80,7 @@ pub(super) fn compile_with(
         snapshot: Snapshot {
             routes: table,
             library,
+            sampling,
             upstreams: upstreams.into_iter().filter_map(|(k, v)| Some((k, v?))).collect(),
             trusted: trusted?,
             auth: auth?,
@@ -202,6 +213,7 @@ struct Parts<'a> {
     config: &'a Config,
     upstreams: &'a BTreeMap<String, Option<Arc<Upstream>>>,
     auth: Option<&'a Auth>,
+    sampling: &'a Sampling,
     sources: &'a dyn Sources,
 }
 
@@ -215,7 +227,7 @@ fn compile_routes(
     diagnostics: &mut Diagnostics,
 ) -> Option<Routes> {
     let at = At::root().key("routes");
-    let Parts { config, upstreams, auth, sources } = *parts;
+    let Parts { config, upstreams, auth, sampling, sources } = *parts;
     if config.routes.is_empty() && !gaps.routes {
         diagnostics.error(
             at.clone(),
@@ -229,8 +241,16 @@ fn compile_routes(
     let mut seen = Vec::new();
     for (name, written) in &config.routes {
         let at = at.key(name);
-        let mut builder =
-            RouteBuilder { config, route: written, upstreams, auth, sources, at: &at, diagnostics };
+        let mut builder = RouteBuilder {
+            config,
+            route: written,
+            upstreams,
+            auth,
+            sampling,
+            sources,
+            at: &at,
+            diagnostics,
+        };
         let Some((rule, route)) = builder.build(name) else { continue };
         if wanted && let Some(auth) = auth {
             let place = portal::place(config, written, &rule, &route, auth);

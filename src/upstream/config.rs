@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Period, Secret};
+use crate::units::{Period, Secret, Statuses};
 
 mod balance;
 mod openapi;
@@ -16,7 +16,7 @@ mod words;
 pub use balance::{Balance, HashBy};
 pub use openapi::OpenApi;
 pub use target::TargetSpec;
-pub use words::{Expected, Health, HostHeader};
+pub use words::{Health, HostHeader};
 
 /// A group of interchangeable addresses that requests are forwarded to.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -93,8 +93,8 @@ pub struct Check {
     pub every: Period,
     /// The time one probe may take from connecting to the end of the answer's head. Default 2s.
     pub timeout: Period,
-    /// The statuses of a healthy target: codes such as `200`, ranges such as `200-299` (default).
-    pub expect: Vec<Expected>,
+    /// The statuses of a healthy target: codes such as `200`, ranges such as `200-299` (default) or `2xx`.
+    pub expect: Vec<Statuses>,
     /// How many probes in a row must succeed before an unhealthy target is used again. Default 2.
     pub healthy_after: u32,
     /// How many probes in a row must fail before a healthy target is left out. Default 3.
@@ -107,7 +107,7 @@ impl Default for Check {
             path: None,
             every: Period::secs(5),
             timeout: Period::secs(2),
-            expect: vec![Expected { from: 200, to: 299 }],
+            expect: vec![Statuses { from: 200, to: 299 }],
             healthy_after: 2,
             unhealthy_after: 3,
         }

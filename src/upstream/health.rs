@@ -18,11 +18,12 @@ use pingora_load_balancing::health_check::HealthCheck;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::call::{CallRequest, Caller};
-use super::config::{Check, Expected};
+use super::config::Check;
 use super::ejection::{Fault, Role};
 use super::pool::Pool;
 use super::target::Target;
 use crate::diagnostic::{At, Diagnostics};
+use crate::units::Statuses;
 
 /// The shortest and longest time between probes.
 const EVERY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3600));
@@ -31,7 +32,7 @@ const EVERY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 #[derive(Clone)]
 pub(super) struct Probe {
     path: Option<String>,
-    expect: Vec<Expected>,
+    expect: Vec<Statuses>,
     pub every: Duration,
     timeout: Duration,
     healthy_after: usize,

@@ -1,5 +1,6 @@
 //! One line a request: what was done with it and why, and nothing that opens a door.
 
+use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use http::Response;
@@ -8,6 +9,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use serde_json::Value;
 
 use crate::support::gateway::TestSources;
+use crate::support::process::Program;
 use crate::support::{Client, Gateway, Origin, RawOrigin, get, send};
 
 const KEY: &str = "planted-key-7q3z";
@@ -89,12 +91,14 @@ async fn a_forwarded_request_leaves_one_line_with_all_that_was_done() {
             "status",
             "target",
             "time",
+            "trace_id",
             "tries",
             "upstream",
             "upstream_ms",
         ]
     );
     for (field, value) in [
+        ("trace_id", Value::from(answer.header("x-request-id"))),
         ("client", Value::from("127.0.0.1")),
         ("method", "POST".into()),
         ("host", "Api.Test:80".into()),
@@ -192,6 +196,8 @@ const PLANTED: &[(&str, &str)] = &[
     ("Referer", "https://a.test/?planted-referer-7q3z"),
     ("X-Request-Id", "planted-id-7q3z"),
     ("X-Forwarded-For", "planted-for-7q3z"),
+    ("Traceparent", "00-planted-trace-7q3z-01"),
+    ("Tracestate", "planted=state-7q3z"),
 ];
 
 /// Targets of all fates with something in the query that must not be told.
@@ -251,13 +257,108 @@ async fn no_credential_gets_into_a_log() {
     }
     assert!(gateway.stop().await);
     log::set_max_level(LevelFilter::Off);
-    // Of our own lines none at any level; of libraries none at the levels that are on unless somebody
-    // asks for more. Below that Pingora prints whole heads.
+    // Of our own lines none at any level; of libraries none at the levels that can reach an output, which
+    // are those down to info: below that Pingora prints whole heads.
     let heard = HEARD.lines.lock().unwrap();
     let told: Vec<_> = heard
         .iter()
-        .filter(|(level, target, _)| target.starts_with("portcullis") || *level <= Level::Warn)
+        .filter(|(level, target, _)| target.starts_with("portcullis") || *level <= Level::Info)
         .collect();
     assert!(told.is_empty(), "{told:#?}");
     assert!(heard.iter().any(|(_, target, _)| target.starts_with("pingora")), "nothing was heard");
+}
+
+/// One route to a target that breaks every connection, which the gateway tells of at the level debug.
+struct Telling {
+    program: Program,
+    public: SocketAddr,
+    admin: SocketAddr,
+    _broken: RawOrigin,
+    _folder: tempfile::TempDir,
+}
+
+impl Telling {
+    async fn start(filter: &str) -> Self {
+        let broken = RawOrigin::saying(b"").await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("it.yaml");
+        let text = format!(
+            r#"
+version: 1
+listeners: {{ public: {{ address: "127.0.0.1:0" }} }}
+admin: {{ address: "127.0.0.1:0" }}
+upstreams: {{ broken: {{ targets: [ "{}" ], health: none }} }}
+routes: {{ broken: {{ path: /, to: broken, auth: none }} }}
+logs: {{ access: "off" }}
+"#,
+            broken.address
+        );
+        std::fs::write(&file, text).unwrap();
+        let env = [("PORTCULLIS_LOG", filter)];
+        let program = Program::told(&["run", file.to_str().unwrap()], &env);
+        let mut addresses = Vec::new();
+        for mark in ["listener public: serving on ", "admin: serving on "] {
+            program.says(mark).await;
+            let errors = program.errors();
+            let (_, rest) = errors.split_once(mark).unwrap();
+            addresses.push(rest.split_whitespace().next().unwrap().parse().unwrap());
+        }
+        let (public, admin) = (addresses[0], addresses[1]);
+        Self { program, public, admin, _broken: broken, _folder: folder }
+    }
+
+    /// The id of a request that fails.
+    async fn fail(&self) -> String {
+        let answer = get(self.public, "/?token=planted-query-7q3z", PLANTED).await;
+        assert_eq!(answer.status, 502);
+        answer.header("x-request-id").to_owned()
+    }
+
+    async fn set(&self, filter: &str) -> u16 {
+        let body = format!("{{\"filter\": \"{filter}\"}}");
+        let local = [("Host", "localhost"), ("Content-Type", "application/json")];
+        send(self.admin, "PUT", "/log-level", &local, body.as_bytes()).await.status
+    }
+
+    /// What the process log told in all.
+    async fn end(self) -> String {
+        self.program.signal("TERM");
+        self.program.ended().await.errors
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn libraries_tell_nothing_below_info_whatever_the_filter_says() {
+    let telling = Telling::start("trace").await;
+    let id = telling.fail().await;
+    let told = telling.end().await;
+    assert!(told.contains(&format!("request {id}: upstream_broken")), "{told}");
+    for line in told.lines().filter(|line| line.contains(" DEBUG ") || line.contains(" TRACE ")) {
+        assert!(line.contains(" portcullis"), "{line}");
+    }
+    assert!(!told.contains(MARK), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_level_of_a_module_can_be_changed_while_it_runs() {
+    let telling = Telling::start("warn,portcullis=info").await;
+    let silent = telling.fail().await;
+    assert_eq!(telling.set("warn,portcullis=info,portcullis::gateway=debug").await, 200);
+    let told = telling.fail().await;
+    telling.program.says(&told).await;
+    assert_eq!(telling.set("warn,portcullis=loud").await, 400);
+    assert_eq!(telling.set("warn,portcullis=trace,portcullis::gateway=info").await, 200);
+    let silent_again = telling.fail().await;
+    let all = telling.end().await;
+    assert!(all.contains(&told) && !all.contains(&silent) && !all.contains(&silent_again), "{all}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_that_is_none_refuses_the_start() {
+    for filter in ["loud", "portcullis=loud", "warn,portcullis"] {
+        let ended = Program::told(&["demo"], &[("PORTCULLIS_LOG", filter)]).ended().await;
+        assert_eq!(ended.code, Some(4), "{ended:?}");
+        let told = format!("error: PORTCULLIS_LOG: {filter:?} is not a filter: write a level");
+        assert!(ended.errors.contains(&told), "{ended:?}");
+    }
 }

@@ -8,6 +8,7 @@
 
 mod support;
 
+mod access_log;
 mod admin;
 mod answers;
 mod balance;
@@ -29,4 +30,5 @@ mod routing;
 mod stop;
 mod timeouts;
 mod tls;
+mod trace;
 mod websocket;

@@ -82,7 +82,7 @@ async fn what_needs_a_restart_says_so_and_nothing_else_is_applied() {
         ("workers", "workers: 2", "workers: 3"),
         ("listeners", "public: {", "private: {"),
         ("admin", "admin: { address: \"127.0.0.1:0\" }", ""),
-        ("logs", "access: \"off\"", "access: stdout"),
+        ("logs.access", "access: \"off\"", "access: stdout"),
     ] {
         assert!(text.contains(from));
         gateway.write_all(&text.replace(from, to));

@@ -26,16 +26,20 @@ impl LogFile {
         Ok(Self { path: path.to_path_buf(), file, looked: Instant::now(), whole: true })
     }
 
-    /// Follows the path to another file if it leads to another file. While there is none that can be
-    /// opened, the old one is as good as any.
-    pub(super) fn follow(&mut self) {
+    /// Follows the path to another file if it leads to another file, and says whether it did. While there is
+    /// none that can be opened, the old one is as good as any.
+    ///
+    /// # Errors
+    /// The other file cannot be opened.
+    pub(super) fn follow(&mut self) -> io::Result<bool> {
         let here = self.file.metadata().map(|m| (m.dev(), m.ino())).ok();
         let there = std::fs::metadata(&self.path).map(|m| (m.dev(), m.ino())).ok();
-        if here != there
-            && let Ok(file) = append(&self.path)
-        {
-            self.file = file;
+        if here == there {
+            return Ok(false);
         }
+        self.file = append(&self.path)?;
+        self.whole = true;
+        Ok(true)
     }
 }
 
@@ -46,7 +50,8 @@ fn append(path: &Path) -> io::Result<File> {
 impl Write for LogFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.whole && self.looked.elapsed() >= LOOK_EVERY {
-            self.follow();
+            // It is tried again in a second.
+            let _ = self.follow();
             self.looked = Instant::now();
         }
         let written = self.file.write(bytes)?;
@@ -72,7 +77,8 @@ mod tests {
         let mut log = LogFile::open(&path).expect("opens");
         log.write_all(b"one\n").expect("writes");
         std::fs::rename(&path, &moved).expect("moves");
-        log.follow();
+        assert!(log.follow().expect("opens"));
+        assert!(!log.follow().expect("is there"));
         log.write_all(b"two\n").expect("writes");
         assert_eq!(std::fs::read_to_string(&moved).ok().as_deref(), Some("one\n"));
         assert_eq!(std::fs::read_to_string(&path).ok().as_deref(), Some("two\n"));

@@ -1,4 +1,6 @@
-//! A record put into words: one line, ended by the only line feed in it.
+//! A record put into words: one line, ended by the only line feed in it; or an entry of fields for the journal.
+
+mod combined;
 
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -7,36 +9,111 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{Format, Record};
 use crate::reply::json;
 
-/// Writes lines of one format, with what can be kept from line to line.
+/// From this status on, an entry in the journal is a warning.
+const FAILED: u16 = 500;
+
+/// What a record becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    Json,
+    Text,
+    Combined,
+    Journal,
+}
+
+impl From<Format> for Shape {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Json => Self::Json,
+            Format::Text => Self::Text,
+            Format::Combined => Self::Combined,
+        }
+    }
+}
+
+/// Writes records in one shape, with what can be kept from one to the next.
 #[derive(Debug)]
 pub(super) struct Lines {
-    format: Format,
+    shape: Shape,
     clock: Clock,
     scratch: String,
 }
 
 impl Lines {
-    pub(super) fn new(format: Format) -> Self {
-        Self { format, clock: Clock::default(), scratch: String::new() }
+    pub(super) fn new(shape: Shape) -> Self {
+        let clock = Clock::new(match shape {
+            Shape::Combined => "%d/%b/%Y:%H:%M:%S +0000",
+            Shape::Json | Shape::Text | Shape::Journal => "%Y-%m-%dT%H:%M:%S.",
+        });
+        Self { shape, clock, scratch: String::new() }
     }
 
-    /// Appends the line for `record`, before which `dropped` lines were lost.
+    /// Appends what `record` becomes, before which `dropped` records were lost.
     pub(super) fn write(&mut self, out: &mut Vec<u8>, record: &Record, dropped: u64) {
-        match self.format {
-            Format::Json => self.json(out, record, dropped),
-            Format::Text => self.text(out, record, dropped),
+        match self.shape {
+            Shape::Json => self.json(out, record, dropped),
+            Shape::Text => self.text(out, record, dropped),
+            Shape::Combined => combined::write(out, record, &mut self.clock),
+            Shape::Journal => self.journal(out, record, dropped),
         }
     }
 
     fn json(&mut self, out: &mut Vec<u8>, record: &Record, dropped: u64) {
         out.extend_from_slice(b"{\"time\":\"");
-        self.clock.write(out, record.time);
-        out.extend_from_slice(b"\",\"request_id\":\"");
-        json::escape(out, &record.request_id);
-        out.extend_from_slice(b"\",\"client\":\"");
-        address(out, record.client);
+        self.clock.write_millis(out, record.time);
         out.push(b'"');
-        let mut fields = Json(out);
+        self.all(&mut Json(out), record, dropped);
+        out.extend_from_slice(b"}\n");
+    }
+
+    fn text(&mut self, out: &mut Vec<u8>, record: &Record, dropped: u64) {
+        self.clock.write_millis(out, record.time);
+        out.push(b' ');
+        number(out, record.status.into());
+        out.push(b' ');
+        word(out, record.method.as_str());
+        out.push(b' ');
+        self.target(record);
+        word(out, &self.scratch);
+        out.push(b' ');
+        millis(out, record.timings.total);
+        out.extend_from_slice(b"ms ");
+        address(out, record.client);
+        out.push(b' ');
+        word(out, &record.request_id);
+        let mut fields = Text(out);
+        fields.text("trace_id", record.trace_id());
+        fields.optional("host", record.host.as_deref());
+        fields.text("protocol", record.protocol);
+        rest(&mut fields, record, dropped);
+        out.push(b'\n');
+    }
+
+    fn journal(&mut self, out: &mut Vec<u8>, record: &Record, dropped: u64) {
+        // A severity of syslog: a warning, or for information.
+        let priority = if record.status >= FAILED { b'4' } else { b'6' };
+        out.extend_from_slice(b"SYSLOG_IDENTIFIER=portcullis\nPRIORITY=");
+        out.extend_from_slice(&[priority, b'\n']);
+        out.extend_from_slice(b"MESSAGE=");
+        word(out, record.method.as_str());
+        out.push(b' ');
+        self.target(record);
+        word(out, &self.scratch);
+        out.push(b' ');
+        number(out, record.status.into());
+        out.push(b' ');
+        millis(out, record.timings.total);
+        out.extend_from_slice(b"ms\nTIME=");
+        self.clock.write_millis(out, record.time);
+        self.all(&mut Journal(out), record, dropped);
+        out.push(b'\n');
+    }
+
+    /// All fields but the time.
+    fn all(&mut self, fields: &mut impl Fields, record: &Record, dropped: u64) {
+        fields.text("request_id", &record.request_id);
+        fields.text("trace_id", record.trace_id());
+        fields.plain("client", |out| address(out, record.client));
         fields.text("method", record.method.as_str());
         fields.optional("host", record.host.as_deref());
         fields.text("path", &record.path);
@@ -46,39 +123,21 @@ impl Lines {
             fields.text("query", &self.scratch);
         }
         fields.text("protocol", record.protocol);
-        rest(&mut fields, record, dropped);
-        out.extend_from_slice(b"}\n");
+        rest(fields, record, dropped);
     }
 
-    fn text(&mut self, out: &mut Vec<u8>, record: &Record, dropped: u64) {
-        self.clock.write(out, record.time);
-        out.push(b' ');
-        number(out, record.status.into());
-        out.push(b' ');
-        word(out, record.method.as_str());
-        out.push(b' ');
+    /// Puts path and query, its values redacted, into the scratch.
+    fn target(&mut self, record: &Record) {
         self.scratch.clear();
         self.scratch.push_str(&record.path);
         if let Some(query) = &record.query {
             self.scratch.push('?');
             redact(&mut self.scratch, query);
         }
-        word(out, &self.scratch);
-        out.push(b' ');
-        millis(out, record.timings.total);
-        out.extend_from_slice(b"ms ");
-        address(out, record.client);
-        out.push(b' ');
-        word(out, &record.request_id);
-        let mut fields = Text(out);
-        fields.optional("host", record.host.as_deref());
-        fields.text("protocol", record.protocol);
-        rest(&mut fields, record, dropped);
-        out.push(b'\n');
     }
 }
 
-/// The fields that both formats show as pairs of name and value, in their order.
+/// The fields that all but the Combined format show as pairs of name and value, in their order.
 fn rest(fields: &mut impl Fields, record: &Record, dropped: u64) {
     fields.optional("route", record.route.as_deref());
     fields.optional("consumer", record.consumer.as_deref());
@@ -113,6 +172,8 @@ trait Fields {
     /// Begins a pair and gives the place for its value.
     fn name(&mut self, name: &'static str) -> &mut Vec<u8>;
     fn text(&mut self, name: &'static str, value: &str);
+    /// A pair whose value has nothing in it that has to be escaped.
+    fn plain(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>));
 
     fn optional(&mut self, name: &'static str, value: Option<&str>) {
         if let Some(value) = value {
@@ -151,6 +212,13 @@ impl Fields for Json<'_> {
         json::escape(out, value);
         out.push(b'"');
     }
+
+    fn plain(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
+        let out = self.name(name);
+        out.push(b'"');
+        write(out);
+        out.push(b'"');
+    }
 }
 
 struct Text<'a>(&'a mut Vec<u8>);
@@ -169,6 +237,48 @@ impl Fields for Text<'_> {
 
     fn text(&mut self, name: &'static str, value: &str) {
         word(self.name(name), value);
+    }
+
+    fn plain(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
+        write(self.name(name));
+    }
+}
+
+/// Fields of the journal's protocol: each line `NAME=value`; or, of a value that is not one line, its length
+/// and bytes after the name.
+struct Journal<'a>(&'a mut Vec<u8>);
+
+impl Journal<'_> {
+    fn begin(&mut self, name: &'static str) {
+        self.0.push(b'\n');
+        self.0.extend(name.bytes().map(|byte| byte.to_ascii_uppercase()));
+    }
+}
+
+impl Fields for Journal<'_> {
+    fn has_head(&self) -> bool {
+        false
+    }
+
+    fn name(&mut self, name: &'static str) -> &mut Vec<u8> {
+        self.begin(name);
+        self.0.push(b'=');
+        self.0
+    }
+
+    fn text(&mut self, name: &'static str, value: &str) {
+        if value.contains('\n') {
+            self.begin(name);
+            self.0.push(b'\n');
+            self.0.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        } else {
+            self.name(name);
+        }
+        self.0.extend_from_slice(value.as_bytes());
+    }
+
+    fn plain(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
+        write(self.name(name));
     }
 }
 
@@ -237,24 +347,38 @@ fn digit(value: u64) -> u8 {
     b'0' + u8::try_from(value).unwrap_or(0)
 }
 
-/// Times in RFC 3339; the text up to the second is kept, as it serves thousands of lines.
-#[derive(Debug, Default)]
+/// Times up to the second by a pattern; the text is kept, as it serves thousands of lines.
+#[derive(Debug)]
 struct Clock {
+    pattern: &'static str,
     second: Option<u64>,
     text: String,
 }
 
 impl Clock {
-    fn write(&mut self, out: &mut Vec<u8>, time: SystemTime) {
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        if self.second != Some(since.as_secs()) {
-            self.second = Some(since.as_secs());
-            let second = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    fn new(pattern: &'static str) -> Self {
+        Self { pattern, second: None, text: String::new() }
+    }
+
+    fn write_second(&mut self, out: &mut Vec<u8>, time: SystemTime) {
+        let second = since_epoch(time).as_secs();
+        if self.second != Some(second) {
+            self.second = Some(second);
+            let second = i64::try_from(second).unwrap_or(i64::MAX);
             let stamp = jiff::Timestamp::from_second(second).unwrap_or(jiff::Timestamp::MAX);
-            self.text = stamp.strftime("%Y-%m-%dT%H:%M:%S.").to_string();
+            self.text = stamp.strftime(self.pattern).to_string();
         }
         out.extend_from_slice(self.text.as_bytes());
-        three(out, since.subsec_millis().into());
+    }
+
+    /// For a pattern that ends with the point after the seconds.
+    fn write_millis(&mut self, out: &mut Vec<u8>, time: SystemTime) {
+        self.write_second(out, time);
+        three(out, since_epoch(time).subsec_millis().into());
         out.push(b'Z');
     }
+}
+
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -17,6 +17,8 @@ pub struct Record {
     pub time: SystemTime,
     /// The request's id.
     pub request_id: Box<str>,
+    /// The id of its trace, if that is not the request's id.
+    pub trace_id: Option<Box<str>>,
     /// The client's address, seen past trusted proxies.
     pub client: IpAddr,
     /// The request's method.
@@ -51,6 +53,25 @@ pub struct Record {
     pub why: Option<&'static str>,
     /// More about `why`, for the operator only.
     pub detail: Option<&'static str>,
+    /// What the client said of itself; only asked for by a log that [wants it](super::AccessLog::wants_agent).
+    pub agent: Option<Box<Agent>>,
+}
+
+impl Record {
+    /// The id of its trace.
+    #[must_use]
+    pub fn trace_id(&self) -> &str {
+        self.trace_id.as_deref().unwrap_or(&self.request_id)
+    }
+}
+
+/// What a client said of itself and of where it came from, as it was sent.
+#[derive(Debug, Clone, Default)]
+pub struct Agent {
+    /// `Referer`; its query is redacted when it is written.
+    pub referer: Option<Box<[u8]>>,
+    /// `User-Agent`.
+    pub user_agent: Option<Box<[u8]>>,
 }
 
 /// How long the phases of a request took; `None` for a phase that it did not come to.

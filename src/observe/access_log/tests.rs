@@ -13,12 +13,13 @@ use super::line::{Lines, redact};
 use super::*;
 
 /// Far longer than any machine needs; a test that comes to it has failed.
-const BOUND: Duration = Duration::from_secs(60);
+pub(super) const BOUND: Duration = Duration::from_secs(60);
 
-fn record() -> Record {
+pub(super) fn record() -> Record {
     Record {
         time: UNIX_EPOCH + Duration::from_millis(1_767_323_045_678),
         request_id: "req-1".into(),
+        trace_id: None,
         client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
         method: Method::GET,
         host: Some("api.example.com".into()),
@@ -42,11 +43,12 @@ fn record() -> Record {
         },
         why: None,
         detail: None,
+        agent: None,
     }
 }
 
 /// A request that was answered before anything was known of it.
-fn bare() -> Record {
+pub(super) fn bare() -> Record {
     Record {
         host: None,
         query: None,
@@ -65,7 +67,7 @@ fn bare() -> Record {
 
 fn line(format: Format, record: &Record, dropped: u64) -> String {
     let mut out = Vec::new();
-    Lines::new(format).write(&mut out, record, dropped);
+    Lines::new(format.into()).write(&mut out, record, dropped);
     String::from_utf8(out).expect("a line is text")
 }
 
@@ -96,7 +98,7 @@ fn a_json_line_has_the_fields_of_the_table_in_its_order() {
     assert_eq!(
         line(Format::Json, &record(), 0),
         concat!(
-            r#"{"time":"2026-01-02T03:04:05.678Z","request_id":"req-1","client":"192.0.2.7","#,
+            r#"{"time":"2026-01-02T03:04:05.678Z","request_id":"req-1","trace_id":"req-1","client":"192.0.2.7","#,
             r#""method":"GET","host":"api.example.com","path":"/users/1","#,
             r#""query":"page=***&token=***","protocol":"HTTP/1.1","route":"users","#,
             r#""consumer":"demo","upstream":"users","target":"127.0.0.1:8001","tries":2,"#,
@@ -115,6 +117,7 @@ fn what_is_not_known_is_not_written() {
         json!({
             "time": "2026-01-02T03:04:05.678Z",
             "request_id": "req-1",
+            "trace_id": "req-1",
             "client": "192.0.2.7",
             "method": "GET",
             "path": "/users/1",
@@ -135,16 +138,69 @@ fn a_text_line_begins_with_what_people_look_for() {
     assert_eq!(
         line(Format::Text, &record(), 0),
         "2026-01-02T03:04:05.678Z 200 GET /users/1?page=***&token=*** 12.345ms 192.0.2.7 req-1 \
-         host=api.example.com protocol=HTTP/1.1 route=users consumer=demo upstream=users \
+         trace_id=req-1 host=api.example.com protocol=HTTP/1.1 route=users consumer=demo upstream=users \
          target=127.0.0.1:8001 tries=2 bytes_in=0 bytes_out=1234 gateway_ms=0.067 connect_ms=0.001 \
          first_byte_ms=10.000 upstream_ms=11.005\n"
     );
     assert_eq!(
         line(Format::Text, &Record { path: "/a b\n\"".into(), ..bare() }, 1),
         "2026-01-02T03:04:05.678Z 404 GET \"/a b\\n\\\"\" 0.050ms 192.0.2.7 req-1 \
-         protocol=HTTP/1.1 bytes_in=0 bytes_out=1234 why=no_route \
+         trace_id=req-1 protocol=HTTP/1.1 bytes_in=0 bytes_out=1234 why=no_route \
          detail=\"no route has this host\" dropped=1\n"
     );
+}
+
+#[test]
+fn a_combined_line_is_that_of_apache() {
+    let sent = |text: &str| Some(text.as_bytes().into());
+    let agent = Agent { referer: sent("https://a.test/?q=s3cret"), user_agent: sent("a \"b\"") };
+    let told = Record { agent: Some(Box::new(agent)), ..record() };
+    assert_eq!(
+        line(Format::Combined, &told, 7),
+        "192.0.2.7 - demo [02/Jan/2026:03:04:05 +0000] \"GET /users/1?page=***&token=*** HTTP/1.1\" \
+         200 1234 \"https://a.test/?q=***\" \"a \\\"b\\\"\"\n"
+    );
+    let none =
+        Record { status: 0, bytes_out: 0, protocol: "HTTP/2", path: "/a\n".into(), ..bare() };
+    assert_eq!(
+        line(Format::Combined, &none, 0),
+        "192.0.2.7 - - [02/Jan/2026:03:04:05 +0000] \"GET /a\\n HTTP/2.0\" - - \"-\" \"-\"\n"
+    );
+}
+
+#[test]
+fn a_trace_of_another_id_is_told_by_that() {
+    let traced = Record { trace_id: Some("4bf92f35".into()), ..record() };
+    assert!(line(Format::Json, &traced, 0).contains(r#""trace_id":"4bf92f35""#));
+    assert!(line(Format::Text, &traced, 0).contains(" trace_id=4bf92f35 "));
+}
+
+#[test]
+fn a_file_is_opened_anew_when_that_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, moved) = (folder.path().join("a.log"), folder.path().join("a.log.1"));
+    let config = Config { access: Access::File(path.clone()), ..Config::default() };
+    let log = AccessLog::open(&config).expect("opens");
+    let lines = |path: &Path| std::fs::read_to_string(path).map_or(0, |text| text.lines().count());
+    log.write(record());
+    assert!(log.flush(BOUND));
+    std::fs::rename(&path, &moved).expect("moves");
+    // What was handed over before belongs to the old file.
+    log.write(record());
+    log.reopen();
+    assert!(log.flush(BOUND));
+    log.write(record());
+    log.write(record());
+    assert!(log.flush(BOUND));
+    assert_eq!((lines(&moved), lines(&path)), (2, 2));
+
+    // Where none can be opened the old one goes on, and nothing is lost.
+    std::fs::remove_file(&path).expect("removes");
+    std::fs::create_dir(&path).expect("a folder in its way");
+    log.reopen();
+    log.write(record());
+    assert!(log.flush(BOUND));
+    assert_eq!(log.dropped(), 0);
 }
 
 #[test]
@@ -154,7 +210,7 @@ fn times_out_of_the_calendar_are_survived() {
         serde_json::from_str::<Value>(&line).expect("valid JSON");
     }
     let mut out = Vec::new();
-    let mut lines = Lines::new(Format::Text);
+    let mut lines = Lines::new(Shape::Text);
     for seconds in [1, 2, 1] {
         let time = UNIX_EPOCH + Duration::from_secs(seconds);
         lines.write(&mut out, &Record { time, ..record() }, 0);
@@ -369,14 +425,14 @@ fn a_file_is_appended_to_and_one_that_cannot_be_opened_is_an_error_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("access.log");
     std::fs::write(&path, "before\n").expect("writes");
-    let config = Config { access: Access::File(path.clone()), format: Format::Json };
+    let config = Config { access: Access::File(path.clone()), ..Config::default() };
     let log = AccessLog::open(&config).expect("opens");
     log.write(record());
     drop(log);
     assert_eq!(std::fs::read_to_string(&path).expect("reads").lines().count(), 2);
 
     let missing = folder.path().join("missing/access.log");
-    let config = Config { access: Access::File(missing.clone()), format: Format::Json };
+    let config = Config { access: Access::File(missing.clone()), ..Config::default() };
     let error = AccessLog::open(&config).expect_err("no such folder").to_string();
     assert_eq!(error, format!("cannot open the access log {}", missing.display()));
 }
@@ -405,17 +461,17 @@ fn standard_output_gets_the_lines() {
 #[test]
 fn the_configuration_is_read_as_documented() {
     let read = |yaml: &str| serde_yaml::from_str::<Config>(yaml).map_err(|e| e.to_string());
-    assert_eq!(read("{}"), Ok(Config { access: Access::Stdout, format: Format::Json }));
+    assert_eq!(read("{}"), Ok(Config::default()));
     assert_eq!(
         read("{ access: off, format: text }"),
-        Ok(Config { access: Access::Off, format: Format::Text })
+        Ok(Config { access: Access::Off, format: Format::Text, ..Config::default() })
     );
     let file = Config { access: Access::File("/var/log/a.log".into()), ..Config::default() };
     assert_eq!(read("{ access: /var/log/a.log }").as_ref(), Ok(&file));
     let written = serde_yaml::to_string(&file).expect("serializes");
     assert_eq!(read(&written), Ok(file));
     let error = read("{ access: stdou }").expect_err("no such place");
-    assert!(error.contains("write stdout, off, or the path of a file"), "{error}");
+    assert!(error.contains("write stdout, journald, off, or the path of a file"), "{error}");
     for refused in ["{ acces: off }", "{ format: xml }", "{ access: [stdout] }", "{ access: 5 }"] {
         assert!(read(refused).is_err(), "{refused}");
     }
@@ -475,6 +531,20 @@ proptest! {
         let line = line(Format::Text, &record, dropped);
         prop_assert!(line.ends_with('\n'));
         prop_assert!(!line.trim_end_matches('\n').chars().any(char::is_control));
+    }
+
+    #[test]
+    fn any_record_is_one_printable_line_of_the_combined_format(
+        record in any_record(),
+        user_agent: Vec<u8>,
+    ) {
+        let agent = Agent { referer: None, user_agent: Some(user_agent.into()) };
+        let record = Record { agent: Some(Box::new(agent)), ..record };
+        let line = line(Format::Combined, &record, 0);
+        prop_assert!(line.ends_with('\n'));
+        let quotes = line.trim_end_matches('\n').replace("\\\\", "").replace("\\\"", "");
+        prop_assert!(quotes.bytes().all(|b| matches!(b, b' '..=b'~')));
+        prop_assert_eq!(quotes.matches('"').count(), 6);
     }
 
     #[test]

@@ -9,9 +9,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::Record;
 use super::buffer::{Buffer, Pushed};
-use super::line::Lines;
-use super::{Format, Record};
+use super::file::LogFile;
+use super::journal::Journal;
+use super::line::{Lines, Shape};
 
 /// How long records gather before they are written.
 const GATHER: Duration = Duration::from_millis(100);
@@ -44,6 +46,7 @@ struct Progress {
     asked: u64,
     done: u64,
     closing: bool,
+    reopening: bool,
 }
 
 impl Shared {
@@ -99,6 +102,13 @@ impl Shared {
         progress.asked
     }
 
+    /// Asks for the file to be opened anew; the writer must be woken then.
+    pub(super) fn ask_to_reopen(&self) {
+        let mut progress = self.progress();
+        progress.reopening = true;
+        progress.asked += 1;
+    }
+
     /// Waits until a request is done, up to `bound`.
     pub(super) fn wait_for(&self, request: u64, bound: Duration) -> bool {
         let (_progress, outcome) = self
@@ -122,10 +132,47 @@ impl Shared {
     }
 }
 
+/// Where it is written to.
+pub(super) enum Sink {
+    /// Something that takes bytes.
+    Stream(Box<dyn Write + Send>),
+    /// A file that can be opened anew.
+    File(LogFile),
+    /// The journal, which takes one entry at a time.
+    Journal(Journal),
+}
+
+impl Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stream(stream) => stream.write(bytes),
+            Self::File(file) => file.write(bytes),
+            Self::Journal(journal) => journal.send(bytes).map(|()| bytes.len()),
+        }
+    }
+
+    /// How much is gathered before it is written.
+    fn piece(&self) -> usize {
+        match self {
+            Self::Stream(_) | Self::File(_) => PIECE,
+            Self::Journal(_) => 1,
+        }
+    }
+
+    /// How many records end in these bytes.
+    fn ends(&self, bytes: &[u8]) -> u64 {
+        let ends = match self {
+            Self::Stream(_) | Self::File(_) => memchr::memchr_iter(b'\n', bytes).count(),
+            Self::Journal(_) => usize::from(!bytes.is_empty()),
+        };
+        ends as u64
+    }
+}
+
 /// What the writing thread owns.
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    sink: Box<dyn Write + Send>,
+    sink: Sink,
     lines: Lines,
     batch: Vec<Record>,
     out: Vec<u8>,
@@ -140,11 +187,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, sink: Box<dyn Write + Send>, format: Format) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, sink: Sink, shape: Shape) -> Self {
         Self {
             shared,
             sink,
-            lines: Lines::new(format),
+            lines: Lines::new(shape),
             batch: Vec::new(),
             out: Vec::with_capacity(PIECE + 4096),
             torn: false,
@@ -159,14 +206,17 @@ impl Writer {
     /// Writes until it is asked to close.
     pub(super) fn run(mut self) {
         loop {
-            let (asked, closing) = {
-                let progress = self.shared.progress();
-                (progress.asked, progress.closing)
+            let (asked, closing, reopening) = {
+                let mut progress = self.shared.progress();
+                (progress.asked, progress.closing, std::mem::take(&mut progress.reopening))
             };
             if closing {
                 self.shared.state.store(CLOSED, Ordering::SeqCst);
             }
             let found = self.write_all_waiting();
+            if reopening {
+                self.reopen();
+            }
             self.tell_losses(closing);
             let told_all = self.told == self.shared.dropped();
             {
@@ -183,6 +233,16 @@ impl Writer {
             } else {
                 self.sleep();
             }
+        }
+    }
+
+    /// Opens the file anew; the old one is as good as any if that fails.
+    fn reopen(&mut self) {
+        let Sink::File(file) = &mut self.sink else { return };
+        match file.follow() {
+            // No line was torn in the new one.
+            Ok(is_another) => self.torn &= !is_another,
+            Err(error) => log::warn!("access log: it cannot be opened anew: {error}"),
         }
     }
 
@@ -207,7 +267,7 @@ impl Writer {
                 let dropped = self.shared.dropped();
                 self.lines.write(&mut self.out, &record, dropped - self.showing);
                 self.showing = dropped;
-                if self.out.len() >= PIECE {
+                if self.out.len() >= self.sink.piece() {
                     self.deliver();
                 }
             }
@@ -232,8 +292,7 @@ impl Writer {
             Ok(()) => self.shown = self.showing,
             Err((error, written)) => {
                 self.torn |= written > 0 && out[written - 1] != b'\n';
-                let lost = memchr::memchr_iter(b'\n', &out[written..]).count();
-                self.shared.buffer.count_dropped(u64::try_from(lost).unwrap_or(0));
+                self.shared.buffer.count_dropped(self.sink.ends(&out[written..]));
                 self.showing = self.shown;
                 self.last_error = Some(error);
             }

@@ -20,7 +20,7 @@ fn arrival(peer: &str) -> Arrival<'static> {
 /// What goes on of these lines, from a peer that is trusted or not.
 fn forwarded(trusted: bool, arrival: &Arrival<'_>, lines: &[&str]) -> Vec<String> {
     let mut head = head(lines);
-    screen(&mut head, trusted, &[], None);
+    screen(&mut head, trusted, trusted, &[], None);
     forward(&mut head, arrival);
     wire(&head)
 }

@@ -13,6 +13,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use crate::auth::{Auth, RouteAuth};
 use crate::config::{self, Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
+use crate::observe::access_log::Sampling;
 use crate::observe::metrics::RouteMeter;
 use crate::portal::{self, Portal};
 use crate::rewrite::{Direction, HeaderOps};
@@ -28,6 +29,8 @@ pub(super) struct RouteBuilder<'a> {
     pub(super) route: &'a RouteConfig,
     pub(super) upstreams: &'a BTreeMap<String, Option<Arc<Upstream>>>,
     pub(super) auth: Option<&'a Auth>,
+    /// What holds for a route that no rule names.
+    pub(super) sampling: &'a Sampling,
     pub(super) sources: &'a dyn Sources,
     pub(super) at: &'a At,
     pub(super) diagnostics: &'a mut Diagnostics,
@@ -77,10 +80,21 @@ impl RouteBuilder<'_> {
             request_headers: request_headers?,
             response_headers: response_headers?,
             body_limit,
+            sampling: self.sampling(name),
             meter: RouteMeter::default(),
             drift: OnceLock::new(),
         };
         Some((rule?, Arc::new(compiled)))
+    }
+
+    /// How many of the route's requests are logged; a route that no rule names shares the answer with others.
+    fn sampling(&self, name: &str) -> Sampling {
+        let rules = &self.config.logs.sample;
+        if rules.iter().any(|rule| rule.route.as_deref() == Some(name)) {
+            Sampling::of(rules, Some(name))
+        } else {
+            self.sampling.clone()
+        }
     }
 
     /// The operations of the route over those of the defaults. A mistake in a default that no route of its

@@ -63,7 +63,7 @@ fn mistakes_are_named() {
         ("balance: { hash: { haeder: a } }", "unknown field `haeder`"),
         ("health: /healthz", "{ path: /healthz }"),
         ("health: { pth: /healthz }", "unknown field `pth`"),
-        ("health: { expect: [ 2xx ] }", "neither a status"),
+        ("health: { expect: [ 2xy ] }", "neither a status"),
         ("health: { expect: [ 299-200 ] }", "neither a status"),
         ("health: { expect: [ 100 ] }", "neither a status"),
         ("health: { every: 5 }", "not a duration"),

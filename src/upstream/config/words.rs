@@ -1,8 +1,7 @@
-//! Health, Host and expected statuses: written as one word, or as something longer.
+//! Health and Host: written as one word, or as something longer.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
@@ -124,98 +123,6 @@ impl JsonSchema for HostHeader {
             "type": "string",
             "description": "The Host header that targets see: preserve, target, or a name.",
             "examples": ["preserve", "target", "users.internal"],
-        })
-    }
-}
-
-/// A status, or a range of them with both ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Expected {
-    /// The lowest.
-    pub from: u16,
-    /// The highest.
-    pub to: u16,
-}
-
-impl Expected {
-    /// Whether `status` is meant.
-    #[must_use]
-    pub fn holds(self, status: u16) -> bool {
-        (self.from..=self.to).contains(&status)
-    }
-}
-
-impl FromStr for Expected {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let code = |part: &str| {
-            part.parse::<u16>().ok().filter(|c| part.len() == 3 && (200..=599).contains(c))
-        };
-        let (from, to) = text.split_once('-').unwrap_or((text, text));
-        match (code(from), code(to)) {
-            (Some(from), Some(to)) if from <= to => Ok(Self { from, to }),
-            _ => Err(format!(
-                "{text:?} is neither a status from 200 to 599 nor a range of them (write a code such \
-                 as 204, or a range such as 200-299)"
-            )),
-        }
-    }
-}
-
-impl fmt::Display for Expected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.from)?;
-        if self.from == self.to { Ok(()) } else { write!(f, "-{}", self.to) }
-    }
-}
-
-impl<'de> Deserialize<'de> for Expected {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = Expected;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a status such as 200, or a range such as 200-299")
-            }
-
-            fn visit_u64<E: de::Error>(self, code: u64) -> Result<Expected, E> {
-                self.visit_str(&code.to_string())
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Expected, E> {
-                text.parse().map_err(E::custom)
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-impl Serialize for Expected {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.from == self.to {
-            serializer.serialize_u16(self.from)
-        } else {
-            serializer.collect_str(self)
-        }
-    }
-}
-
-impl JsonSchema for Expected {
-    fn schema_name() -> Cow<'static, str> {
-        "Expected".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "A status such as 200, or a range such as 200-299.",
-            "oneOf": [
-                { "type": "integer", "minimum": 200, "maximum": 599 },
-                { "type": "string", "pattern": "^[2-5][0-9]{2}(-[2-5][0-9]{2})?$" },
-            ],
         })
     }
 }

@@ -12,6 +12,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use pingora::tls::{PrivateKeyDer, ServerConfig, TlsAcceptor, install_default_crypto_provider};
+use portcullis::loading::{self, Loaded};
+use portcullis::observe::access_log::Access;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 
 use super::{check, folder, text, yaml_files};
@@ -481,6 +483,46 @@ async fn access_log() {
     );
     let line = lines[0].to_string();
     assert!(!line.contains("hunter2") && !line.contains(KEY.1), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_sampling() {
+    let users = Origin::start("users").await;
+    let text = example("log-sampling.yaml");
+    let text = text.replace("/var/log/portcullis/access.log", "\"${LOG}\"");
+    let gateway = start_text(text, &[("127.0.0.1:8001", users.address)], &TestSources::default());
+    for _ in 0..20 {
+        get(gateway.address(), "/healthz", &[]).await;
+        get(gateway.address(), "/users", &[]).await;
+    }
+    let lines = gateway.log(20).await;
+    let refused = lines.iter().filter(|line| line["status"] == 401).count();
+    // That a fifth of the probes is within a hundredth happens once in millions of years of testing.
+    assert!(refused == 20 && lines.len() < 24, "{}", lines.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trace_context() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let (users, old) = (Origin::start("users").await, Origin::start("old").await);
+    let targets = [("127.0.0.1:8001", users.address), ("127.0.0.1:8002", old.address)];
+    let gateway = start("trace-context.yaml", &targets);
+    let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    for path in ["/users", "/old"] {
+        assert_eq!(call(&gateway, path, &[("traceparent", &parent)]).await.status, 200);
+    }
+    let seen = users.last();
+    assert_eq!(seen.header("x-trace-id"), TRACE);
+    assert!(seen.header("traceparent").starts_with(&format!("00-{TRACE}-")));
+    assert_eq!(old.last().header("traceparent"), "");
+}
+
+/// The journal of this machine is none of a test's: that entries arrive is shown where the log is tested.
+#[test]
+fn journald() {
+    let Loaded { compiled, .. } =
+        loading::load_text(&example("journald.yaml"), &TestSources::default());
+    assert_eq!(compiled.unwrap().logs.access, Access::Journald);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -104,6 +104,9 @@ fn it_has_every_key_of_the_schema() {
     let in_comments = [
         "admin.address",
         "admin.token",
+        "logs.sample.route",
+        "logs.sample.status",
+        "logs.sample.keep",
         "upstreams.*.balance.hash",
         "upstreams.*.openapi.file",
         "upstreams.*.balance.hash.header",

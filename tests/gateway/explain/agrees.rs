@@ -237,6 +237,8 @@ fn question(dice: &mut Dice, text: &str) -> Question {
         ("X-Real-Ip", ["6.6.6.6", "7.7.7.7"]),
         ("User-Agent", ["curl/8", "x"]),
         ("Authorization", ["Bearer abcdef", "Basic eHg="]),
+        ("Traceparent", ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", "00-0-0-00"]),
+        ("Tracestate", ["a=1,b=2", "no state"]),
         ("Via", ["1.0 edge", "2 a, 1.1 b"]),
         ("Connection", ["X-Hop", "keep-alive, X-In"]),
         ("X-Hop", ["1", "2"]),
@@ -284,7 +286,7 @@ fn comparable(headers: &http::HeaderMap, trusted_id: bool) -> Vec<(String, Strin
         .iter()
         .map(|(name, value)| {
             let value = String::from_utf8(value.as_bytes().to_vec()).unwrap();
-            let new = name == "x-request-id" && !trusted_id;
+            let new = (name == "x-request-id" && !trusted_id) || name == "traceparent";
             (name.to_string(), if new { "new".to_owned() } else { value })
         })
         .collect();

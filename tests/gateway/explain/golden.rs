@@ -74,6 +74,7 @@ routes     -> users  /users              takes it, to users
 auth       asks for a key in x-api-key: lets mobile in
 forward    to users: /7?x=1
 headers    host: localhost
+           + traceparent: new-for-each-request
            + via: 1.1 portcullis
            + x-caller: ***
            + x-consumer-name: mobile

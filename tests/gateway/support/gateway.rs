@@ -118,12 +118,18 @@ impl Gateway {
     /// The access log as soon as it has this many lines. Requests that end close together, on connections of their
     /// own, may change places in it: find a line by its path or id.
     pub async fn log(&self, lines: usize) -> Vec<serde_json::Value> {
+        let lines = self.log_lines(lines).await;
+        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The same for a log of another format than JSON.
+    pub async fn log_lines(&self, lines: usize) -> Vec<String> {
         let mut entries = Vec::new();
         super::eventually(&format!("{lines} lines in the access log"), async || {
             let text = std::fs::read_to_string(&self.log).unwrap_or_default();
             // The last line may be half written.
             let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-            entries = whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            entries = whole.lines().map(str::to_owned).collect();
             entries.len() >= lines
         })
         .await;

@@ -148,10 +148,20 @@ impl Program {
 
     /// The same with something on standard input.
     pub fn fed(arguments: &[&str], input: &str) -> Self {
+        Self::begin(arguments, input, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub fn told(arguments: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::begin(arguments, "", env)
+    }
+
+    fn begin(arguments: &[&str], input: &str, env: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .args(arguments)
             .env_remove("PORTCULLIS_LOG")
             .env_remove("DEMO_GATEWAY_SECRET")
+            .envs(env.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

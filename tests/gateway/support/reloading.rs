@@ -41,7 +41,7 @@ impl Reloading {
         let Some(compiled) = loaded.compiled else {
             panic!("{}", loaded.diagnostics.render("test"))
         };
-        let level = LogLevel::new("off");
+        let level = LogLevel::new("off").unwrap();
         let server =
             Server::bind(compiled).unwrap().following(&file, mark).logging_by(Arc::new(level));
         let (addresses, reloader) = (server.addresses(), server.reloader());
