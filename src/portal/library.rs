@@ -31,8 +31,8 @@ impl std::fmt::Debug for Source {
     }
 }
 
-/// The sources of all upstreams that say where their spec comes from. What asks its targets goes on from the previous
-/// configuration if its upstream does.
+/// The sources of all upstreams that say where their spec comes from. They go on from the previous configuration if their
+/// upstream does, and their file is the same.
 pub fn sources(
     upstreams: &BTreeMap<String, Option<Arc<Upstream>>>,
     previous: &[Arc<Source>],
@@ -50,8 +50,8 @@ pub fn sources(
             }
             Some(OpenApi::File(file)) => {
                 let at = At::root().key("upstreams").key(name).key("openapi").key("file");
-                match of_file(upstream, file, &at, read_file, diagnostics) {
-                    Some(source) => Arc::new(source),
+                match of_file(upstream, file, previous, &at, read_file, diagnostics) {
+                    Some(source) => source,
                     None => continue,
                 }
             }
@@ -64,10 +64,11 @@ pub fn sources(
 fn of_file(
     upstream: &Arc<Upstream>,
     file: &Path,
+    previous: &[Arc<Source>],
     at: &At,
     read_file: &dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
     diagnostics: &mut Diagnostics,
-) -> Option<Source> {
+) -> Option<Arc<Source>> {
     let text = match read_file(file) {
         Ok(text) => text,
         Err(error) => {
@@ -84,7 +85,8 @@ fn of_file(
                     "let each lead to a part of the same document; the rest is shown without them";
                 diagnostics.warning(at.clone(), what, help);
             }
-            Some(Source::of_file(upstream, spec))
+            let kept = previous.iter().find(|source| source.holds(upstream, &text)).cloned();
+            Some(kept.unwrap_or_else(|| Arc::new(Source::of_file(upstream, &text, spec))))
         }
         Err(error) => {
             let what = format!("{} is refused: {error}", file.display());

@@ -97,9 +97,11 @@ enum Look {
 impl Source {
     /// A spec that is there from the beginning.
     #[must_use]
-    pub fn of_file(upstream: &Arc<Upstream>, spec: Spec) -> Self {
+    pub fn of_file(upstream: &Arc<Upstream>, text: &[u8], spec: Spec) -> Self {
         let known = Known { spec: Some(Arc::new(spec)), state: State::Good };
-        Self::new(upstream, None, known, Some(SystemTime::now()))
+        let source = Self::new(upstream, None, known, Some(SystemTime::now()));
+        source.shared.last().digest = Some(Sha256::digest(text).into());
+        source
     }
 
     /// A spec that is to be asked for.
@@ -130,6 +132,14 @@ impl Source {
     #[must_use]
     pub fn asks(&self, upstream: &Arc<Upstream>) -> bool {
         self.shared.path.is_some() && Arc::ptr_eq(&self.shared.upstream, upstream)
+    }
+
+    /// Whether it is the source of this very upstream, and came from a file with this text.
+    #[must_use]
+    pub fn holds(&self, upstream: &Arc<Upstream>, text: &[u8]) -> bool {
+        self.shared.path.is_none()
+            && Arc::ptr_eq(&self.shared.upstream, upstream)
+            && self.shared.last().digest == Some(Sha256::digest(text).into())
     }
 
     /// The upstream's name.
