@@ -225,6 +225,7 @@ impl Drift {
                 report.statuses.push((told.0.clone(), told.1.clone(), status, times));
             }
         }
+        report.statuses.sort();
         let strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         let calls = strangers.calls.iter();
         report.undocumented =

@@ -218,7 +218,8 @@ def hostile(browser, url, key):
     for button in range(browser.count(".opblock-summary-control")):
         browser.script("document.querySelectorAll('.opblock-summary-control')[arguments[0]].click()", button)
     browser.wait("open operations", lambda: browser.count(".opblock.is-open .responses-inner"))
-    live = "#portal script, #portal iframe, #portal style, #portal [onerror], #portal [onload], #portal b, #portal i"
+    kinds = "script iframe style u img object form[action] [onerror] [onload] [onclick]".split()
+    live = ", ".join(f"#portal {kind}" for kind in kinds)
     return {
         "live": browser.count(live),
         "pictures": browser.script("return [...document.images].map(e => e.src)"),

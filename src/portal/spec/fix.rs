@@ -73,6 +73,11 @@ fn schema(schema: &mut Map<String, Value>) {
     if schema.get("enum").and_then(Value::as_array).is_some_and(Vec::is_empty) {
         schema.remove("enum");
     }
+    for key in ["enum", "default"] {
+        if schema.get(key).is_some_and(has_markup) {
+            schema.remove(key);
+        }
+    }
     for key in ["allOf", "anyOf", "oneOf", "prefixItems"] {
         if schema.get(key).and_then(Value::as_array).is_some_and(Vec::is_empty) {
             schema.remove(key);
@@ -98,6 +103,9 @@ fn parameter(parameter: &mut Map<String, Value>) -> bool {
         return false;
     }
     content_or_schema(parameter);
+    if parameter.get("example").is_some_and(has_markup) {
+        parameter.remove("example");
+    }
     keep_style(parameter, styles);
     if place == "path" {
         parameter.insert("required".to_owned(), true.into());
@@ -107,6 +115,16 @@ fn parameter(parameter: &mut Map<String, Value>) -> bool {
         parameter.remove("allowReserved");
     }
     true
+}
+
+/// Whether a value, or one of a list, would be markup. Pages show those of parameters as they show descriptions; but
+/// they are data, so they cannot be written otherwise.
+fn has_markup(value: &Value) -> bool {
+    match value {
+        Value::String(text) => matches!(super::clean::plain(text), std::borrow::Cow::Owned(_)),
+        Value::Array(items) => items.iter().any(has_markup),
+        _ => false,
+    }
 }
 
 /// What a parameter or header holds is told in one way.

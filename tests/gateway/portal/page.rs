@@ -210,8 +210,8 @@ async fn calls_are_compared_with_the_document() {
     let users = route("users");
     assert_eq!(users["never_called"], serde_json::json!([]), "{users}");
     let statuses = &users["statuses"];
-    assert_eq!(statuses[0]["status"], 404, "{statuses}");
-    assert_eq!(statuses.as_array().unwrap().len(), 2, "{statuses}");
+    let both: Vec<_> = statuses.as_array().unwrap().iter().map(|one| &one["status"]).collect();
+    assert_eq!(both, [404, 418], "{statuses}");
     let undocumented = users["undocumented"].as_array().unwrap();
     let told: Vec<_> = undocumented
         .iter()
@@ -282,13 +282,13 @@ async fn a_browser_is_shown_more_once_it_is_known_who_asks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_runs_nothing_that_a_spec_holds() {
     const EVIL: &str = r#"{"openapi":"3.1.0","info":{"title":"<img src=x onerror='window.alerted=1'>","version":"1",
-        "description":"<script>window.alerted=1</script> [go](javascript:window.alerted=1) <i>x</i> ![p](https://evil.test/p.png) ![q](data:image/png;base64,AA==)"},
+        "description":"<script>window.alerted=1</script> [go](javascript:window.alerted=1) <u>x</u> ![p](https://evil.test/p.png) ![q](data:image/png;base64,AA==)"},
         "tags":[{"name":"<svg onload='window.alerted=1'>"}],
-        "paths":{"/users/{id}":{"get":{"operationId":"<b>read</b>","summary":"<b onclick='window.alerted=1'>s</b>",
+        "paths":{"/users/{id}":{"get":{"operationId":"<u>read</u>","summary":"<u onclick='window.alerted=1'>s</u>",
         "description":"<iframe src='https://evil.test/'></iframe><style>*{display:none}</style> <https://evil.test/auto>",
-        "externalDocs":{"url":"javascript:window.alerted=1","description":"<b>docs</b>"},
-        "parameters":[{"name":"<b>q</b>","in":"query","description":"<b>x</b>","schema":{"type":"string","title":"<b>t</b>","description":"<b>d</b>","default":"<b>v</b>","enum":["<b>e</b>"]}}],
-        "responses":{"200":{"description":"<b>ok</b>","content":{"<b>text</b>/html":{"schema":{"$ref":"https://evil.test/schema.json"},"example":{"$ref":"https://evil.test/x.json","a":"<b>"}}}}}}}}}"#;
+        "externalDocs":{"url":"javascript:window.alerted=1","description":"<u>docs</u>"},
+        "parameters":[{"name":"<u>q</u>","in":"query","description":"<u>x</u>","schema":{"type":"string","title":"<u>t</u>","description":"<u>d</u>","default":"<u>v</u>","enum":["<u>e</u>"]},"example":"<u>f</u>"}],
+        "responses":{"200":{"description":"<u>ok</u>","content":{"<u>text</u>/html":{"schema":{"$ref":"https://evil.test/schema.json"},"example":{"$ref":"https://evil.test/x.json","a":"<u>a</u>"}}}}}}}}}"#;
     let origin = service(EVIL).await;
     let gateway = Gateway::start(&yaml(&origin, "auth: none, portal: true")).await;
     read(&gateway, &[]).await;
