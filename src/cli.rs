@@ -106,7 +106,7 @@ enum Command {
     },
     /// Tell why a request goes where it goes; nothing is sent
     Explain(explain::Asked),
-    /// Print the OpenAPI document of all that is routed, as the portal serves it, from what the upstreams say now
+    /// Print the `OpenAPI` document of all that is routed, as the portal serves it, from what the upstreams say now
     Openapi {
         /// The configuration file
         #[arg(default_value = DEFAULT_FILE)]

@@ -311,7 +311,9 @@ pub(super) fn walk(
             entries.values_mut().for_each(|entry| walk(entry, *inner, visit));
         }
         (Kind::List(inner), Value::Array(items)) => {
-            items.iter_mut().for_each(|item| walk(item, *inner, visit));
+            for item in items {
+                walk(item, *inner, visit);
+            }
         }
         _ => {}
     }
@@ -343,7 +345,9 @@ pub(super) fn look<'v>(
             entries.values().for_each(|entry| look(entry, *inner, visit));
         }
         (Kind::List(inner), Value::Array(items)) => {
-            items.iter().for_each(|item| look(item, *inner, visit));
+            for item in items {
+                look(item, *inner, visit);
+            }
         }
         _ => {}
     }

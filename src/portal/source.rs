@@ -3,7 +3,7 @@
 //! A file is read when the configuration is. A path is asked for at the upstream's targets, as traffic would ask, in
 //! the background: no start and no request waits for it. What cannot be read changes nothing but what is told of it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -56,7 +56,7 @@ struct Shared {
     path: Option<String>,
     last: Mutex<Last>,
     version: AtomicU64,
-    asked: AtomicU64,
+    asked: AtomicUsize,
 }
 
 /// What the looks so far brought.
@@ -123,7 +123,7 @@ impl Source {
             path,
             last: Mutex::new(last),
             version: AtomicU64::new(0),
-            asked: AtomicU64::new(0),
+            asked: AtomicUsize::new(0),
         };
         Self { shared: Arc::new(shared), task: OnceLock::new() }
     }
@@ -310,7 +310,7 @@ impl Shared {
             .map(|(target, _)| target)
             .collect();
         if !usable.is_empty() {
-            let turn = self.asked.fetch_add(1, Ordering::Relaxed) as usize % usable.len();
+            let turn = self.asked.fetch_add(1, Ordering::Relaxed) % usable.len();
             usable.rotate_left(turn);
         }
         usable.truncate(MOST_ASKED);

@@ -13,6 +13,9 @@ use crate::portal::spec::{Spec, component, component_name, to};
 /// A component of one upstream: section, and name there.
 type Key<'m> = (&'static str, &'m str);
 
+/// One component of a name: whose, what, and of which kind.
+type Named<'m> = (&'m Arc<str>, &'m Value, Kind);
+
 /// The components that are in use, by upstream.
 pub(super) struct Parts<'m> {
     used: BTreeMap<&'m Arc<str>, (&'m Spec, BTreeSet<Key<'m>>)>,
@@ -76,7 +79,7 @@ fn references<'v>(object: &'v Map<String, Value>, shape: &Shape) -> Vec<Key<'v>>
 fn rename<'m>(
     used: &BTreeMap<&'m Arc<str>, (&'m Spec, BTreeSet<Key<'m>>)>,
 ) -> BTreeMap<(&'m Arc<str>, Key<'m>), String> {
-    let mut by_key: BTreeMap<Key<'m>, Vec<(&'m Arc<str>, &'m Value, Kind)>> = BTreeMap::new();
+    let mut by_key: BTreeMap<Key<'m>, Vec<Named<'m>>> = BTreeMap::new();
     for (upstream, (spec, keys)) in used {
         for key in keys {
             if let Some((kind, value)) = find(spec, *key) {
@@ -232,13 +235,12 @@ fn lead(link: &mut Map<String, Value>, entry: &Entry<'_>) {
     }
     link.remove("operationRef");
     link.remove("operationId");
-    match &entry.id {
-        Some(id) => link.insert("operationId".to_owned(), id.as_str().into()),
-        None => {
-            let path = entry.public.path.replace('~', "~0").replace('/', "~1");
-            let path = path.replace('{', "%7B").replace('}', "%7D");
-            let to = format!("#/paths/{path}/{}", entry.operation.method);
-            link.insert("operationRef".to_owned(), to.into())
-        }
-    };
+    if let Some(id) = &entry.id {
+        link.insert("operationId".to_owned(), id.as_str().into());
+        return;
+    }
+    let path = entry.public.path.replace('~', "~0").replace('/', "~1");
+    let path = path.replace('{', "%7B").replace('}', "%7D");
+    let to = format!("#/paths/{path}/{}", entry.operation.method);
+    link.insert("operationRef".to_owned(), to.into());
 }

@@ -83,21 +83,21 @@ impl Documents {
         make: impl FnOnce() -> Value,
     ) -> Arc<Document> {
         {
-            let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if made.versions == versions
-                && let Some(document) = made.by_view.get(&view)
+            let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.versions == versions
+                && let Some(document) = known.by_view.get(&view)
             {
                 return Arc::clone(document);
             }
         }
         let document =
             Arc::new(Document { value: make(), json: OnceLock::new(), yaml: OnceLock::new() });
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if made.versions != versions || made.by_view.len() >= MOST_VIEWS {
-            made.by_view.clear();
-            made.versions = versions;
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.versions != versions || known.by_view.len() >= MOST_VIEWS {
+            known.by_view.clear();
+            known.versions = versions;
         }
-        made.by_view.insert(view, Arc::clone(&document));
+        known.by_view.insert(view, Arc::clone(&document));
         document
     }
 }

@@ -80,7 +80,6 @@ async fn an_unchanged_document_is_not_read_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_good_document_is_kept_and_the_cause_is_told() {
     let (upstream, _) = server(|call, known| match call {
-        0 => tagged(GOOD),
         1 => status(StatusCode::BAD_GATEWAY),
         2 => {
             assert_eq!(known, None, "what was broken is asked for whole");

@@ -267,7 +267,7 @@ mod tests {
             None => "-".to_owned(),
             Some(public) => {
                 let list = |mark: &str, names: &[String]| {
-                    names.iter().map(|name| format!(" {mark}{name}")).collect::<String>()
+                    names.iter().fold(String::new(), |told, name| told + " " + mark + name)
                 };
                 format!("{}{}{}", public.path, list("-", &public.fixed), list("+", &public.added))
             }
