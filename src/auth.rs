@@ -15,6 +15,7 @@ mod guard;
 pub mod key;
 pub mod keyring;
 mod keys_file;
+mod named;
 mod routes;
 
 pub use compile::compile;
@@ -26,6 +27,7 @@ pub use consumer::Consumer;
 pub use guard::{Denied, Guard, Permit, Scheme};
 pub use key::{Digest, InvalidDigest, digest, new_key};
 pub use keyring::{Keyring, Reason};
+pub use named::names_a_credential;
 pub use routes::Auth;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod admin;
 mod expectation;
+mod policy;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,12 +17,13 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 pub use admin::{AdminAddress, AdminConfig};
 
 use crate::auth::{Allow, ConsumersConfig, MethodsConfig, RouteAuth};
-use crate::rewrite::HeadersConfig;
+use crate::rewrite::{HeadersConfig, cors, security};
 use crate::route::StripPrefix;
 use crate::units::{OneOrMany, Period, Size};
-use crate::{listen, observe, portal, upstream};
+use crate::{compress, listen, maintenance, observe, portal, upstream};
 
 pub use expectation::{Expect, Expectation, With};
+pub use policy::{PolicyConfig, PolicyKeys, nearest};
 
 /// The one configuration file.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -71,6 +73,10 @@ pub struct Config {
     /// The callers, by name.
     #[serde(default)]
     pub consumers: ConsumersConfig,
+
+    /// Bundles of settings, by name, which routes and `defaults` take over with `use`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub policies: BTreeMap<String, PolicyConfig>,
 
     /// What every route has unless it says otherwise.
     #[serde(default)]
@@ -167,6 +173,26 @@ pub struct Defaults {
 
     /// The largest request body. Default: 10MiB.
     pub body_limit: Size,
+
+    /// Names of `policies` whose settings hold here. Default: none.
+    #[serde(rename = "use", skip_serializing_if = "OneOrMany::is_empty")]
+    pub policies: OneOrMany,
+
+    /// Which web pages of other origins may call from a browser; `none`: nobody's. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cors: Option<cors::Setting>,
+
+    /// Security headers of answers: `basic`, `strict`, `none`, or a map. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_headers: Option<security::Setting>,
+
+    /// Whether answers are compressed for clients that accept it. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compress: Option<compress::Setting>,
+
+    /// Whether requests are answered with 503 and told to come back later. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<maintenance::Setting>,
 }
 
 impl Default for Defaults {
@@ -176,6 +202,11 @@ impl Default for Defaults {
             request_headers: HeadersConfig::default(),
             response_headers: HeadersConfig::default(),
             body_limit: Size::mib(10),
+            policies: OneOrMany::default(),
+            cors: None,
+            security_headers: None,
+            compress: None,
+            maintenance: None,
         }
     }
 }
@@ -242,6 +273,26 @@ pub struct RouteConfig {
     /// The largest request body. Default: `defaults.body_limit`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_limit: Option<Size>,
+
+    /// Names of `policies` whose settings hold here, unless the route says otherwise itself. Default: none.
+    #[serde(rename = "use", skip_serializing_if = "OneOrMany::is_empty")]
+    pub policies: OneOrMany,
+
+    /// Which web pages of other origins may call from a browser; `none`: nobody's. Default: as in `defaults`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cors: Option<cors::Setting>,
+
+    /// Security headers of answers: `basic`, `strict`, `none`, or a map. Default: as in `defaults`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_headers: Option<security::Setting>,
+
+    /// Whether answers are compressed for clients that accept it. Default: as in `defaults`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compress: Option<compress::Setting>,
+
+    /// Whether requests are answered with 503 and told to come back later. Default: as in `defaults`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<maintenance::Setting>,
 
     /// Answers by itself.
     #[serde(skip_serializing_if = "Option::is_none")]

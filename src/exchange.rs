@@ -12,11 +12,12 @@ use std::time::{Duration, Instant, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use crate::auth::{Consumer, Permit};
+use crate::compress::Encoder;
 use crate::hygiene::clean_host;
 use crate::reject::Rejection;
 use crate::rewrite::Trace;
 use crate::route::{Captures, Prefixes};
-use crate::snapshot::Route;
+use crate::snapshot::{Policy, Route};
 use crate::template::{Fill, Variable};
 use crate::upstream::{Attempt, Switch, Target};
 
@@ -97,6 +98,8 @@ pub struct Exchange {
     pub line: Line,
     /// Its route, once matched; set by [`Exchange::enter`].
     pub route: Option<Arc<Route>>,
+    /// What holds for the answer where no route is known.
+    pub unrouted: Option<Arc<Policy>>,
     /// What the route's captures caught, in their order.
     pub captures: Captures,
     /// The proof that it may pass.
@@ -121,6 +124,8 @@ pub struct Exchange {
     pub deadline: Option<Instant>,
     /// Set if it asks for a `WebSocket`: whether the target has switched.
     pub switch: Option<Switch>,
+    /// What the answer's body goes through, if it is compressed.
+    pub encoder: Option<Box<Encoder>>,
     /// Body bytes from the client.
     pub bytes_in: u64,
     /// The status that the client was sent.
@@ -137,6 +142,17 @@ pub struct Exchange {
     pub rejection: Option<Rejection>,
     /// When what happened.
     pub marks: Marks,
+    /// Whether it comes from a client.
+    pub kind: Kind,
+}
+
+/// Whether a request comes from a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It does.
+    Real,
+    /// It is only asked about, and not counted.
+    Asked,
 }
 
 impl Exchange {
@@ -156,6 +172,7 @@ impl Exchange {
             },
             line: Line::default(),
             route: None,
+            unrouted: None,
             captures: Captures::default(),
             permit: None,
             consumer: None,
@@ -169,6 +186,7 @@ impl Exchange {
             met_stale: false,
             deadline: None,
             switch: None,
+            encoder: None,
             bytes_in: 0,
             status: 0,
             answered: false,
@@ -176,13 +194,31 @@ impl Exchange {
             why: None,
             detail: None,
             marks: Marks::default(),
+            kind: Kind::Real,
         }
     }
 
     /// Pins the route; from now on, and until this is dropped, the request is in flight there.
     pub fn enter(&mut self, route: Arc<Route>) {
-        route.meter.enter();
+        if self.kind == Kind::Real {
+            route.meter.enter();
+        }
         self.route = Some(route);
+    }
+
+    /// What the route says of browsers, compression and maintenance, or the defaults where none is known.
+    #[must_use]
+    pub fn policy(&self) -> Option<&Policy> {
+        match &self.route {
+            Some(route) => route.policy.as_deref(),
+            None => self.unrouted.as_deref(),
+        }
+    }
+
+    /// Whether the client came by TLS, as far as that is known; `headers` are the client's.
+    #[must_use]
+    pub fn is_secure(&self, headers: &HeaderMap) -> bool {
+        self.fill(headers).scheme() == "https"
     }
 
     /// The request's id as text.
@@ -224,7 +260,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if let Some(route) = &self.route {
+        if let Some(route) = self.route.as_ref().filter(|_| self.kind == Kind::Real) {
             route.meter.leave();
         }
     }

@@ -26,11 +26,12 @@ use serde::Serialize;
 
 use crate::auth::Consumer;
 use crate::diagnostic::did_you_mean;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Kind};
 use crate::hygiene::{CleanTarget, clean_host};
 use crate::intake::{self, Arriving, Caller, Decision};
 use crate::reject::Rejection;
 use crate::reply::Reply;
+use crate::rewrite::cors::Preflight;
 use crate::route::{Request, Tried};
 use crate::snapshot::{Action, Route, Snapshot};
 
@@ -57,7 +58,9 @@ pub struct Explanation {
     pub route: Option<String>,
     /// What the route's captures caught, by name, still percent-encoded.
     pub captures: Vec<(String, String)>,
-    /// Who the caller is, and whether it may pass; none if no route takes the request.
+    /// Of a preflight: the method of the request that a browser asks about, by which the route is found.
+    pub preflight: Option<String>,
+    /// Who the caller is, and whether it may pass; none if nobody asks for it.
     pub auth: Option<Auth>,
     /// What the upstream would see; none if the gateway answers by itself.
     pub forward: Option<Forward>,
@@ -181,11 +184,30 @@ pub fn explain(
     port: u16,
     question: &Question,
 ) -> Result<Explanation, InvalidQuestion> {
+    explain_as(snapshot, port, question, Depth::Whole)
+}
+
+/// How much is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// What becomes of the request. The cost does not grow with the number of routes.
+    Outcome,
+    /// What each route said of it too.
+    Whole,
+}
+
+fn explain_as(
+    snapshot: &Snapshot,
+    port: u16,
+    question: &Question,
+    depth: Depth,
+) -> Result<Explanation, InvalidQuestion> {
     let consumer = question.consumer.as_deref();
     let consumer = consumer.map(|name| find_consumer(snapshot, name)).transpose()?;
     let head = question.head()?;
-    let mask = Mask::new(snapshot, &head.headers);
+    let mask = Mask::new(snapshot, &head);
     let mut x = Exchange::begin();
+    x.kind = Kind::Asked;
     x.id = http::HeaderValue::from_static(NEW_ID);
     let arriving = Arriving {
         head: &head,
@@ -194,8 +216,11 @@ pub fn explain(
         caller: consumer.map_or(Caller::Credentials, Caller::TakenFor),
     };
     let decision = intake::take_in(snapshot, &arriving, &mut x);
-    let tried =
-        if was_searched(&head, &x, &decision) { tried(snapshot, &head) } else { Vec::new() };
+    let preflight = Preflight::of(&head.method, &head.headers).map(|asked| asked.method);
+    let preflight = preflight.filter(|_| x.permit.is_none() && x.route.is_some());
+    let method = preflight.as_ref().unwrap_or(&head.method);
+    let searched = depth == Depth::Whole && was_searched(&head, &x, &decision);
+    let tried = if searched { tried(snapshot, &head, method) } else { Vec::new() };
     let nearest = match decision {
         Err(Rejection::NoRoute) => nearest::nearest(&x.line, &tried),
         _ => None,
@@ -206,14 +231,15 @@ pub fn explain(
         _ => (None, None),
     };
     Ok(Explanation {
-        request: asked(question, &head, &x),
+        request: asked(question, &head, &x, &mask),
         routes: tried.iter().map(|tried| verdict::tell(&x, tried, &mask)).collect(),
         route: x.route.as_deref().map(|route| route.name.to_string()),
-        captures: captures(&x, &tried),
+        captures: captures(&x, &tried, &mask),
+        preflight: preflight.as_ref().map(ToString::to_string),
         auth,
         forward,
-        answer: answer(&decision, &mask),
-        nearest,
+        answer: answer(&decision, &head, &x, &mask),
+        nearest: nearest.map(|near| mask.text(&near)),
         sent: sent.map(Hidden),
     })
 }
@@ -244,36 +270,43 @@ fn was_searched(
 }
 
 /// What each route says, if the request gets so far: the same search, on the same clean target and host.
-fn tried<'s>(snapshot: &'s Snapshot, head: &RequestHeader) -> Vec<Tried<'s, Arc<Route>>> {
+fn tried<'s>(
+    snapshot: &'s Snapshot,
+    head: &RequestHeader,
+    method: &http::Method,
+) -> Vec<Tried<'s, Arc<Route>>> {
     let Ok(target) = CleanTarget::parse(head.raw_path()) else { return Vec::new() };
     let host = head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
     let Ok(host) = clean_host(host.unwrap_or_default()) else { return Vec::new() };
-    let request =
-        Request { host: &host, method: &head.method, target: &target, headers: &head.headers };
+    let request = Request { host: &host, method, target: &target, headers: &head.headers };
     let mut tried = snapshot.routes.tried(&request);
     tried.sort_by(|a, b| a.name.cmp(b.name));
     tried
 }
 
-fn asked(question: &Question, head: &RequestHeader, x: &Exchange) -> Asked {
+fn asked(question: &Question, head: &RequestHeader, x: &Exchange, mask: &Mask<'_>) -> Asked {
     let path = &x.line.path;
     Asked {
         method: head.method.to_string(),
         host: x.line.host.to_string(),
-        target: question.target.clone(),
-        normalised: x.line.raw.is_some().then(|| path.to_string()),
+        target: mask.text(&question.target),
+        normalised: x.line.raw.is_some().then(|| mask.text(path)),
         client: x.client.address.to_string(),
         consumer: question.consumer.clone(),
     }
 }
 
-fn captures(x: &Exchange, tried: &[Tried<'_, Arc<Route>>]) -> Vec<(String, String)> {
+fn captures(
+    x: &Exchange,
+    tried: &[Tried<'_, Arc<Route>>],
+    mask: &Mask<'_>,
+) -> Vec<(String, String)> {
     let Some(route) = &x.route else { return Vec::new() };
     let Some(taker) = tried.iter().find(|tried| *tried.name == route.name) else {
         return Vec::new();
     };
     let caught = |(index, name): (usize, &str)| {
-        Some((name.to_owned(), x.captures.nth(index, &x.line.path)?.to_owned()))
+        Some((name.to_owned(), mask.text(x.captures.nth(index, &x.line.path)?)))
     };
     taker.path.captures().enumerate().filter_map(caught).collect()
 }
@@ -281,6 +314,10 @@ fn captures(x: &Exchange, tried: &[Tried<'_, Arc<Route>>]) -> Vec<(String, Strin
 fn auth(x: &Exchange, decision: &Result<Decision, Rejection>) -> Option<Auth> {
     let route = x.route.as_ref()?;
     let denied = matches!(decision, Err(Rejection::Unauthorized { .. } | Rejection::Forbidden));
+    if x.permit.is_none() && !denied {
+        // It was answered before.
+        return None;
+    }
     Some(Auth {
         asks_for: route.guard.asks_for().map(ToString::to_string).collect(),
         consumer: x.consumer.as_ref().map(|consumer| consumer.name().to_owned()),
@@ -289,7 +326,12 @@ fn auth(x: &Exchange, decision: &Result<Decision, Rejection>) -> Option<Auth> {
     })
 }
 
-fn answer(decision: &Result<Decision, Rejection>, mask: &Mask) -> Option<Answer> {
+fn answer(
+    decision: &Result<Decision, Rejection>,
+    head: &RequestHeader,
+    x: &Exchange,
+    mask: &Mask<'_>,
+) -> Option<Answer> {
     let (reply, code, detail) = match decision {
         Ok(Decision::Forward) => return None,
         Ok(Decision::Answer(reply)) => (reply.clone(), None, None),
@@ -306,10 +348,14 @@ fn answer(decision: &Result<Decision, Rejection>, mask: &Mask) -> Option<Answer>
             (reply, Some(rejection.code()), Some(rejection.detail().to_owned()))
         }
     };
+    let reply = match x.policy() {
+        Some(policy) => policy.dress(reply, &head.headers, x.is_secure(&head.headers)),
+        None => reply,
+    };
     Some(Answer { status: reply.status.as_u16(), code, detail, headers: headers(&reply, mask) })
 }
 
-fn headers(reply: &Reply, mask: &Mask) -> Vec<(String, String)> {
+fn headers(reply: &Reply, mask: &Mask<'_>) -> Vec<(String, String)> {
     let told = |(name, value): &(http::HeaderName, http::HeaderValue)| {
         (name.to_string(), mask.value(name, value))
     };

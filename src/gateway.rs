@@ -269,10 +269,7 @@ impl ProxyHttp for Gateway {
             x.deadline = None;
             session.as_downstream_mut().set_read_timeout(Some(UPGRADED_IDLE));
         }
-        if let Some(route) = x.route.as_deref().filter(|route| !route.response_headers.is_empty()) {
-            let fill = x.fill(&session.req_header().headers);
-            head::change(head, |headers, _, _| route.response_headers.apply(headers, &fill));
-        }
+        answer::dress(session, x, head)?;
         x.status = head.status.as_u16();
         answer::suit(session, x, head);
         // A stop that began meanwhile: this is the connection's last answer, and the client should know.
@@ -285,16 +282,33 @@ impl ProxyHttp for Gateway {
     fn response_body_filter(
         &self,
         session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         end: bool,
         x: &mut Box<Exchange>,
     ) -> Result<Option<Duration>> {
+        if x.encoder.is_some() && answer::compress(x, body, end).is_err() {
+            return Err(cause::raise(x, Rejection::Internal));
+        }
         if end {
             answer::ended(session, x);
         } else if x.deadline.is_some() && x.is_overdue(Instant::now()) {
             return Err(cause::raise(x, Rejection::DeadlineExceeded));
         }
         Ok(None)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        _trailers: &mut http::HeaderMap,
+        x: &mut Box<Exchange>,
+    ) -> Result<Option<Bytes>> {
+        // What ends a compressed body takes the place of trailers, which HTTP/1.1 clients do not get anyway.
+        let mut rest = None;
+        match answer::compress(x, &mut rest, true) {
+            Ok(()) => Ok(rest),
+            Err(_) => Err(cause::raise(x, Rejection::Internal)),
+        }
     }
 
     fn fail_to_connect(

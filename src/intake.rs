@@ -19,6 +19,7 @@ use crate::hygiene::{CleanTarget, clean_host, is_websocket};
 use crate::portal::{Ask, Portal};
 use crate::reject::{MAX_HEAD, MAX_HEADERS, MAX_TARGET, Rejection};
 use crate::reply::Reply;
+use crate::rewrite::cors::Preflight;
 use crate::rewrite::forwarded::{Arrival, accepted_request_id};
 use crate::rewrite::{Trace, client_address, forwarded, identity, screen, trace};
 use crate::route::{Found, Matched, Prefixes, Request};
@@ -73,6 +74,18 @@ pub fn take_in(
     arriving: &Arriving<'_>,
     x: &mut Exchange,
 ) -> Result<Decision, Rejection> {
+    let decision = decide(snapshot, arriving, x);
+    if x.route.is_none() {
+        x.unrouted.clone_from(&snapshot.unrouted);
+    }
+    decision
+}
+
+fn decide(
+    snapshot: &Snapshot,
+    arriving: &Arriving<'_>,
+    x: &mut Exchange,
+) -> Result<Decision, Rejection> {
     let head = arriving.head;
     let raw_target = head.raw_path();
     let (raw_path, raw_query) = split_query(raw_target);
@@ -99,6 +112,9 @@ pub fn take_in(
     let host = agreed_host(head, &target)?;
     let request =
         Request { host: &host, method: &head.method, target: &target, headers: &head.headers };
+    if let Some(answer) = preflight(snapshot, &request, x) {
+        return answer;
+    }
     let matched = match snapshot.routes.find(&request) {
         Found::Route(matched) => matched,
         Found::NoRoute => return Err(Rejection::NoRoute),
@@ -109,9 +125,38 @@ pub fn take_in(
     x.enter(route.clone());
     x.captures = matched.captures;
 
+    serves(&route, x)?;
     admit(&route, arriving, x)?;
     within_body_limit(&route, &head.headers)?;
     act(&route, &matched, &target, arriving, x)
+}
+
+/// Answers a browser that asks whether a page may send a request, if the route that would take *that* request
+/// has CORS. Else it is a request like any other, and perhaps the upstream's to answer.
+fn preflight(
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    x: &mut Exchange,
+) -> Option<Result<Decision, Rejection>> {
+    let asked = Preflight::of(request.method, request.headers)?;
+    let meant = Request { method: &asked.method, ..*request };
+    let Found::Route(matched) = snapshot.routes.find(&meant) else { return None };
+    let cors = matched.value.policy.as_deref()?.cors.as_ref()?;
+    x.enter(matched.value.clone());
+    x.captures = matched.captures;
+    Some(cors.preflight(&asked).map(Decision::Answer).ok_or(Rejection::CorsRefused))
+}
+
+/// Whether the route serves, or is in maintenance.
+fn serves(route: &Route, x: &Exchange) -> Result<(), Rejection> {
+    let maintenance = route.policy.as_deref().and_then(|policy| policy.maintenance.as_ref());
+    match maintenance.filter(|maintenance| maintenance.turns_away(x.client.address)) {
+        None => Ok(()),
+        Some(maintenance) => Err(Rejection::Maintenance {
+            message: maintenance.message.clone(),
+            retry_after: maintenance.retry_after,
+        }),
+    }
 }
 
 fn act(
@@ -385,7 +430,8 @@ fn onward(
     let forwarded = forward.path.apply(target, &matched.captures, matched.matched_len);
     let unchanged = line.raw.is_none() && forwarded.prefixes.is_none();
     let sent = (!unchanged).then(|| match target.query() {
-        Some(query) => format!("{}?{query}", forwarded.path).into_boxed_str(),
+        // Of the exact length, it becomes a box without a copy.
+        Some(query) => [&*forwarded.path, "?", query].concat().into_boxed_str(),
         None => forwarded.path.as_ref().into(),
     });
     Onward { target: sent, prefixes: forwarded.prefixes, host: None }

@@ -7,9 +7,11 @@
 //! 2. [`hygiene`] refuses what two readers could understand differently; what passes is matched *and*
 //!    forwarded in the same form.
 //! 3. [`route`] finds the one route for host, path, method, headers and query.
+//!    Where that route has CORS, a browser's question whether a page may call is answered here; a route in
+//!    [`maintenance`] says so.
 //! 4. [`auth`] admits the caller, or does not. Its [`auth::Permit`] is the only way on.
 //! 5. [`upstream`] chooses a target; a failed try may be followed by another.
-//! 6. [`rewrite`] changes the heads, there and back.
+//! 6. [`rewrite`] changes the heads, there and back; [`compress`] the body of the answer.
 //! 7. [`reject`] turns every cause of a refusal or failure into an answer; [`observe`] writes one line.
 //!
 //! # The life of a configuration
@@ -33,6 +35,8 @@ pub mod yaml;
 
 pub mod template;
 
+pub mod networks;
+
 pub mod counter;
 
 pub mod reply;
@@ -49,6 +53,10 @@ pub mod route;
 pub mod auth;
 
 pub mod rewrite;
+
+pub mod compress;
+
+pub mod maintenance;
 
 pub mod upstream;
 

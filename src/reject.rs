@@ -10,6 +10,7 @@
 //! | `ambiguous_path` | 400 | a path that another reader would take for another route's |
 //! | `unauthorized` | 401 | no credential that is known here |
 //! | `forbidden` | 403 | a known caller that the route leaves out |
+//! | `cors_refused` | 403 | a browser asks for a page of an origin that the route does not list |
 //! | `no_route` | 404 | no route for this host and path |
 //! | `method_not_allowed` | 405 | a route, but not for this method |
 //! | `request_timeout` | 408 | the client stopped sending its body |
@@ -22,9 +23,11 @@
 //! | `upstream_broken` | 502 | an answer that was cut or cannot be read, or a failed TLS handshake |
 //! | `upstream_unreachable` | 503 | no connection to any target tried |
 //! | `no_healthy_target` | 503 | no target is fit for use |
+//! | `maintenance` | 503 | the route is in maintenance |
 //! | `upstream_timeout` | 504 | a target took longer than `timeouts.connect`, `read` or `write` |
 //! | `deadline_exceeded` | 504 | the whole request took longer than `timeouts.total` |
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ALLOW, HeaderName, HeaderValue, WWW_AUTHENTICATE};
@@ -45,6 +48,8 @@ pub enum Rejection {
     },
     /// A known caller that the route leaves out.
     Forbidden,
+    /// A browser asks for a page of an origin that the route's `cors` does not list.
+    CorsRefused,
     /// No route for this host and path.
     NoRoute,
     /// A route, but not for this method.
@@ -78,6 +83,13 @@ pub enum Rejection {
         /// When a target is tried again.
         retry_after: Duration,
     },
+    /// The route is in maintenance.
+    Maintenance {
+        /// The sentence for the client, if it is not the usual one.
+        message: Option<Arc<str>>,
+        /// When clients shall try again.
+        retry_after: Duration,
+    },
     /// A target took too long.
     UpstreamTimeout,
     /// The whole request took too long.
@@ -92,11 +104,12 @@ pub const MAX_HEAD: usize = 64 << 10;
 pub const MAX_HEADERS: usize = 100;
 
 /// All words that [`Rejection::code`] can give.
-pub const CODES: [&str; 18] = [
+pub const CODES: [&str; 20] = [
     "bad_request",
     "ambiguous_path",
     "unauthorized",
     "forbidden",
+    "cors_refused",
     "no_route",
     "method_not_allowed",
     "request_timeout",
@@ -109,6 +122,7 @@ pub const CODES: [&str; 18] = [
     "upstream_broken",
     "upstream_unreachable",
     "no_healthy_target",
+    "maintenance",
     "upstream_timeout",
     "deadline_exceeded",
 ];
@@ -128,8 +142,11 @@ impl Rejection {
 
     /// The sentence for the client.
     #[must_use]
-    pub const fn detail(&self) -> &'static str {
-        self.words().3
+    pub fn detail(&self) -> &str {
+        match self {
+            Self::Maintenance { message: Some(message), .. } => message,
+            _ => self.words().3,
+        }
     }
 
     /// Status, code, title and sentence.
@@ -152,6 +169,12 @@ impl Rejection {
             Self::Forbidden => {
                 (403, "forbidden", "Forbidden", "This caller may not use this route.")
             }
+            Self::CorsRefused => (
+                403,
+                "cors_refused",
+                "Origin not allowed",
+                "Pages of this origin may not call this route from a browser.",
+            ),
             Self::NoRoute => {
                 (404, "no_route", "Not found", "Nothing is served under this host and path.")
             }
@@ -210,6 +233,12 @@ impl Rejection {
                 "Service unavailable",
                 "No instance of the service behind the gateway is healthy.",
             ),
+            Self::Maintenance { .. } => (
+                503,
+                "maintenance",
+                "Under maintenance",
+                "The service is being worked on; please try again later.",
+            ),
             Self::UpstreamTimeout => (
                 504,
                 "upstream_timeout",
@@ -228,11 +257,12 @@ impl Rejection {
     /// The response, in the form that the caller can read.
     #[must_use]
     pub fn reply(&self, wanted: Wanted, request_id: &str) -> Reply {
-        let (status, code, title, detail) = self.words();
+        let (status, code, title, _) = self.words();
+        let detail = self.detail();
         let retry_after = match self {
-            Self::UpstreamUnreachable { retry_after } | Self::NoHealthyTarget { retry_after } => {
-                Some(whole_seconds(*retry_after))
-            }
+            Self::UpstreamUnreachable { retry_after }
+            | Self::NoHealthyTarget { retry_after }
+            | Self::Maintenance { retry_after, .. } => Some(whole_seconds(*retry_after)),
             _ => None,
         };
         let problem = Problem { status, code, title, detail, request_id, retry_after };

@@ -7,6 +7,7 @@ mod compile;
 mod fixed;
 mod gaps;
 mod lint;
+mod policy;
 mod record;
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
 pub use compile::compile;
+pub use policy::Policy;
 pub use record::{Mark, Record};
 
 use crate::auth::{Auth, Guard};
@@ -40,6 +42,8 @@ use record::Recorder;
 pub struct Snapshot {
     /// Which request goes where.
     pub routes: Table<Arc<Route>>,
+    /// What `defaults` say of answers for which no route is known, if they say anything.
+    pub unrouted: Option<Arc<Policy>>,
     /// The upstreams, for those who look after them; requests reach them through their routes.
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     /// How many of the requests that no route took are logged.
@@ -115,6 +119,8 @@ pub struct Route {
     pub response_headers: HeaderOps,
     /// The largest request body, in bytes.
     pub body_limit: u64,
+    /// What it says of browsers, compression and maintenance, if it says anything.
+    pub policy: Option<Arc<Policy>>,
     /// How many of its requests are logged.
     pub sampling: Sampling,
     /// Its requests, in numbers.

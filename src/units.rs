@@ -3,6 +3,7 @@
 //! Units are written, never implied by a key's name: `5s`, `10MiB`, `20%`. A bare number is refused,
 //! because nobody can tell seconds from milliseconds by looking at `5`.
 
+mod address;
 mod status;
 
 use std::borrow::Cow;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub use address::write_ip;
 pub use status::Statuses;
 
 /// Text that was written in a form that the unit does not have.

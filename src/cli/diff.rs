@@ -100,7 +100,7 @@ fn show(changes: &[Change]) -> String {
 /// All changes; those that let somebody in come first.
 fn compare(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     let mut changes = Vec::new();
-    changes.extend(routes::compare(&old.config, &new.config));
+    changes.extend(routes::compare(old, new));
     changes.extend(weaker::compare(&old.config, &new.config));
     changes.extend(upstreams(old, new));
     changes.extend(consumers(old, new));
@@ -131,8 +131,7 @@ fn upstreams(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
             }
         };
         let targets = |config: &crate::upstream::Config, record: &crate::snapshot::Record| {
-            let target =
-                |t: &crate::upstream::config::TargetSpec| (record.mask(&t.url, 4), t.weight);
+            let target = |t: &crate::upstream::config::TargetSpec| (record.mask(&t.url), t.weight);
             config.targets.iter().map(target).collect::<BTreeMap<_, _>>()
         };
         let (from, to) = (targets(was, &old.record), targets(is, &new.record));
@@ -201,11 +200,14 @@ fn consumers(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
 
 /// What stands beside routes, upstreams and consumers. Tests are no part of what a configuration does.
 fn rest(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
-    const ELSEWHERE: [&str; 6] =
-        ["version", "upstreams", "consumers", "defaults", "routes", "tests"];
+    const ELSEWHERE: [&str; 7] =
+        ["version", "upstreams", "consumers", "policies", "defaults", "routes", "tests"];
     let leaves = |snapshot: &Snapshot| Leaves::of(&*snapshot.config, &snapshot.record, &ELSEWHERE);
     let fixed = ["workers", "listeners", "admin", "logs.access", "logs.format"];
-    let whats = leaves(old).until(&leaves(new)).into_iter().map(|what| {
+    let token = |snapshot: &Snapshot| snapshot.config.admin.as_ref()?.token.clone();
+    let other_token = token(old).is_some() && token(new).is_some() && token(old) != token(new);
+    let other_token = other_token.then(|| "admin.token changes".to_owned());
+    let whats = leaves(old).until(&leaves(new)).into_iter().chain(other_token).map(|what| {
         let restart = fixed.iter().any(|key| what.starts_with(key));
         if restart { format!("{what} (needs a restart)") } else { what }
     });

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use http::header::{CONNECTION, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER};
 use http::header::{HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, StatusCode};
 use pingora::http::RequestHeader;
 use serde::Serialize;
 
@@ -19,7 +20,7 @@ use crate::upstream::config::HostHeader;
 pub struct Forward {
     /// The upstream.
     pub upstream: String,
-    /// Path and query that it would see.
+    /// Path and query that it would see, secrets masked.
     pub target: String,
     /// The Host that it would see; none if that is the chosen target's own, and they differ.
     pub host: Option<String>,
@@ -29,6 +30,10 @@ pub struct Forward {
     pub kept: Vec<String>,
     /// How a target is chosen, and from which.
     pub choice: TargetChoice,
+    /// The headers that the route's policy puts on the answer, if the upstream says nothing of its own.
+    pub answer: Vec<(String, String)>,
+    /// By which coding the answer is compressed, if its type and size are worth it.
+    pub compressed: Option<&'static str>,
 }
 
 /// What happens to a header.
@@ -73,7 +78,7 @@ pub struct TargetChoice {
 pub(super) fn forward(
     head: &RequestHeader,
     x: &Exchange,
-    mask: &Mask,
+    mask: &Mask<'_>,
 ) -> Option<(Forward, RequestHeader)> {
     let upstream = x.route.as_deref().and_then(Route::upstream)?;
     let candidates = upstream.candidates();
@@ -93,13 +98,27 @@ pub(super) fn forward(
     };
     let forward = Forward {
         upstream: upstream.name().to_string(),
-        target: String::from_utf8_lossy(sent.raw_path()).into_owned(),
-        host: host.map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned()),
+        target: mask.text(&String::from_utf8_lossy(sent.raw_path())),
+        host: host.map(|host| mask.text(&String::from_utf8_lossy(host.as_bytes()))),
         changes: changes(head, &sent, mask),
         kept: kept(head, &sent),
         choice,
+        answer: answered(head, x, mask),
+        compressed: x.policy().and_then(|p| p.compress.as_ref()?.accepted(&head.headers)),
     };
     Some((forward, sent))
+}
+
+/// What a policy makes of an answer without headers.
+fn answered(head: &RequestHeader, x: &Exchange, mask: &Mask) -> Vec<(String, String)> {
+    let (Some(route), Some(policy)) = (&x.route, x.policy()) else { return Vec::new() };
+    let mut headers = HeaderMap::new();
+    let operations = (&route.response_headers, &x.fill(&head.headers));
+    let secure = x.is_secure(&head.headers);
+    let _ = policy.answer(&mut headers, StatusCode::OK, &head.headers, secure, operations);
+    let told =
+        |(name, value): (&HeaderName, &HeaderValue)| (name.to_string(), mask.value(name, value));
+    headers.iter().map(told).collect()
 }
 
 /// What Pingora takes off a request before the gateway changes it: all that was meant for the connection
@@ -129,7 +148,7 @@ fn strip(head: &mut RequestHeader) {
     }
 }
 
-fn changes(before: &RequestHeader, after: &RequestHeader, mask: &Mask) -> Vec<Change> {
+fn changes(before: &RequestHeader, after: &RequestHeader, mask: &Mask<'_>) -> Vec<Change> {
     let names: BTreeSet<&str> =
         before.headers.keys().chain(after.headers.keys()).map(HeaderName::as_str).collect();
     let change = |name: &str| {

@@ -47,6 +47,11 @@ pub(super) fn text(told: &Explanation) -> String {
     for (name, value) in &told.captures {
         page.line("captures", &format!("{name} = {value}"));
     }
+    if let Some(method) = &told.preflight {
+        let asked =
+            format!("a browser asks whether a page may send {method}: answered at the gate");
+        page.line("preflight", &asked);
+    }
     if let Some(auth) = &told.auth {
         page.line("auth", &self::auth(auth));
         if auth.reason == Some("credential_missing") {
@@ -128,6 +133,12 @@ fn forward(page: &mut Page, forward: &Forward) {
     }
     page.line("target", "which are healthy is known to a running gateway only");
     page.line("answer", &format!("what {} answers", forward.upstream));
+    for (name, value) in &forward.answer {
+        page.line("answer", &format!("+ {name}: {value}"));
+    }
+    if let Some(coding) = forward.compressed {
+        page.line("answer", &format!("compressed by {coding}, if its type and size are worth it"));
+    }
 }
 
 fn answer(page: &mut Page, answer: &Answer) {

@@ -1,5 +1,8 @@
 //! Writing answers of our own, mapping those of upstreams back, and telling the log.
 
+use std::io;
+
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, REFERER, SERVER};
 use http::header::{TRANSFER_ENCODING, USER_AGENT};
 use http::{HeaderMap, Method, StatusCode, Version};
@@ -7,6 +10,7 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::Result;
 use pingora::proxy::Session;
 
+use super::head;
 use super::intake::{Own, has_begun};
 use super::{CLIENT_WRITE, KEEPALIVE_SECONDS, REFUSED_READ};
 use crate::exchange::{Exchange, REQUEST_ID};
@@ -49,9 +53,14 @@ pub(super) fn compare(x: &Exchange) {
 
 /// Sends an answer of our own; the client keeps its connection.
 pub(super) async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Result<()> {
+    let sent = &session.req_header().headers;
+    let reply = match x.policy() {
+        Some(policy) => policy.dress(reply, sent, x.is_secure(sent)),
+        None => reply,
+    };
     let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 5))?;
     for (name, value) in reply.headers {
-        head.insert_header(name, value)?;
+        head.append_header(name, value)?;
     }
     head.insert_header(SERVER, SERVER_NAME)?;
     head.insert_header(REQUEST_ID, x.id.clone())?;
@@ -106,6 +115,50 @@ pub(super) async fn close(session: &mut Session) {
         // What is buffered is written first, which a client that does not read could put off for ever.
         let _ = tokio::time::timeout(CLIENT_WRITE, h1.shutdown()).await;
     }
+}
+
+/// Changes the head of an upstream's answer as the configuration has it, and begins to compress its body.
+pub(super) fn dress(session: &Session, x: &mut Exchange, head: &mut ResponseHeader) -> Result<()> {
+    let Some(route) = x.route.as_deref() else { return Ok(()) };
+    let sent = session.req_header();
+    let policy = route.policy.as_deref().filter(|_| head.status != StatusCode::SWITCHING_PROTOCOLS);
+    let Some(policy) = policy else {
+        if !route.response_headers.is_empty() {
+            let fill = x.fill(&sent.headers);
+            head::change(head, |headers, _, _| route.response_headers.apply(headers, &fill));
+        }
+        return Ok(());
+    };
+    let (fill, secure) = (x.fill(&sent.headers), x.is_secure(&sent.headers));
+    let mut encoder = None;
+    head::change(head, |headers, status, _| {
+        let operations = (&route.response_headers, &fill);
+        encoder = policy.answer(headers, status, &sent.headers, secure, operations);
+    });
+    let head_only = sent.method == Method::HEAD;
+    if encoder.is_some() && !head_only && !session.as_downstream().is_http2() {
+        // Its length is not known any more. HTTP/2 frames it by itself.
+        head.set_version(Version::HTTP_11);
+        head.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
+    }
+    x.encoder = encoder.filter(|_| !head_only).map(Box::new);
+    Ok(())
+}
+
+/// Sends a piece of an upstream's body through the encoder.
+pub(super) fn compress(x: &mut Exchange, body: &mut Option<Bytes>, end: bool) -> io::Result<()> {
+    let Some(mut encoder) = x.encoder.take() else { return Ok(()) };
+    let piece = body.take().unwrap_or_default();
+    if end {
+        *body = Some(encoder.finish(&piece)?);
+        return Ok(());
+    }
+    // An empty piece has nothing to flush.
+    if !piece.is_empty() {
+        *body = Some(encoder.piece(&piece)?);
+    }
+    x.encoder = Some(encoder);
+    Ok(())
 }
 
 /// Frames an upstream's answer for the version that the client speaks, and keeps its connection where it can

@@ -219,11 +219,12 @@ impl Ask {
         let reply = self.reply(plain, gzip, media_type, tag.clone());
         let for_all = self.portal.is_for_everybody && self.caller.is_none();
         let cached = if for_all { "no-cache" } else { "private, no-cache" };
-        let reply = reply.with(CACHE_CONTROL, HeaderValue::from_static(cached));
-        match &self.portal.vary {
-            Some(credentials) if self.caller.is_some() => reply.with(VARY, credentials.clone()),
-            _ => reply,
-        }
+        reply.with(CACHE_CONTROL, HeaderValue::from_static(cached))
+    }
+
+    fn vary(&self) -> HeaderValue {
+        let by_caller = self.portal.vary.as_ref().filter(|_| self.caller.is_some());
+        by_caller.cloned().unwrap_or(HeaderValue::from_static("Accept-Encoding"))
     }
 
     /// The file, or that it is still the one that the client has.
@@ -238,7 +239,7 @@ impl Ask {
         let status = if same { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
         let mut reply = Reply::new(status)
             .with(ETAG, tag)
-            .with(VARY, HeaderValue::from_static("Accept-Encoding"))
+            .with(VARY, self.vary())
             .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if same {
             return reply;

@@ -23,8 +23,16 @@ pub(crate) fn escape(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     let mut copied = 0;
     let mut at = 0;
-    while at < bytes.len() {
-        if !SPECIAL[bytes[at] as usize] {
+    loop {
+        // Eight bytes at a time, as long as there is nothing to look at more closely.
+        while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+            if may_be_special(u64::from_ne_bytes(*word)) {
+                break;
+            }
+            at += word.len();
+        }
+        let Some(byte) = bytes.get(at) else { break };
+        if !SPECIAL[usize::from(*byte)] {
             at += 1;
             continue;
         }
@@ -43,6 +51,17 @@ pub(crate) fn escape(out: &mut Vec<u8>, text: &str) {
         copied = at;
     }
     out.extend_from_slice(&bytes[copied..]);
+}
+
+/// Whether one of eight bytes is special, or none of ASCII. It may say so of a word that has none, and then its bytes
+/// are looked at one by one.
+fn may_be_special(word: u64) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    // A byte that is equal becomes nothing, and going below nothing sets its highest bit.
+    let is = |byte: u8| (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES);
+    let below_space = word.wrapping_sub(ONES * 0x20);
+    (word | below_space | is(b'"') | is(b'\\') | is(0x7F)) & HIGH != 0
 }
 
 fn escape_one(out: &mut Vec<u8>, code: u8) {

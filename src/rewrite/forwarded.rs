@@ -3,13 +3,13 @@
 //! [`screen`](super::screen()) has dropped before what a client claims about its own origin, unless its peer
 //! is trusted. So what is found here is believed, and extended.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use http::header::{FORWARDED, VIA};
+use http::header::{Entry, FORWARDED, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use super::head::{Fields, owned_value};
+use crate::units::write_ip;
 
 /// The name under which the gateway appears in `Via` (RFC 9110, 7.6.3): a pseudonym, without version.
 pub const PSEUDONYM: &str = "portcullis";
@@ -51,27 +51,35 @@ pub struct Arrival<'a> {
 /// - `X-Request-Id`: set. `Via`: extended, whoever the peer is, so that loops can be seen.
 pub fn forward(head: &mut HeaderMap, arrival: &Arrival<'_>) {
     let peer = arrival.peer.to_canonical();
-    let mut address = String::with_capacity(40);
-    // Writing to a String cannot fail.
-    let _ = write!(address, "{peer}");
+    // Its numbers, letters and colons are text.
+    let mut address = Vec::with_capacity(16);
+    write_ip(&mut address, peer);
     if arrival.forwarded {
-        head.extend_list(FORWARDED, &element(peer, &address, arrival));
+        let element = element(peer, std::str::from_utf8(&address).unwrap_or_default(), arrival);
+        head.extend_list(FORWARDED, &element);
     }
-    if head.contains_key(FOR) {
-        head.extend_list(FOR, &address);
-    } else if let Some(value) = owned_value(address) {
-        head.insert(FOR, value);
+    // An entry is looked up once, where asking first would do it twice.
+    match head.entry(FOR) {
+        Entry::Occupied(_) => {
+            head.extend_list(FOR, std::str::from_utf8(&address).unwrap_or_default());
+        }
+        Entry::Vacant(place) => {
+            if let Some(value) = owned_value(address) {
+                place.insert(value);
+            }
+        }
     }
-    if !head.contains_key(PROTO) {
-        head.insert(PROTO, scheme(arrival.scheme));
+    if let Entry::Vacant(place) = head.entry(PROTO) {
+        place.insert(scheme(arrival.scheme));
     }
     if let Some(host) = arrival.host
-        && !head.contains_key(HOST)
+        && let Entry::Vacant(place) = head.entry(HOST)
+        && let Ok(host) = HeaderValue::from_str(host)
     {
-        put(head, HOST, host);
+        place.insert(host);
     }
-    if !head.contains_key(PORT) {
-        head.insert(PORT, HeaderValue::from(arrival.port));
+    if let Entry::Vacant(place) = head.entry(PORT) {
+        place.insert(HeaderValue::from(arrival.port));
     }
     if let Some(prefix) = arrival.prefix.filter(|prefix| !prefix.is_empty() && *prefix != "/") {
         extend_prefix(head, prefix);
@@ -102,12 +110,6 @@ pub fn accepted_request_id(headers: &HeaderMap, peer_is_trusted: bool) -> Option
 /// The two schemes are constants; no third one arrives here.
 fn scheme(name: &str) -> HeaderValue {
     HeaderValue::from_static(if name == "https" { "https" } else { "http" })
-}
-
-fn put(head: &mut HeaderMap, name: HeaderName, text: &str) {
-    if let Ok(value) = HeaderValue::from_str(text) {
-        head.insert(name, value);
-    }
 }
 
 /// A proxy in front of us stripped its part first, so the client's path began with that part.
@@ -160,10 +162,11 @@ fn via(head: &mut HeaderMap, version: Version) {
         Version::HTTP_3 => "3 portcullis",
         _ => "1.1 portcullis",
     };
-    if head.contains_key(VIA) {
-        head.extend_list(VIA, ours);
-    } else {
-        head.insert(VIA, HeaderValue::from_static(ours));
+    match head.entry(VIA) {
+        Entry::Occupied(_) => head.extend_list(VIA, ours),
+        Entry::Vacant(place) => {
+            place.insert(HeaderValue::from_static(ours));
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! From the file to what is served: names are resolved, templates parsed, and every mistake is collected.
 
+mod policy;
 mod portal;
 mod route;
 
@@ -62,6 +63,8 @@ pub(super) fn compile_with(
     let mut upstreams = compile_upstreams(config, previous, sources, diagnostics);
     upstreams.extend(gaps.upstreams.iter().map(|name| (name.clone(), None)));
     let auth = compile_auth(config, previous, sources, diagnostics).filter(|_| !gaps.auth);
+    policy::check(config, diagnostics);
+    let unrouted = policy::compile(&config.policy_layers(None), &[], diagnostics);
     let sampling = Sampling::of(&config.logs.sample, None);
     let names = config.routes.keys().map(String::as_str);
     config.logs.check((!gaps.routes).then_some(names), &root.key("logs"), diagnostics);
@@ -80,6 +83,7 @@ pub(super) fn compile_with(
         snapshot: Snapshot {
             routes: table,
             library,
+            unrouted: unrouted?,
             sampling,
             upstreams: upstreams.into_iter().filter_map(|(k, v)| Some((k, v?))).collect(),
             trusted: trusted?,

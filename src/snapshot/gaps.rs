@@ -4,7 +4,7 @@
 //! But a part that was left out must not make other mistakes up: a route to an upstream that could not be
 //! read is no route to nowhere. So the meaning of a broken file is judged by these rules:
 //!
-//! - A listener, upstream, consumer, auth method or route that holds a mistake of the text is left out as a
+//! - A listener, upstream, consumer, auth method, policy or route that holds a mistake of the text is left out as a
 //!   whole; its name is still known to the others. The same for `admin` and `trusted_proxies`.
 //! - If the mistake is in `auth` or `defaults`, or `consumers` could not be read at all, nobody says who
 //!   may call which route; if `upstreams` could not be read at all, nothing is said of routes.
@@ -16,7 +16,7 @@
 use std::collections::BTreeSet;
 
 use crate::auth::{ConsumerConfig, MethodsConfig};
-use crate::config::{Config, Defaults, Version};
+use crate::config::{Config, Defaults, PolicyConfig, Version};
 use crate::diagnostic::{At, Step};
 
 /// What is not there although the file has it. Of a file that was read well, nothing.
@@ -67,6 +67,14 @@ impl Gaps {
             || wrong.lost("consumers", config.consumers.0.is_empty());
         let methods = wrong.names("auth");
         config.auth.0.retain(|name, _| !methods.contains(name));
+        if wrong.lost("policies", config.policies.is_empty()) {
+            config.routes.values_mut().for_each(|route| route.policies.0.clear());
+            config.defaults.policies.0.clear();
+        }
+        // Without its settings a policy is nothing but a name.
+        for name in wrong.names("policies") {
+            config.policies.insert(name, PolicyConfig::default());
+        }
         // Without a key of its own a consumer is nothing but a name.
         let names = wrong.names("consumers").into_iter();
         config.consumers.0.extend(names.map(|name| (name, ConsumerConfig::default())));

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::auth::RouteAuth;
+use crate::auth::{RouteAuth, names_a_credential};
 use crate::config::{Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics};
 use crate::yaml::Places;
@@ -14,6 +14,7 @@ use crate::yaml::Places;
 pub(super) fn lint(config: &Config, places: &Places, diagnostics: &mut Diagnostics) {
     open_routes(config, diagnostics);
     unused_upstreams(config, diagnostics);
+    unused_policies(config, diagnostics);
     keyless_consumers(config, diagnostics);
     plain_credentials(config, places, diagnostics);
 }
@@ -66,6 +67,22 @@ fn unused_upstreams(config: &Config, diagnostics: &mut Diagnostics) {
     }
 }
 
+fn unused_policies(config: &Config, diagnostics: &mut Diagnostics) {
+    let in_routes = config.routes.values().flat_map(|route| &route.policies.0);
+    let used: BTreeSet<&String> = in_routes.chain(&config.defaults.policies.0).collect();
+    if used.iter().any(|name| !config.policies.contains_key(*name)) {
+        // That is a mistake of its own, and once it is mended the policy may be used.
+        return;
+    }
+    for name in config.policies.keys().filter(|name| !used.contains(name)) {
+        diagnostics.warning(
+            At::root().key("policies").key(name),
+            "nobody uses this policy",
+            format!("add `use: [ {name} ]` to a route or to `defaults`, or take the policy out"),
+        );
+    }
+}
+
 fn keyless_consumers(config: &Config, diagnostics: &mut Diagnostics) {
     let methods = || config.auth.0.values().filter_map(|method| method.api_key.as_ref());
     if methods().any(|method| method.keys_file.is_some()) {
@@ -114,12 +131,6 @@ fn plain_credentials(config: &Config, places: &Places, diagnostics: &mut Diagnos
             }
         }
     }
-}
-
-fn names_a_credential(name: &str) -> bool {
-    let name = name.to_ascii_lowercase().replace('_', "-");
-    matches!(name.as_str(), "authorization" | "proxy-authorization" | "cookie")
-        || ["-key", "-token", "-secret"].iter().any(|end| name.ends_with(end))
 }
 
 #[cfg(test)]

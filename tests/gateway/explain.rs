@@ -2,4 +2,5 @@
 
 mod agrees;
 mod golden;
+mod policies;
 mod tests_of_file;

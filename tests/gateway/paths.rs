@@ -19,7 +19,7 @@ use Fate::{Guarded, Open, Refused, Unreadable};
 const UNCLEAN: Fate = Refused("bad_request");
 const AMBIGUOUS: Fate = Refused("ambiguous_path");
 
-const KEY: &str = "paths-key-1";
+const KEY: &str = "paths-key-7q3z";
 
 /// The key's digest, as it stands in the file.
 fn digest() -> String {

@@ -17,7 +17,7 @@ use crate::support::{PATIENCE, python};
 pub const KEY: &str = "secret002oUdaRJA";
 pub const KEY_DIGEST: &str =
     "sha256:fa07946b996ae455463ff22d78f25da36e98425b4aa1360f46c030f4ceb315c6";
-pub const GATEWAY_SECRET: &str = "only the gateway knows";
+pub const GATEWAY_SECRET: &str = "only the gateway knows 7q3z";
 
 /// What stands below `listeners` in front of the service at `address`.
 fn in_front_of(address: SocketAddr) -> String {

@@ -4,8 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Change;
 use crate::auth::RouteAuth;
-use crate::config::{Config, RouteConfig};
-use crate::rewrite::HeadersConfig;
+use crate::config::{Config, PolicyKeys, RouteConfig, nearest};
+use crate::diagnostic::At;
+use crate::rewrite::{HeadersConfig, cors, security};
+use crate::snapshot::Snapshot;
+use crate::units::OneOrMany;
+use crate::{compress, maintenance};
 
 /// The methods of which one lets in; `None` on an open route.
 pub(super) fn auth<'a>(config: &'a Config, route: &'a RouteConfig) -> Option<BTreeSet<&'a str>> {
@@ -16,17 +20,18 @@ pub(super) fn auth<'a>(config: &'a Config, route: &'a RouteConfig) -> Option<BTr
     }
 }
 
-pub(super) fn compare(old: &Config, new: &Config) -> Vec<Change> {
+pub(super) fn compare(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     let mut groups: BTreeMap<(String, bool), Vec<String>> = BTreeMap::new();
-    let names: BTreeSet<&String> = old.routes.keys().chain(new.routes.keys()).collect();
+    let (before, after) = (&old.config.routes, &new.config.routes);
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     for name in names {
         let mut notes = Notes::default();
-        match (old.routes.get(name), new.routes.get(name)) {
+        match (before.get(name), after.get(name)) {
             (Some(was), Some(is)) => notes.changed((old, was), (new, is)),
-            (Some(was), None) => notes.note(format!("is gone ({})", matches(was))),
+            (Some(was), None) => notes.note(format!("is gone ({})", matches(old, was))),
             (None, Some(is)) => {
-                let auth = words(auth(new, is));
-                notes.note(format!("is new: {}, {}, auth {auth}", matches(is), action(is)));
+                let auth = words(auth(&new.config, is));
+                notes.note(format!("is new: {}, {}, auth {auth}", matches(new, is), action(is)));
             }
             (None, None) => {}
         }
@@ -38,6 +43,27 @@ pub(super) fn compare(old: &Config, new: &Config) -> Vec<Change> {
     groups.into_iter().map(change).collect()
 }
 
+/// What is said of a route in the end, the nearest first.
+type Layers<'a> = [(At, PolicyKeys<'a>)];
+
+fn cors_of<'a>(layers: &Layers<'a>) -> Option<&'a cors::Config> {
+    match nearest(layers, "", |keys| keys.cors) {
+        Some((_, cors::Setting::On(config))) => Some(config),
+        _ => None,
+    }
+}
+
+fn maintenance_of<'a>(layers: &Layers<'a>) -> Option<&'a maintenance::Config> {
+    match nearest(layers, "", |keys| keys.maintenance) {
+        Some((_, maintenance::Setting::On(config))) => Some(config),
+        _ => None,
+    }
+}
+
+fn word(preset: security::Preset) -> String {
+    serde_json::to_string(&preset).unwrap_or_default().replace('"', "")
+}
+
 fn words(auth: Option<BTreeSet<&str>>) -> String {
     auth.map_or("none".to_owned(), |names| names.into_iter().collect::<Vec<_>>().join(" or "))
 }
@@ -46,16 +72,21 @@ fn list(words: &[String]) -> String {
     if words.is_empty() { "any".to_owned() } else { words.join(", ") }
 }
 
+/// A text of a configuration as it may be shown.
+fn shown(snapshot: &Snapshot, text: &str) -> String {
+    snapshot.record.mask(text)
+}
+
 /// What it takes, in short.
-fn matches(route: &RouteConfig) -> String {
+fn matches(snapshot: &Snapshot, route: &RouteConfig) -> String {
     let mut text = String::new();
     if !route.methods.is_empty() {
         text = format!("{} ", list(&route.methods));
     }
     if !route.host.is_empty() {
-        text.push_str(&list(&route.host.0));
+        text.push_str(&shown(snapshot, &list(&route.host.0)));
     }
-    text + &route.path
+    text + &shown(snapshot, &route.path)
 }
 
 fn action(route: &RouteConfig) -> String {
@@ -66,6 +97,10 @@ fn action(route: &RouteConfig) -> String {
         route if !route.portal.is_off() => "serves the portal".to_owned(),
         _ => "tells its health".to_owned(),
     }
+}
+
+fn body_limit(config: &Config, route: &RouteConfig) -> String {
+    route.body_limit.unwrap_or(config.defaults.body_limit).to_string()
 }
 
 /// What is noted of one route, and whether it lets somebody in.
@@ -87,19 +122,8 @@ impl Notes {
         }
     }
 
-    fn changed(&mut self, (old, was): (&Config, &RouteConfig), (new, is): (&Config, &RouteConfig)) {
-        self.auth(auth(old, was), auth(new, is));
-        self.allow(was, is);
-        self.differs("path", &was.path, &is.path);
-        self.differs("host", &list(&was.host.0), &list(&is.host.0));
-        self.differs("methods", &list(&was.methods), &list(&is.methods));
-        if was.exact != is.exact {
-            self.note(if is.exact {
-                "takes its path alone"
-            } else {
-                "takes what is below its path too"
-            });
-        }
+    /// What is told without its values.
+    fn rest(&mut self, was: &RouteConfig, is: &RouteConfig) {
         for (what, changes) in [
             ("the headers it asks for change", was.headers != is.headers),
             ("the parameters it asks for change", was.query != is.query),
@@ -120,6 +144,28 @@ impl Notes {
                 self.note(what);
             }
         }
+    }
+
+    fn changed(
+        &mut self,
+        (before, was): (&Snapshot, &RouteConfig),
+        (after, is): (&Snapshot, &RouteConfig),
+    ) {
+        let (old, new) = (&*before.config, &*after.config);
+        self.auth(auth(old, was), auth(new, is));
+        self.allow(was, is);
+        self.differs("path", &shown(before, &was.path), &shown(after, &is.path));
+        let hosts = |of: &Snapshot, route: &RouteConfig| shown(of, &list(&route.host.0));
+        self.differs("host", &hosts(before, was), &hosts(after, is));
+        self.differs("methods", &list(&was.methods), &list(&is.methods));
+        if was.exact != is.exact {
+            self.note(if is.exact {
+                "takes its path alone"
+            } else {
+                "takes what is below its path too"
+            });
+        }
+        self.rest(was, is);
         match (&was.to, &is.to) {
             (Some(from), Some(to)) if from != to => self.note(format!("moves from {from} to {to}")),
             _ => self.differs("does something else:", &action(was), &action(is)),
@@ -133,12 +179,12 @@ impl Notes {
             &strip(was).unwrap_or_else(none),
             &strip(is).unwrap_or_else(none),
         );
-        let rewrite = |route: &RouteConfig| route.rewrite.clone().unwrap_or_else(none);
-        self.differs("rewrite", &rewrite(was), &rewrite(is));
-        let limit = |config: &Config, route: &RouteConfig| {
-            route.body_limit.unwrap_or(config.defaults.body_limit).to_string()
+        let rewrite = |of: &Snapshot, route: &RouteConfig| {
+            route.rewrite.as_ref().map_or_else(none, |text| shown(of, text))
         };
-        self.differs("body_limit", &limit(old, was), &limit(new, is));
+        self.differs("rewrite", &rewrite(before, was), &rewrite(after, is));
+        self.differs("body_limit", &body_limit(old, was), &body_limit(new, is));
+        self.policy(&old.policy_layers(Some(("", was))), &new.policy_layers(Some(("", is))));
         self.headers(
             "request",
             &was.request_headers.over(&old.defaults.request_headers),
@@ -190,6 +236,73 @@ impl Notes {
                 }
             }
             (None, None) => {}
+        }
+    }
+
+    /// What holds of browsers, compression and maintenance in the end, wherever it is written.
+    fn policy(&mut self, was: &Layers<'_>, is: &Layers<'_>) {
+        self.cors(cors_of(was), cors_of(is));
+        match (maintenance_of(was), maintenance_of(is)) {
+            (None, Some(_)) => self.note("goes into maintenance: 503 for its clients"),
+            (Some(_), None) => self.note("comes out of maintenance"),
+            (Some(was), Some(is)) if was != is => self.note("its maintenance changes"),
+            _ => {}
+        }
+        let compress = |layers: &Layers<'_>| match nearest(layers, "", |keys| keys.compress) {
+            Some((_, compress::Setting::On(config))) => Some(config.clone()),
+            _ => None,
+        };
+        match (compress(was), compress(is)) {
+            (None, Some(_)) => self.note("answers are compressed"),
+            (Some(_), None) => self.note("answers are not compressed any more"),
+            (Some(was), Some(is)) if was != is => self.note("answers are compressed otherwise"),
+            _ => {}
+        }
+        let security = |layers: &Layers<'_>| {
+            let setting = nearest(layers, "", |keys| keys.security_headers);
+            setting.map_or_else(
+                || "none".to_owned(),
+                |(_, setting)| match setting {
+                    security::Setting::Preset(preset) => word(*preset),
+                    security::Setting::Config(config) => {
+                        format!("{} with changes", word(config.preset))
+                    }
+                },
+            )
+        };
+        let changed = nearest(was, "", |keys| keys.security_headers).map(|(_, setting)| setting)
+            != nearest(is, "", |keys| keys.security_headers).map(|(_, setting)| setting);
+        let (was, is) = (security(was), security(is));
+        if was != is {
+            self.note(format!("security headers {was} -> {is}"));
+        } else if changed && was != "none" {
+            self.note("its security headers change");
+        }
+    }
+
+    fn cors(&mut self, was: Option<&cors::Config>, is: Option<&cors::Config>) {
+        let origins = |config: Option<&cors::Config>| -> BTreeSet<String> {
+            config.into_iter().flat_map(|config| config.origins.0.iter().cloned()).collect()
+        };
+        let (before, after) = (origins(was), origins(is));
+        for origin in after.difference(&before) {
+            self.note(format!("pages of {origin} may call it from a browser (cors)"));
+        }
+        for origin in before.difference(&after) {
+            self.note(format!("pages of {origin} may not call it any more (cors)"));
+        }
+        let (Some(was), Some(is)) = (was, is) else { return };
+        if was.credentials != is.credentials {
+            let word = if is.credentials { "with" } else { "without" };
+            self.note(format!("pages call it {word} the browser's cookies (cors)"));
+        }
+        let rest = |config: &cors::Config| cors::Config {
+            origins: OneOrMany::default(),
+            credentials: false,
+            ..config.clone()
+        };
+        if rest(was) != rest(is) {
+            self.note("what pages may send and read changes (cors)");
         }
     }
 

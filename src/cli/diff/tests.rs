@@ -161,3 +161,53 @@ fn the_rest_of_the_file_is_compared_setting_by_setting() {
          \x20 file: listeners.public.address 127.0.0.1:8080 -> 127.0.0.1:8081 (needs a restart)\n"
     );
 }
+
+#[test]
+fn what_pages_may_do_and_who_is_turned_away_is_told() {
+    let app = "cors: { origins: [ \"https://app.test\" ] }";
+    let whole = |more: &str| ("path: /a,", format!("path: /a, {more},"));
+    for (more, told) in [
+        (app, "  route a: pages of https://app.test may call it from a browser (cors)\n"),
+        ("cors: none, security_headers: none, compress: false, maintenance: false", ""),
+        ("maintenance: true", "  route a: goes into maintenance: 503 for its clients\n"),
+        ("compress: true", "  route a: answers are compressed\n"),
+        ("security_headers: strict", "  route a: security headers none -> strict\n"),
+        (
+            "security_headers: { hsts: none }",
+            "  route a: security headers none -> basic with changes\n",
+        ),
+    ] {
+        let (from, to) = whole(more);
+        let expected = if told.is_empty() { "nothing changes in meaning\n" } else { told };
+        assert_eq!(after(&[(from, &to)]), expected, "{more}");
+    }
+    // From a policy or the defaults it means the same.
+    let report = after(&[(
+        "defaults: {",
+        "policies: { p: { compress: true } }\ndefaults: { use: p, maintenance: { allow: [ 10.0.0.1 ] },",
+    )]);
+    assert_eq!(
+        report,
+        "  3 routes (a, b, c): answers are compressed\n\
+         \x20 3 routes (a, b, c): goes into maintenance: 503 for its clients\n"
+    );
+}
+
+#[test]
+fn every_origin_that_comes_or_goes_is_named() {
+    let with = |cors: &str| {
+        let text = BASE.replace("path: /a,", &format!("path: /a, cors: {cors},"));
+        load_text(&text, &Nothing).compiled.unwrap().snapshot
+    };
+    let was = with("{ origins: [ \"https://a.test\", \"https://b.test\" ] }");
+    let is = with(
+        "{ origins: [ \"https://b.test\", \"https://c.test\" ], credentials: true, max_age: 1m }",
+    );
+    assert_eq!(
+        show(&compare(&was, &is)),
+        "  route a: pages call it with the browser's cookies (cors)\n\
+         \x20 route a: pages of https://a.test may not call it any more (cors)\n\
+         \x20 route a: pages of https://c.test may call it from a browser (cors)\n\
+         \x20 route a: what pages may send and read changes (cors)\n"
+    );
+}

@@ -2,12 +2,12 @@
 
 mod combined;
 
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Format, Record};
 use crate::reply::json;
+use crate::units::write_ip;
 
 /// From this status on, an entry in the journal is a warning.
 const FAILED: u16 = 500;
@@ -312,8 +312,7 @@ pub(super) fn redact(out: &mut String, query: &str) {
 }
 
 fn address(out: &mut Vec<u8>, address: IpAddr) {
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "{}", address.to_canonical());
+    write_ip(out, address.to_canonical());
 }
 
 fn number(out: &mut Vec<u8>, mut value: u64) {

@@ -10,15 +10,17 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
-use crate::auth::{Auth, RouteAuth};
+use super::policy;
+use crate::auth::{Auth, Guard, RouteAuth};
 use crate::config::{self, Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
+use crate::maintenance;
 use crate::observe::access_log::Sampling;
 use crate::observe::metrics::RouteMeter;
 use crate::portal::{self, Portal};
 use crate::rewrite::{Direction, HeaderOps};
 use crate::route::{Conditions, Forwarding, PathPattern, Rule};
-use crate::snapshot::{Action, Escape, Forward, Redirect, Respond, RespondBody, Route};
+use crate::snapshot::{Action, Escape, Forward, Policy, Redirect, Respond, RespondBody, Route};
 use crate::template::{Template, Variable};
 use crate::upstream::Upstream;
 use crate::yaml::Sources;
@@ -72,6 +74,7 @@ impl RouteBuilder<'_> {
         });
         let request_headers = self.headers(Direction::Request, captures);
         let response_headers = self.headers(Direction::Response, captures);
+        let policy = self.policy(name, guard.as_deref());
         let body_limit = route.body_limit.unwrap_or(defaults.body_limit).bytes();
         let compiled = Route {
             name: name.into(),
@@ -80,11 +83,35 @@ impl RouteBuilder<'_> {
             request_headers: request_headers?,
             response_headers: response_headers?,
             body_limit,
+            policy: policy?,
             sampling: self.sampling(name),
             meter: RouteMeter::default(),
             drift: OnceLock::new(),
         };
         Some((rule?, Arc::new(compiled)))
+    }
+
+    /// What holds of browsers, compression and maintenance. A route that tells its health tells it always.
+    #[expect(clippy::option_option, reason = "the outer one says whether it compiled")]
+    fn policy(&mut self, name: &str, guard: Option<&Guard>) -> Option<Option<Arc<Policy>>> {
+        let route = self.route;
+        let uses = self.at.key("use");
+        policy::check_use(self.config, &route.policies.0, &uses, self.diagnostics);
+        if route.health && matches!(route.maintenance, Some(maintenance::Setting::On(_))) {
+            self.diagnostics.error(
+                self.at.key("maintenance"),
+                "a route with `health: true` tells whether the gateway is ready, in maintenance too",
+                "take `maintenance` out here",
+            );
+        }
+        let mut layers = self.config.policy_layers(Some((name, route)));
+        if route.health {
+            for (_, keys) in &mut layers {
+                keys.maintenance = None;
+            }
+        }
+        let credentials: Vec<_> = guard.map(Guard::asks_for).into_iter().flatten().collect();
+        policy::compile(&layers, &credentials, self.diagnostics)
     }
 
     /// How many of the route's requests are logged; a route that no rule names shares the answer with others.

@@ -556,3 +556,77 @@ async fn portal() {
     // Its own, from the file; the orders are for others.
     assert_eq!(shown(&[KEY]).await, ["/users", "/users/{id}"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies() {
+    let users = Origin::start("users").await;
+    let gateway = start("policies.yaml", &[("127.0.0.1:8001", users.address)]);
+    let app = ("Origin", "https://app.example.com");
+    let answer = call(&gateway, "/users", &[app]).await;
+    assert_eq!(answer.header("access-control-allow-origin"), "https://app.example.com");
+    assert_eq!(answer.header("x-frame-options"), "DENY");
+    let answer = call(&gateway, "/legacy", &[app]).await;
+    assert_eq!(
+        (answer.header("access-control-allow-origin"), answer.header("x-frame-options")),
+        ("", "")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cors() {
+    let users = Origin::start("users").await;
+    let gateway = start("cors.yaml", &[("127.0.0.1:8001", users.address)]);
+    let headers =
+        [("Origin", "https://x.preview.example.com"), ("Access-Control-Request-Method", "PUT")];
+    let answer = send(gateway.address(), "OPTIONS", "/users/7", &headers, b"").await;
+    assert_eq!((answer.status, answer.header("access-control-allow-methods")), (204, "PUT"));
+    let answer = call(&gateway, "/users/7", &headers[..1]).await;
+    assert_eq!(answer.header("access-control-allow-origin"), "https://x.preview.example.com");
+    assert!(answer.header("access-control-expose-headers").ends_with(", x-total"));
+    let answer = get(gateway.address(), "/public", &[("Origin", "https://a.test")]).await;
+    assert_eq!(answer.header("access-control-allow-origin"), "*");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn security_headers() {
+    let site = Origin::with(|_| {
+        let builder = Response::builder().header("Content-Security-Policy", "default-src *");
+        builder.header("Referrer-Policy", "origin").body(Full::new(Bytes::new())).unwrap()
+    })
+    .await;
+    let gateway = start("security-headers.yaml", &[("127.0.0.1:8001", site.address)]);
+    let answer = call(&gateway, "/site", &[]).await;
+    let told = ["content-security-policy", "referrer-policy", "x-frame-options"];
+    assert_eq!(
+        told.map(|name| answer.header(name)),
+        ["default-src 'self'; frame-ancestors 'none'", "origin", ""]
+    );
+    let answer = call(&gateway, "/api", &[]).await;
+    assert_eq!(told.map(|name| answer.header(name)), ["default-src *", "origin", "DENY"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compression() {
+    let users = Origin::with(|_| {
+        let builder = Response::builder().header("Content-Type", "application/json");
+        builder.body(Full::new(Bytes::from(" ".repeat(2000)))).unwrap()
+    })
+    .await;
+    let gateway = start("compression.yaml", &[("127.0.0.1:8001", users.address)]);
+    let accept = ("Accept-Encoding", "gzip, br, zstd");
+    for (path, coding) in [("/users", "zstd"), ("/reports", ""), ("/session", "")] {
+        let answer = call(&gateway, path, &[accept]).await;
+        assert_eq!(answer.header("content-encoding"), coding, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn maintenance() {
+    let users = Origin::start("users").await;
+    let gateway = start("maintenance.yaml", &[("127.0.0.1:8001", users.address)]);
+    let answer = call(&gateway, "/users", &[]).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, "900"));
+    assert_eq!(get(gateway.address(), "/healthz", &[]).await.status, 200);
+    assert_eq!(get(gateway.address(), "/status", &[]).await.status, 200);
+    assert_eq!(users.seen().len(), 0);
+}

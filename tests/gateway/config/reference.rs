@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use portcullis::config::{self, Config};
 use portcullis::loading::{self, Loaded};
+use portcullis::rewrite::cors::Setting;
 use serde_json::Value;
 
 use super::folder;
@@ -33,9 +34,7 @@ fn its_defaults_are_those_of_the_code() {
         r#"
 version: 1
 listeners: { public: { address: "127.0.0.1:8080" } }
-upstreams:
-  u: { targets: [ "127.0.0.1:8001" ], gateway_secret: { value: "${env:GATEWAY_SECRET}" } }
-  d: { targets: [ "127.0.0.1:8002" ], openapi: /openapi.json }
+upstreams: { u: { targets: [ "127.0.0.1:8001" ], gateway_secret: { value: "${env:GATEWAY_SECRET}" } }, d: { targets: [ "127.0.0.1:8002" ], openapi: /openapi.json } }
 consumers:
   c: { api_keys: [ "sha256:0000000000000000000000000000000000000000000000000000000000000001" ] }
 routes:
@@ -44,6 +43,7 @@ routes:
   redirects: { path: /old, redirect: { to: /users } }
   documented: { path: /d, to: d }
   shows: { path: /docs, auth: none, portal: true }
+  edge: { path: /edge, to: u, cors: { origins: "*" }, security_headers: {}, compress: {}, maintenance: {} }
 "#,
     );
     assert_eq!(told.version, minimal.version);
@@ -80,6 +80,16 @@ routes:
     said.to = None;
     silent.to = None;
     assert_eq!(said, silent);
+    let (said, silent) = (&told.policies["everything"], &minimal.routes["edge"]);
+    let mut cors = said.cors.clone();
+    if let (Some(Setting::On(said)), Some(Setting::On(silent))) = (&mut cors, &silent.cors) {
+        // The origins have no default.
+        said.origins.clone_from(&silent.origins);
+    }
+    assert_eq!(cors, silent.cors);
+    assert_eq!(said.security_headers, silent.security_headers);
+    assert_eq!(said.compress, silent.compress);
+    assert_eq!(said.maintenance, silent.maintenance);
     assert_eq!(told.routes["hello"].respond, minimal.routes["responds"].respond);
     assert_eq!(told.routes["moved"].redirect, minimal.routes["redirects"].redirect);
     assert_eq!(told.routes["docs"].portal, minimal.routes["shows"].portal);
@@ -116,12 +126,26 @@ fn it_has_every_key_of_the_schema() {
     ];
     let text = reference();
     for path in &wanted {
+        let path = &in_policies(path);
         let key = path.rsplit('.').next().unwrap();
         let commented = in_comments.contains(&path.as_str()) && text.contains(&format!("{key}: "));
         assert!(there.contains(path) || commented, "conf/reference.yaml lacks {path}");
     }
     for path in in_comments {
         assert!(wanted.contains(path) && !there.contains(path), "{path} needs no exception");
+    }
+}
+
+/// What may stand in a policy stands there in full, and at a route and in `defaults` by its name.
+fn in_policies(path: &str) -> String {
+    let rest = ["routes.*.", "defaults."].iter().find_map(|place| path.strip_prefix(place));
+    match rest.and_then(|rest| rest.split_once('.')) {
+        Some((key, rest))
+            if ["cors", "security_headers", "compress", "maintenance"].contains(&key) =>
+        {
+            format!("policies.*.{key}.{rest}")
+        }
+        _ => path.to_owned(),
     }
 }
 
@@ -153,7 +177,7 @@ fn schema_keys(root: &Value, node: &Value, path: &str, found: &mut BTreeSet<Stri
 fn file_keys(node: &Value, path: &str, found: &mut BTreeSet<String>) {
     for (key, value) in node.as_object().into_iter().flatten() {
         let named = match path {
-            "listeners" | "upstreams" | "auth" | "consumers" | "routes" => "*",
+            "listeners" | "upstreams" | "auth" | "consumers" | "policies" | "routes" => "*",
             _ => key,
         };
         let path = if path.is_empty() { named.to_owned() } else { format!("{path}.{named}") };

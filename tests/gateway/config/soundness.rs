@@ -35,7 +35,7 @@ fn find<'v>(value: &'v mut Value, steps: &[Step]) -> &'v mut Value {
 
 /// Whether the names of this map are the user's choice.
 fn names_are_free(map: &[Step]) -> bool {
-    let sections = ["listeners", "upstreams", "auth", "consumers", "routes"];
+    let sections = ["listeners", "upstreams", "auth", "consumers", "policies", "routes"];
     match map {
         [Step::Key(section)] => sections.contains(&section.as_str()),
         [.., Step::Key(key)] => {

@@ -129,7 +129,7 @@ async fn the_document_has_a_tag_until_it_changes() {
     assert_eq!(other.status, 200);
     let yaml = at(&gateway, "/docs/openapi.yaml", &[]).await;
     assert_eq!(yaml.header("content-type"), "application/yaml");
-    let value: Value = serde_yaml::from_str(&yaml.text()).unwrap();
+    let value: Value = serde_yaml::from_str(yaml.text()).unwrap();
     assert_eq!(value, first.json());
     // The gateway asked as traffic does, and no client asked the service.
     assert!(origin.seen().iter().all(|seen| seen.target == "/openapi.json"));

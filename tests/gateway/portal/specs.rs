@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use super::assert_valid;
-use crate::support::{Gateway, Origin, RawOrigin, eventually, get};
+use crate::support::{Gateway, Origin, RawOrigin, Reloading, eventually, get};
 
 const SPEC: &str = r#"{"openapi":"3.1.0","info":{"title":"One","version":"1"},"paths":{"/one":{"get":{"responses":{"200":{"description":"Good"}}}}}}"#;
 
@@ -126,8 +126,8 @@ async fn two_fastapi_services_make_one_valid_document_that_schemathesis_finds_tr
     use crate::real::{GATEWAY_SECRET, KEY, KEY_DIGEST, Service};
     let (items, shop) = (Service::start().await, Service::start_script("shop.py").await);
     let gateway = Gateway::start(&format!(
-        "upstreams:\n  items: {{ targets: [ \"{}\" ], openapi: /openapi.json, gateway_secret: {{ value: {GATEWAY_SECRET} }} }}\n  \
-         shop: {{ targets: [ \"{}\" ], openapi: /openapi.json, gateway_secret: {{ value: {GATEWAY_SECRET} }} }}\n\
+        "upstreams:\n  items: {{ targets: [ \"{}\" ], openapi: /openapi.json, gateway_secret: {{ value: \"{GATEWAY_SECRET}\" }} }}\n  \
+         shop: {{ targets: [ \"{}\" ], openapi: /openapi.json, gateway_secret: {{ value: \"{GATEWAY_SECRET}\" }} }}\n\
          consumers: {{ python: {{ api_keys: [ \"{KEY_DIGEST}\" ] }} }}\n\
          routes:\n  items: {{ path: /api/v1, to: items, strip_prefix: true }}\n  \
          shop: {{ path: \"/tenants/{{tenant}}/shop\", to: shop, rewrite: \"/v2/${{path.tenant}}\" }}\n  \
@@ -202,4 +202,19 @@ async fn five_hundred_operations_are_merged_and_valid() {
         .sum();
     assert_eq!(count, 500);
     assert_valid("500 operations", &document);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_goes_on_with_what_is_known() {
+    let origin = Origin::with(|_| Response::new(Full::from(SPEC))).await;
+    let gateway = Reloading::start(&one(origin.address)).await;
+    let document = async || get(gateway.address(), "/docs/openapi.json", &[]).await;
+    eventually("the spec is read", async || document().await.text().contains("/one")).await;
+    let (before, asked) = (document().await, origin.seen().len());
+    let other =
+        one(origin.address) + "  more: { path: /more, auth: none, respond: { status: 204 } }\n";
+    gateway.change_to(&other).await;
+    assert_eq!(get(gateway.address(), "/more", &[]).await.status, 204);
+    let after = document().await;
+    assert_eq!((after.header("etag"), origin.seen().len()), (before.header("etag"), asked));
 }

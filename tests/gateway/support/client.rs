@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::PATIENCE;
+use super::{PATIENCE, secrets};
 
 /// An answer, with its body whole.
 #[derive(Debug, Clone)]
@@ -48,13 +48,14 @@ impl Answer {
 
 /// One connection.
 pub struct Client {
+    address: SocketAddr,
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(address).await.unwrap(), buffer: Vec::new() }
+        Self { address, stream: TcpStream::connect(address).await.unwrap(), buffer: Vec::new() }
     }
 
     /// Sends bytes as they are.
@@ -112,10 +113,13 @@ impl Client {
 
     async fn read_answer(&mut self, head_only: bool) -> Option<Answer> {
         let answer = self.head().await?;
-        if head_only || answer.status < 200 || matches!(answer.status, 204 | 304) {
-            return Some(answer);
-        }
-        Some(self.body(answer).await)
+        let answer = if head_only || answer.status < 200 || matches!(answer.status, 204 | 304) {
+            answer
+        } else {
+            self.body(answer).await
+        };
+        secrets::none_in_answer(self.address, &answer);
+        Some(answer)
     }
 
     async fn head(&mut self) -> Option<Answer> {
@@ -198,7 +202,9 @@ fn head(method: &str, target: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         text.push_str("Host: gateway.test\r\n");
     }
-    for (name, value) in headers {
+    let sends = |along: &str| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(along));
+    let along = secrets::ALONG.iter().filter(|(name, _)| !sends(name));
+    for (name, value) in headers.iter().chain(along) {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
     text.push_str("\r\n");

@@ -1,0 +1,104 @@
+//! From `policies`, `use` and the keys of routes and `defaults` to a [`Policy`].
+
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use crate::compress::{self, Compress};
+use crate::config::{Config, PolicyKeys, nearest};
+use crate::diagnostic::{At, Diagnostics, did_you_mean};
+use crate::maintenance::{self, Maintenance};
+use crate::rewrite::cors::{self, Cors};
+use crate::rewrite::security::SecurityHeaders;
+use crate::snapshot::Policy;
+
+/// Judges the policies themselves, whether or not a route uses them, and the `use` of `defaults`.
+pub(super) fn check(config: &Config, diagnostics: &mut Diagnostics) {
+    for (name, policy) in &config.policies {
+        let layers = [(At::root().key("policies").key(name), policy.policy_keys())];
+        compile(&layers, &[], diagnostics);
+    }
+    let at = At::root().key("defaults").key("use");
+    check_use(config, &config.defaults.policies.0, &at, diagnostics);
+    compile(&config.policy_layers(None), &[], diagnostics);
+}
+
+/// Judges the names in one `use`.
+pub(super) fn check_use(config: &Config, names: &[String], at: &At, diagnostics: &mut Diagnostics) {
+    let mut said: Vec<(&str, &str)> = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let at = at.index(index);
+        let Some(policy) = config.policies.get(name) else {
+            let known = config.policies.keys().map(String::as_str);
+            diagnostics.error(at, format!("no policy {name:?}"), did_you_mean(name, known));
+            continue;
+        };
+        if names[..index].contains(name) {
+            diagnostics.error(at, format!("the policy {name:?} stands here twice"), "take one out");
+            continue;
+        }
+        for key in policy.policy_keys().names() {
+            match said.iter().find(|(known, _)| *known == key) {
+                Some((_, other)) => diagnostics.error(
+                    at.clone(),
+                    format!("the policies {other:?} and {name:?} both set `{key}`"),
+                    format!(
+                        "use one of them, or write `{key}` here itself, and take it out of one"
+                    ),
+                ),
+                None => said.push((key, name)),
+            }
+        }
+    }
+}
+
+/// What the layers come to, the nearest first. `credentials` are the headers in which the route looks for one.
+/// Outer none: there is a mistake; inner none: nothing is said.
+#[expect(clippy::option_option, reason = "the outer one says whether it compiled")]
+pub(super) fn compile(
+    layers: &[(At, PolicyKeys<'_>)],
+    credentials: &[&HeaderName],
+    diagnostics: &mut Diagnostics,
+) -> Option<Option<Arc<Policy>>> {
+    let cors = match nearest(layers, "cors", |keys| keys.cors) {
+        Some((at, cors::Setting::On(config))) => {
+            Some(Cors::compile(config, credentials.iter().copied(), &at, diagnostics))
+        }
+        _ => None,
+    };
+    let security = nearest(layers, "security_headers", |keys| keys.security_headers)
+        .map(|(at, setting)| SecurityHeaders::compile(setting, &at, diagnostics));
+    let compress = match nearest(layers, "compress", |keys| keys.compress) {
+        Some((at, compress::Setting::On(config))) => {
+            Some(Compress::compile(config, &at, diagnostics))
+        }
+        _ => None,
+    };
+    let maintenance = match nearest(layers, "maintenance", |keys| keys.maintenance) {
+        Some((at, maintenance::Setting::On(config))) => {
+            Some(Maintenance::compile(config, &at, diagnostics))
+        }
+        _ => None,
+    };
+    let policy = Policy {
+        cors: sound(cors)?,
+        security: sound(security)?.filter(|headers| !headers.is_empty()),
+        compress: sound(compress)?,
+        maintenance: sound(maintenance)?,
+    };
+    let is_empty = policy.cors.is_none()
+        && policy.security.is_none()
+        && policy.compress.is_none()
+        && policy.maintenance.is_none();
+    Some((!is_empty).then(|| Arc::new(policy)))
+}
+
+/// What was said and compiled; none if it did not compile.
+#[expect(clippy::option_option, reason = "the outer one says whether it compiled")]
+fn sound<T>(compiled: Option<Option<T>>) -> Option<Option<T>> {
+    match compiled {
+        Some(None) => None,
+        Some(Some(value)) => Some(Some(value)),
+        None => Some(None),
+    }
+}
