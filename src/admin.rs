@@ -6,6 +6,7 @@
 //! | `GET /readyz` | 200 while it serves; 503 from the moment a stop was asked for. A refused reload is told, and is no reason to be unready: the configuration before it serves |
 //! | `GET /config` | the configuration in force, masked |
 //! | `GET /routes`, `GET /upstreams` | what there is, and how it is |
+//! | `GET /portal` | how the services' own documents are, and where calls differ from them |
 //! | `GET /metrics` | the process's numbers |
 //! | `POST /reload` | reads the file again |
 //! | `POST /upstreams/NAME/targets/LABEL/drain`, `.../undrain` | takes a target out of service, or back |
@@ -17,6 +18,7 @@
 
 mod access;
 mod listener;
+mod portal;
 mod scrape;
 mod view;
 
@@ -75,11 +77,12 @@ pub struct Admin {
 
 /// All that operators are shown of a configuration, by its path.
 #[must_use]
-pub fn shown(snapshot: &Snapshot) -> [(&'static str, Value); 3] {
+pub fn shown(snapshot: &Snapshot) -> [(&'static str, Value); 4] {
     [
         ("/config", view::config(snapshot)),
         ("/routes", view::routes(snapshot)),
         ("/upstreams", view::upstreams_now(snapshot)),
+        ("/portal", portal::portal(snapshot)),
     ]
 }
 
@@ -133,6 +136,7 @@ enum Endpoint {
     Config,
     Routes,
     Upstreams,
+    Portal,
     Reload,
     /// Upstream, label, and whether it is to be drained.
     Drain(String, String, bool),
@@ -149,6 +153,7 @@ impl Endpoint {
             ["config"] => Self::Config,
             ["routes"] => Self::Routes,
             ["upstreams"] => Self::Upstreams,
+            ["portal"] => Self::Portal,
             ["reload"] => Self::Reload,
             ["log-level"] => Self::LogLevel,
             ["metrics"] => Self::Metrics,
@@ -234,8 +239,8 @@ impl Admin {
             return Err(refuse(StatusCode::UNAUTHORIZED, what));
         }
         let Some(endpoint) = endpoint else {
-            let known = "known here: /livez, /readyz, /metrics, /config, /routes, /upstreams, /reload, \
-                         /log-level";
+            let known = "known here: /livez, /readyz, /metrics, /config, /routes, /upstreams, /portal, \
+                         /reload, /log-level";
             return Err(refuse(StatusCode::NOT_FOUND, known));
         };
         if !endpoint.takes(&head.method) {
@@ -267,6 +272,7 @@ impl Admin {
             Endpoint::Config => shown(view::config).await,
             Endpoint::Routes => shown(view::routes).await,
             Endpoint::Upstreams => shown(view::upstreams_now).await,
+            Endpoint::Portal => shown(portal::portal).await,
             Endpoint::Reload => self.reload().await,
             Endpoint::Drain(upstream, label, drained) => self.drain(upstream, label, *drained),
             Endpoint::LogLevel => self.log_level(method, body).await,

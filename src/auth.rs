@@ -24,7 +24,7 @@ pub use config::{
     MethodsConfig, RouteAuth,
 };
 pub use consumer::Consumer;
-pub use guard::{Denied, Guard, Permit};
+pub use guard::{Denied, Guard, Permit, Scheme};
 pub use key::{Digest, InvalidDigest, digest, new_key};
 pub use keyring::{Keyring, Reason};
 pub use named::names_a_credential;

@@ -335,6 +335,10 @@ fn answer(
     let (reply, code, detail) = match decision {
         Ok(Decision::Forward) => return None,
         Ok(Decision::Answer(reply)) => (reply.clone(), None, None),
+        Ok(Decision::Portal(ask)) => {
+            let detail = "served by the portal".to_owned();
+            (ask.clone().answer(), None, Some(detail))
+        }
         Ok(Decision::Health) => {
             let detail = "while it stops, the gateway answers 503 here".to_owned();
             (intake::health(false), None, Some(detail))
@@ -362,7 +366,7 @@ fn headers(reply: &Reply, mask: &Mask<'_>) -> Vec<(String, String)> {
 fn upstream_of(route: &Route) -> Option<&str> {
     match &route.action {
         Action::Forward(forward) => Some(forward.upstream.name()),
-        Action::Respond(_) | Action::Redirect(_) | Action::Health => None,
+        Action::Respond(_) | Action::Redirect(_) | Action::Health | Action::Portal(_) => None,
     }
 }
 

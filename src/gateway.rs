@@ -67,6 +67,7 @@ impl Gateway {
         if x.marks.total.is_none() {
             let total = x.started.elapsed();
             x.marks.total = Some(total);
+            answer::compare(x);
             let meter = x.route.as_deref().map(|route| &route.meter);
             self.metrics.record(meter, Some(&x.line.method), x.status, total, x.why);
             if self.log.is_on() && self.keeps(x) {
@@ -126,7 +127,7 @@ impl ProxyHttp for Gateway {
         match self.take_in(session, x) {
             Ok(None) => return Ok(false),
             // Boxed, so that what every forwarded request allocates for this phase stays small.
-            Ok(Some(reply)) => Box::pin(answer::send(session, x, reply)).await?,
+            Ok(Some(own)) => Box::pin(answer::give(session, x, own)).await?,
             Err(rejection) => Box::pin(answer::refuse(session, x, &rejection)).await?,
         }
         Ok(true)

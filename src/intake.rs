@@ -16,6 +16,7 @@ use pingora::http::RequestHeader;
 use crate::auth::{Consumer, Denied};
 use crate::exchange::{self, Client, Exchange, Line, Onward, protocol};
 use crate::hygiene::{CleanTarget, MAX_HEAD, MAX_HEADERS, MAX_TARGET, clean_host, is_websocket};
+use crate::portal::{Ask, Portal};
 use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::rewrite::cors::Preflight;
@@ -64,6 +65,8 @@ pub enum Decision {
     Answer(Reply),
     /// The gateway says whether it is ready; see [`health`].
     Health,
+    /// The portal answers, which may take a moment.
+    Portal(Box<Ask>),
 }
 
 /// Decides everything about a request that its head allows, and notes it in the exchange.
@@ -184,6 +187,28 @@ fn act(
         Action::Respond(respond) => Ok(Decision::Answer(respond_reply(respond, x, headers))),
         Action::Redirect(redirect) => redirect_reply(redirect, x, headers).map(Decision::Answer),
         Action::Health => Ok(Decision::Health),
+        Action::Portal(portal) => {
+            ask(portal, matched, target, arriving.head, x).map(Decision::Portal)
+        }
+    }
+}
+
+/// What is asked of a portal.
+fn ask(
+    portal: &Arc<Portal>,
+    matched: &Matched<'_, Arc<Route>>,
+    target: &CleanTarget<'_>,
+    head: &RequestHeader,
+    x: &Exchange,
+) -> Result<Box<Ask>, Rejection> {
+    const READS: HeaderValue = HeaderValue::from_static("GET, HEAD");
+    let path = target.path();
+    let (taken, rest) = path.split_at_checked(matched.matched_len).unwrap_or((path, ""));
+    let asked = portal.ask(taken, rest, target.query(), &head.headers, x.time);
+    let asked = asked.map(Box::new).ok_or(Rejection::NoRoute)?;
+    match head.method {
+        Method::GET | Method::HEAD => Ok(asked),
+        _ => Err(Rejection::MethodNotAllowed { allow: READS }),
     }
 }
 

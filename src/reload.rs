@@ -271,6 +271,7 @@ async fn begin(old: &Snapshot, new: &Snapshot, diagnostics: &mut Diagnostics) ->
     let handle = Handle::current();
     // For those that are taken over both do nothing.
     new.upstreams.values().for_each(|upstream| upstream.start(&handle));
+    new.library.iter().for_each(|library| library.start(&handle));
     join_all(new.upstreams.values().map(|upstream| upstream.ready())).await;
     let before = diagnostics.len();
     for (upstream, old) in changed(old, new) {

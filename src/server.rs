@@ -205,6 +205,9 @@ impl Server {
         for upstream in snapshot.upstreams.values() {
             upstream.start(&handle);
         }
+        if let Some(library) = &snapshot.library {
+            library.start(&handle);
+        }
         let ready = join_all(snapshot.upstreams.values().map(|upstream| upstream.ready()));
         if tokio::time::timeout(FIRST_RESOLUTION, ready).await.is_err() {
             log::warn!("some host names are not resolved yet; serving all the same");

@@ -164,6 +164,7 @@ fn action(route: &RouteConfig) -> &'static str {
         RouteConfig { to: Some(_), .. } => "forward",
         RouteConfig { respond: Some(_), .. } => "respond",
         RouteConfig { redirect: Some(_), .. } => "redirect",
+        route if !route.portal.is_off() => "portal",
         _ => "health",
     }
 }

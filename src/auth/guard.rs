@@ -17,6 +17,16 @@ pub(super) enum Method {
     ApiKey(ApiKey),
 }
 
+/// How a way to prove who one is shows in a request: what a caller has to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scheme {
+    /// A key in this header.
+    ApiKey {
+        /// Its name.
+        header: HeaderName,
+    },
+}
+
 /// A key in a header.
 #[derive(Debug)]
 pub(super) struct ApiKey {
@@ -43,6 +53,13 @@ impl Method {
     pub(super) const fn credential_header(&self) -> &HeaderName {
         match self {
             Self::ApiKey(method) => &method.header,
+        }
+    }
+
+    /// What a caller has to know.
+    pub(super) fn scheme(&self) -> Scheme {
+        match self {
+            Self::ApiKey(method) => Scheme::ApiKey { header: method.header.clone() },
         }
     }
 

@@ -11,7 +11,7 @@ use pingora::prelude::Result;
 use pingora::proxy::Session;
 
 use super::head;
-use super::intake::has_begun;
+use super::intake::{Own, has_begun};
 use super::{KEPT, REFUSED_READ};
 use crate::exchange::{Exchange, REQUEST_ID};
 use crate::observe::access_log::{Agent, Record, Timings};
@@ -23,6 +23,33 @@ use crate::upstream::Attempt;
 
 /// How our own answers are signed. It tells no version.
 pub(super) const SERVER_NAME: HeaderValue = HeaderValue::from_static("portcullis");
+
+/// Gives an answer of our own, as soon as it is there.
+pub(super) async fn give(session: &mut Session, x: &mut Exchange, own: Own) -> Result<()> {
+    let reply = match own {
+        Own::Ready(reply) => Ok(reply),
+        Own::Portal(ask) if ask.is_slow() => {
+            // It may take longer than a worker's other requests should wait.
+            tokio::task::spawn_blocking(move || ask.answer()).await
+        }
+        Own::Portal(ask) => Ok(ask.answer()),
+    };
+    match reply {
+        Ok(reply) => send(session, x, reply).await,
+        Err(_) => refuse(session, x, &Rejection::Internal).await,
+    }
+}
+
+/// Compares what an upstream answered with what it documents, where somebody wants to know.
+pub(super) fn compare(x: &Exchange) {
+    if let Some(drift) = x.route.as_deref().and_then(|route| route.drift.get())
+        && x.why.is_none()
+        && x.status >= 200
+    {
+        let target = x.onward.target.as_deref().unwrap_or(&x.line.path);
+        drift.observe(x.line.method.as_str(), target, x.status);
+    }
+}
 
 /// Sends an answer of our own; the client keeps its connection.
 pub(super) async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Result<()> {

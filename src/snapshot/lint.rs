@@ -47,7 +47,11 @@ fn unused_upstreams(config: &Config, diagnostics: &mut Diagnostics) {
     let used: BTreeSet<&String> =
         config.routes.values().filter_map(|route| route.to.as_ref()).collect();
     let idle = |route: &RouteConfig| {
-        !(route.health || route.to.is_some() || route.respond.is_some() || route.redirect.is_some())
+        !(route.health
+            || !route.portal.is_off()
+            || route.to.is_some()
+            || route.respond.is_some()
+            || route.redirect.is_some())
     };
     let misspelt = used.iter().any(|name| !config.upstreams.contains_key(*name));
     if misspelt || config.routes.is_empty() || config.routes.values().any(idle) {

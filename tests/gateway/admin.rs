@@ -111,6 +111,7 @@ async fn operations(gateway: &Reloading, origin: &Origin, description: &mut Desc
         ("/config", "get"),
         ("/routes", "get"),
         ("/upstreams", "get"),
+        ("/portal", "get"),
         ("/log-level", "get"),
         ("/reload", "post"),
         (DRAIN, "post"),

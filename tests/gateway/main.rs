@@ -26,6 +26,7 @@ mod logs;
 mod maintenance;
 mod metrics;
 mod paths;
+mod portal;
 mod process;
 mod real;
 mod reload;

@@ -94,6 +94,7 @@ fn action(route: &RouteConfig) -> String {
         RouteConfig { to: Some(to), .. } => format!("to {to}"),
         RouteConfig { respond: Some(respond), .. } => format!("answers {}", respond.status),
         RouteConfig { redirect: Some(_), .. } => "redirects".to_owned(),
+        route if !route.portal.is_off() => "serves the portal".to_owned(),
         _ => "tells its health".to_owned(),
     }
 }
@@ -121,6 +122,30 @@ impl Notes {
         }
     }
 
+    /// What is told without its values.
+    fn rest(&mut self, was: &RouteConfig, is: &RouteConfig) {
+        for (what, changes) in [
+            ("the headers it asks for change", was.headers != is.headers),
+            ("the parameters it asks for change", was.query != is.query),
+            (
+                "the fixed answer changes",
+                was.respond.is_some() && was.respond != is.respond && is.respond.is_some(),
+            ),
+            (
+                "the portal changes",
+                !was.portal.is_off() && was.portal != is.portal && !is.portal.is_off(),
+            ),
+            (
+                "the redirect changes",
+                was.redirect.is_some() && was.redirect != is.redirect && is.redirect.is_some(),
+            ),
+        ] {
+            if changes {
+                self.note(what);
+            }
+        }
+    }
+
     fn changed(
         &mut self,
         (before, was): (&Snapshot, &RouteConfig),
@@ -140,22 +165,7 @@ impl Notes {
                 "takes what is below its path too"
             });
         }
-        for (what, changes) in [
-            ("the headers it asks for change", was.headers != is.headers),
-            ("the parameters it asks for change", was.query != is.query),
-            (
-                "the fixed answer changes",
-                was.respond.is_some() && was.respond != is.respond && is.respond.is_some(),
-            ),
-            (
-                "the redirect changes",
-                was.redirect.is_some() && was.redirect != is.redirect && is.redirect.is_some(),
-            ),
-        ] {
-            if changes {
-                self.note(what);
-            }
-        }
+        self.rest(was, is);
         match (&was.to, &is.to) {
             (Some(from), Some(to)) if from != to => self.note(format!("moves from {from} to {to}")),
             _ => self.differs("does something else:", &action(was), &action(is)),
