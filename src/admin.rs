@@ -6,6 +6,7 @@
 //! | `GET /readyz` | 200 while it serves; 503 from the moment a stop was asked for. A refused reload is told, and is no reason to be unready: the configuration before it serves |
 //! | `GET /config` | the configuration in force, masked |
 //! | `GET /routes`, `GET /upstreams` | what there is, and how it is |
+//! | `GET /portal` | how the services' own documents are, and where calls differ from them |
 //! | `GET /metrics` | the process's numbers |
 //! | `POST /reload` | reads the file again |
 //! | `POST /upstreams/NAME/targets/LABEL/drain`, `.../undrain` | takes a target out of service, or back |
@@ -17,12 +18,13 @@
 
 mod access;
 mod listener;
+mod portal;
 mod scrape;
 mod view;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -34,6 +36,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
 pub use scrape::Scrape;
 
@@ -41,6 +44,7 @@ use crate::listen::Shutdown;
 use crate::live::Live;
 use crate::observe::process_log::LogLevel;
 use crate::reload::{Reloader, Trigger};
+use crate::snapshot::Snapshot;
 use crate::units::Secret;
 
 use access::{Access, Caller};
@@ -48,6 +52,10 @@ pub use listener::{AdminBindError, Bound};
 
 /// So many connections at once: operators are few, and a scraper that leaks must not take everything.
 const CONNECTIONS: usize = 128;
+/// How long a connection is kept, so that no place is taken for ever by one that asks little or does not read.
+const CONNECTION_AGE: Duration = Duration::from_secs(300);
+/// How long the answer may take that is under way then.
+const LAST_ANSWER: Duration = Duration::from_secs(60);
 /// How long a client may take for its request's head, and for its body.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The largest body: a filter of the process log.
@@ -65,6 +73,17 @@ pub struct Admin {
     pub log_level: Option<Arc<LogLevel>>,
     /// The numbers.
     pub scrape: Arc<Scrape>,
+}
+
+/// All that operators are shown of a configuration, by its path.
+#[must_use]
+pub fn shown(snapshot: &Snapshot) -> [(&'static str, Value); 4] {
+    [
+        ("/config", view::config(snapshot)),
+        ("/routes", view::routes(snapshot)),
+        ("/upstreams", view::upstreams_now(snapshot)),
+        ("/portal", portal::portal(snapshot)),
+    ]
 }
 
 /// Serves the operators until this is dropped; connections end with the runtime.
@@ -92,9 +111,16 @@ pub async fn serve(bound: Bound, token: Option<&Secret>, admin: Admin) -> std::i
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(PATIENCE)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            if let Err(error) = served {
+                .serve_connection(TokioIo::new(stream), service);
+            tokio::pin!(served);
+            let ended = tokio::select! {
+                ended = served.as_mut() => ended,
+                () = tokio::time::sleep(CONNECTION_AGE) => {
+                    served.as_mut().graceful_shutdown();
+                    tokio::time::timeout(LAST_ANSWER, served).await.unwrap_or(Ok(()))
+                }
+            };
+            if let Err(error) = ended {
                 log::debug!("admin: connection ended: {error}");
             }
             drop(place);
@@ -110,6 +136,7 @@ enum Endpoint {
     Config,
     Routes,
     Upstreams,
+    Portal,
     Reload,
     /// Upstream, label, and whether it is to be drained.
     Drain(String, String, bool),
@@ -126,6 +153,7 @@ impl Endpoint {
             ["config"] => Self::Config,
             ["routes"] => Self::Routes,
             ["upstreams"] => Self::Upstreams,
+            ["portal"] => Self::Portal,
             ["reload"] => Self::Reload,
             ["log-level"] => Self::LogLevel,
             ["metrics"] => Self::Metrics,
@@ -211,8 +239,8 @@ impl Admin {
             return Err(refuse(StatusCode::UNAUTHORIZED, what));
         }
         let Some(endpoint) = endpoint else {
-            let known = "known here: /livez, /readyz, /metrics, /config, /routes, /upstreams, /reload, \
-                         /log-level";
+            let known = "known here: /livez, /readyz, /metrics, /config, /routes, /upstreams, /portal, \
+                         /reload, /log-level";
             return Err(refuse(StatusCode::NOT_FOUND, known));
         };
         if !endpoint.takes(&head.method) {
@@ -230,15 +258,21 @@ impl Admin {
         method: &Method,
         body: Incoming,
     ) -> Answer {
-        let snapshot = || Arc::clone(&self.live.now());
+        // With thousands of routes these take milliseconds, which the workers have requests for.
+        let shown = async |show: fn(&Snapshot) -> Value| {
+            let snapshot = Arc::clone(&self.live.now());
+            match spawn_blocking(move || show(&snapshot)).await {
+                Ok(value) => (StatusCode::OK, value),
+                Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "it cannot be shown"),
+            }
+        };
         match endpoint {
             Endpoint::Live => (StatusCode::OK, json!({ "status": "live" })),
             Endpoint::Ready => self.ready(caller),
-            Endpoint::Config => (StatusCode::OK, view::config(&snapshot())),
-            Endpoint::Routes => (StatusCode::OK, view::routes(&snapshot())),
-            Endpoint::Upstreams => {
-                (StatusCode::OK, view::upstreams(&snapshot(), Instant::now(), SystemTime::now()))
-            }
+            Endpoint::Config => shown(view::config).await,
+            Endpoint::Routes => shown(view::routes).await,
+            Endpoint::Upstreams => shown(view::upstreams_now).await,
+            Endpoint::Portal => shown(portal::portal).await,
             Endpoint::Reload => self.reload().await,
             Endpoint::Drain(upstream, label, drained) => self.drain(upstream, label, *drained),
             Endpoint::LogLevel => self.log_level(method, body).await,

@@ -16,6 +16,7 @@ mod guard;
 pub mod key;
 pub mod keyring;
 mod keys_file;
+mod named;
 mod routes;
 
 pub use compile::compile;
@@ -24,9 +25,10 @@ pub use config::{
     MethodsConfig, MtlsConfig, RouteAuth,
 };
 pub use consumer::Consumer;
-pub use guard::{Denied, Guard, Permit, Presented};
+pub use guard::{Denied, Guard, Permit, Presented, Scheme};
 pub use key::{Digest, InvalidDigest, digest, new_key};
 pub use keyring::{Keyring, Reason};
+pub use named::names_a_credential;
 pub use routes::Auth;
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod demo;
 mod diff;
 mod explain;
 mod key;
+mod openapi;
 mod operator;
 mod reload;
 mod run;
@@ -105,6 +106,15 @@ enum Command {
     },
     /// Tell why a request goes where it goes; nothing is sent
     Explain(explain::Asked),
+    /// Print the `OpenAPI` document of all that is routed, as the portal serves it, from what the upstreams say now
+    Openapi {
+        /// The configuration file
+        #[arg(default_value = DEFAULT_FILE)]
+        file: PathBuf,
+        /// As YAML
+        #[arg(long)]
+        yaml: bool,
+    },
     /// Print the JSON Schema of the configuration file
     Schema,
     /// Make API keys, and digests of them
@@ -151,6 +161,7 @@ pub fn main() -> ExitCode {
         Command::Status { file, admin, json } => status::status(&file, admin.as_deref(), json),
         Command::Diff { old, new, fail_on, json } => diff::diff(&old, &new, fail_on, json),
         Command::Explain(asked) => explain::explain(&asked),
+        Command::Openapi { file, yaml } => openapi::openapi(&file, yaml),
         Command::Schema => schema(),
         Command::Key(KeyCommand::New) => key::new(),
         Command::Key(KeyCommand::Digest) => key::digest(),

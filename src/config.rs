@@ -20,7 +20,7 @@ use crate::auth::{Allow, ConsumersConfig, MethodsConfig, RouteAuth};
 use crate::rewrite::{HeadersConfig, cors, security};
 use crate::route::StripPrefix;
 use crate::units::{OneOrMany, Period, Size};
-use crate::{compress, listen, maintenance, observe, upstream};
+use crate::{compress, listen, maintenance, observe, portal, upstream};
 
 pub use expectation::{Expect, Expectation, With};
 pub use policy::{PolicyConfig, PolicyKeys, nearest};
@@ -217,7 +217,7 @@ impl Default for Defaults {
 
 /// Which requests a route takes, who may pass, and what is done with them.
 ///
-/// Exactly one of `to`, `respond`, `redirect` and `health` says what is done.
+/// Exactly one of `to`, `respond`, `redirect`, `health` and `portal` says what is done.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(expecting = "a map such as { path: /users, to: users }", deny_unknown_fields, default)]
 pub struct RouteConfig {
@@ -309,6 +309,10 @@ pub struct RouteConfig {
     /// Answers whether this gateway is ready, for a load balancer in front of it: 200, or 503 while it stops.
     #[serde(skip_serializing_if = "is_false")]
     pub health: bool,
+
+    /// Serves the portal, a page with all APIs: `true`, or a map with its title and more. Default: false.
+    #[serde(skip_serializing_if = "portal::Config::is_off")]
+    pub portal: portal::Config,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]

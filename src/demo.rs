@@ -154,7 +154,11 @@ pub fn banner(gateway: SocketAddr, ports: &Ports) -> String {
         ("Without a key: 401.", "/users/1", Some((gateway, "-i"))),
         ("Past the gateway, straight to a backend: 403.", "/1", Some((backend, "-i"))),
     ];
-    let mut text = format!("The gateway listens on http://{gateway}. In another shell:\n");
+    let mut text = format!(
+        "The gateway listens on http://{gateway}.\n\n\
+         In a browser, its APIs to read and to try (Authorize with {CLIENT_KEY}):\n\n  \
+         http://{gateway}/docs\n\nIn another shell:\n"
+    );
     for (remark, path, call) in lines {
         // Writing to a String cannot fail.
         if !remark.is_empty() {

@@ -164,6 +164,14 @@ impl Diagnostics {
         self.0.iter()
     }
 
+    /// Rewrites all that is said.
+    pub fn reword(&mut self, reword: impl Fn(&str) -> String) {
+        for diagnostic in &mut self.0 {
+            diagnostic.what = reword(&diagnostic.what);
+            diagnostic.help = reword(&diagnostic.help);
+        }
+    }
+
     /// Fills in the places and sorts by them; drops exact repetitions.
     pub fn settle(&mut self, place_of: impl Fn(&At) -> Option<Place>) {
         for diagnostic in &mut self.0 {

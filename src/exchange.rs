@@ -155,6 +155,17 @@ pub struct Exchange {
     pub rejection: Option<Rejection>,
     /// When what happened.
     pub marks: Marks,
+    /// Whether it comes from a client.
+    pub kind: Kind,
+}
+
+/// Whether a request comes from a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It does.
+    Real,
+    /// It is only asked about, and not counted.
+    Asked,
 }
 
 impl Exchange {
@@ -198,12 +209,15 @@ impl Exchange {
             why: None,
             detail: None,
             marks: Marks::default(),
+            kind: Kind::Real,
         }
     }
 
     /// Pins the route; from now on, and until this is dropped, the request is in flight there.
     pub fn enter(&mut self, route: Arc<Route>) {
-        route.meter.enter();
+        if self.kind == Kind::Real {
+            route.meter.enter();
+        }
         self.route = Some(route);
     }
 
@@ -261,7 +275,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if let Some(route) = &self.route {
+        if let Some(route) = self.route.as_ref().filter(|_| self.kind == Kind::Real) {
             route.meter.leave();
         }
     }
@@ -380,8 +394,9 @@ pub fn random() -> u64 {
     ID_STATE.with(next)
 }
 
-/// 128 bits in 32 hexadecimal digits, the form that W3C trace ids have.
-fn new_id() -> HeaderValue {
+/// A new id: 128 bits in 32 hexadecimal digits, the form that W3C trace ids have.
+#[must_use]
+pub fn new_id() -> HeaderValue {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let (high, low) = ID_STATE.with(|state| (next(state), next(state)));
     let mut digits = [0u8; 32];

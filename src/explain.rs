@@ -26,7 +26,7 @@ use serde::Serialize;
 
 use crate::auth::Consumer;
 use crate::diagnostic::did_you_mean;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Kind};
 use crate::hygiene::{CleanTarget, clean_host};
 use crate::intake::{self, Arriving, Caller, Decision};
 use crate::listen::Facts;
@@ -185,11 +185,30 @@ pub fn explain(
     port: u16,
     question: &Question,
 ) -> Result<Explanation, InvalidQuestion> {
+    explain_as(snapshot, port, question, Depth::Whole)
+}
+
+/// How much is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// What becomes of the request. The cost does not grow with the number of routes.
+    Outcome,
+    /// What each route said of it too.
+    Whole,
+}
+
+fn explain_as(
+    snapshot: &Snapshot,
+    port: u16,
+    question: &Question,
+    depth: Depth,
+) -> Result<Explanation, InvalidQuestion> {
     let consumer = question.consumer.as_deref();
     let consumer = consumer.map(|name| find_consumer(snapshot, name)).transpose()?;
     let head = question.head()?;
-    let mask = Mask::new(snapshot, &head.headers);
+    let mask = Mask::new(snapshot, &head);
     let mut x = Exchange::begin();
+    x.kind = Kind::Asked;
     x.id = http::HeaderValue::from_static(NEW_ID);
     let facts = snapshot.usual_door().map(Facts::usual);
     let arriving = Arriving {
@@ -203,7 +222,7 @@ pub fn explain(
     let preflight = Preflight::of(&head.method, &head.headers).map(|asked| asked.method);
     let preflight = preflight.filter(|_| x.permit.is_none() && x.route.is_some());
     let method = preflight.as_ref().unwrap_or(&head.method);
-    let searched = was_searched(&head, &x, &decision);
+    let searched = depth == Depth::Whole && was_searched(&head, &x, &decision);
     let tried = if searched { tried(snapshot, &head, method) } else { Vec::new() };
     let nearest = match decision {
         Err(Rejection::NoRoute) => nearest::nearest(&x.line, &tried),
@@ -215,15 +234,15 @@ pub fn explain(
         _ => (None, None),
     };
     Ok(Explanation {
-        request: asked(question, &head, &x),
+        request: asked(question, &head, &x, &mask),
         routes: tried.iter().map(|tried| verdict::tell(&x, tried, &mask)).collect(),
         route: x.route.as_deref().map(|route| route.name.to_string()),
-        captures: captures(&x, &tried),
+        captures: captures(&x, &tried, &mask),
         preflight: preflight.as_ref().map(ToString::to_string),
         auth,
         forward,
         answer: answer(&decision, &head, &x, &mask),
-        nearest,
+        nearest: nearest.map(|near| mask.text(&near)),
         sent: sent.map(Hidden),
     })
 }
@@ -268,25 +287,29 @@ fn tried<'s>(
     tried
 }
 
-fn asked(question: &Question, head: &RequestHeader, x: &Exchange) -> Asked {
+fn asked(question: &Question, head: &RequestHeader, x: &Exchange, mask: &Mask<'_>) -> Asked {
     let path = &x.line.path;
     Asked {
         method: head.method.to_string(),
         host: x.line.host.to_string(),
-        target: question.target.clone(),
-        normalised: x.line.raw.is_some().then(|| path.to_string()),
+        target: mask.text(&question.target),
+        normalised: x.line.raw.is_some().then(|| mask.text(path)),
         client: x.client.address.to_string(),
         consumer: question.consumer.clone(),
     }
 }
 
-fn captures(x: &Exchange, tried: &[Tried<'_, Arc<Route>>]) -> Vec<(String, String)> {
+fn captures(
+    x: &Exchange,
+    tried: &[Tried<'_, Arc<Route>>],
+    mask: &Mask<'_>,
+) -> Vec<(String, String)> {
     let Some(route) = &x.route else { return Vec::new() };
     let Some(taker) = tried.iter().find(|tried| *tried.name == route.name) else {
         return Vec::new();
     };
     let caught = |(index, name): (usize, &str)| {
-        Some((name.to_owned(), x.captures.nth(index, &x.line.path)?.to_owned()))
+        Some((name.to_owned(), mask.text(x.captures.nth(index, &x.line.path)?)))
     };
     taker.path.captures().enumerate().filter_map(caught).collect()
 }
@@ -310,11 +333,15 @@ fn answer(
     decision: &Result<Decision, Rejection>,
     head: &RequestHeader,
     x: &Exchange,
-    mask: &Mask,
+    mask: &Mask<'_>,
 ) -> Option<Answer> {
     let (reply, code, detail) = match decision {
         Ok(Decision::Forward) => return None,
         Ok(Decision::Answer(reply)) => (reply.clone(), None, None),
+        Ok(Decision::Portal(ask)) => {
+            let detail = "served by the portal".to_owned();
+            (ask.clone().answer(), None, Some(detail))
+        }
         Ok(Decision::Health) => {
             let detail = "while it stops, the gateway answers 503 here".to_owned();
             (intake::health(false), None, Some(detail))
@@ -331,7 +358,7 @@ fn answer(
     Some(Answer { status: reply.status.as_u16(), code, detail, headers: headers(&reply, mask) })
 }
 
-fn headers(reply: &Reply, mask: &Mask) -> Vec<(String, String)> {
+fn headers(reply: &Reply, mask: &Mask<'_>) -> Vec<(String, String)> {
     let told = |(name, value): &(http::HeaderName, http::HeaderValue)| {
         (name.to_string(), mask.value(name, value))
     };
@@ -342,7 +369,7 @@ fn headers(reply: &Reply, mask: &Mask) -> Vec<(String, String)> {
 fn upstream_of(route: &Route) -> Option<&str> {
     match &route.action {
         Action::Forward(forward) => Some(forward.upstream.name()),
-        Action::Respond(_) | Action::Redirect(_) | Action::Health => None,
+        Action::Respond(_) | Action::Redirect(_) | Action::Health | Action::Portal(_) => None,
     }
 }
 

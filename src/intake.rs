@@ -18,9 +18,10 @@ use pingora::http::RequestHeader;
 
 use crate::auth::{Consumer, Denied, Presented};
 use crate::exchange::{self, Client, Exchange, Line, Onward, protocol};
-use crate::hygiene::{CleanTarget, clean_host, is_websocket};
+use crate::hygiene::{CleanTarget, MAX_HEAD, MAX_HEADERS, MAX_TARGET, clean_host, is_websocket};
 use crate::listen::Facts;
-use crate::reject::{MAX_HEAD, MAX_HEADERS, MAX_TARGET, Rejection};
+use crate::portal::{Ask, Portal};
+use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::rewrite::cors::Preflight;
 use crate::rewrite::forwarded::{Arrival, accepted_request_id};
@@ -34,6 +35,10 @@ use grpc::grpc_timeout;
 
 /// Room for what the gateway adds to a request's headers, so that the map grows once.
 const NEW_HEADERS: usize = 12;
+
+/// The methods that are forwarded, as far as they have names of their own.
+pub const FORWARDED_METHODS: HeaderValue =
+    HeaderValue::from_static("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
 
 /// A request at the gate.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +73,8 @@ pub enum Decision {
     Answer(Reply),
     /// The gateway says whether it is ready; see [`health`].
     Health,
+    /// The portal answers, which may take a moment.
+    Portal(Box<Ask>),
 }
 
 /// Decides everything about a request that its head allows, and notes it in the exchange.
@@ -112,11 +119,12 @@ fn decide(
     }
     x.trace = Trace::of(&head.headers, x.client.trusted, &x.id, exchange::random).map(Box::new);
 
-    may_be_forwarded(&head.method)?;
     within_bounds(head, raw_target)?;
+    is_told_apart(&head.method)?;
     let target = CleanTarget::parse(raw_target).map_err(|e| Rejection::BadRequest(e.detail()))?;
     note_target(&mut x.line, &target);
     let host = agreed_host(head, &target)?;
+    may_be_forwarded(&head.method)?;
     if let Some(port) = arriving.facts.and_then(|facts| facts.door.redirect_to_https)
         && x.fill(&head.headers).scheme() == "http"
     {
@@ -196,6 +204,29 @@ fn act(
         Action::Respond(respond) => Ok(Decision::Answer(respond_reply(respond, x, headers))),
         Action::Redirect(redirect) => redirect_reply(redirect, x, headers).map(Decision::Answer),
         Action::Health => Ok(Decision::Health),
+        Action::Portal(portal) => {
+            ask(portal, matched, target, arriving.head, x).map(Decision::Portal)
+        }
+    }
+}
+
+/// What is asked of a portal.
+fn ask(
+    portal: &Arc<Portal>,
+    matched: &Matched<'_, Arc<Route>>,
+    target: &CleanTarget<'_>,
+    head: &RequestHeader,
+    x: &Exchange,
+) -> Result<Box<Ask>, Rejection> {
+    const READS: HeaderValue = HeaderValue::from_static("GET, HEAD");
+    let path = target.path();
+    let (taken, rest) = path.split_at_checked(matched.matched_len).unwrap_or((path, ""));
+    let asked =
+        portal.ask(taken, rest, target.query(), &head.headers, x.certificate.as_ref(), x.time);
+    let asked = asked.map(Box::new).ok_or(Rejection::NoRoute)?;
+    match head.method {
+        Method::GET | Method::HEAD => Ok(asked),
+        _ => Err(Rejection::MethodNotAllowed { allow: READS }),
     }
 }
 
@@ -357,13 +388,19 @@ fn agreed_host<'a>(
     Ok(named)
 }
 
+/// A method in small letters is another one here, and the same to servers that don't tell them apart.
+fn is_told_apart(method: &Method) -> Result<(), Rejection> {
+    if method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Err(Rejection::BadRequest("The method is not a word of capital letters."));
+    }
+    Ok(())
+}
+
 /// TRACE sends the request back to whoever asks, with the headers that the gateway adds (RFC 9110, section
 /// 9.3.8); CONNECT asks for a tunnel. Neither passes, whatever a route says of methods.
 fn may_be_forwarded(method: &Method) -> Result<(), Rejection> {
     if matches!(*method, Method::TRACE | Method::CONNECT) {
-        const ALLOW: HeaderValue =
-            HeaderValue::from_static("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
-        return Err(Rejection::MethodNotAllowed { allow: ALLOW });
+        return Err(Rejection::MethodNotAllowed { allow: FORWARDED_METHODS });
     }
     Ok(())
 }

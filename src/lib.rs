@@ -60,6 +60,8 @@ pub mod maintenance;
 
 pub mod upstream;
 
+pub mod portal;
+
 pub mod observe;
 
 // -- the file, and what it becomes --

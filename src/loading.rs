@@ -46,6 +46,8 @@ pub fn load_text_after(
     if let (Some(config), Some(compiled)) = (&config, &compiled) {
         explain::run_tests(config, compiled, &mut diagnostics);
     }
+    // Whoever found a mistake did not know where the values came from.
+    diagnostics.reword(|text| record.mask(text));
     diagnostics.settle(|at| places.of(at));
     let refused = diagnostics.has_errors();
     let (compiled, untested) = if refused { (None, compiled) } else { (compiled, None) };

@@ -49,6 +49,7 @@ mod trie;
 pub use captures::{Captures, MAX_CAPTURES};
 pub use clash::{Clash, Shadow};
 pub use conditions::{Conditions, Rule};
-pub use forward::{Forwarded, Forwarding, Prefixes, StripPrefix};
+pub(crate) use forward::parameters;
+pub use forward::{Forwarded, Forwarding, Prefixes, Public, StripPrefix};
 pub use pattern::PathPattern;
 pub use table::{Condition, Found, Matched, PathMiss, Request, Table, Tried, Verdict};

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin, AdminBindError, Bound, Scrape};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Refusals};
 use crate::listen::{self, BindError, Caps, Connections, House, Listener, Porter, Shutdown, Visit};
 use crate::live::Live;
 use crate::observe::access_log::{AccessLog, OpenError};
@@ -144,19 +144,7 @@ impl Server {
         let proxy = || self.proxy(shutdown.clone());
         let workers = Arc::new(Workers::start(self.workers, proxy)?);
         let connections = Connections::default();
-        let caps = Arc::new(Caps::default());
-        for listener in std::mem::take(&mut self.listeners) {
-            log::info!("listener {}: serving on {}", listener.name, listener.address);
-            let porter = Porter {
-                house: Rules { live: self.live.clone(), listener: listener.name.clone() },
-                shutdown: shutdown.clone(),
-                guard: connections.guard(),
-                traffic: self.metrics.traffic(&listener.name),
-                caps: caps.clone(),
-            };
-            let accept = listen::accept(listener.into_tokio()?, workers.clone(), porter);
-            tokio::spawn(accept);
-        }
+        self.open_doors(&workers, &shutdown, &connections)?;
         let admin = self.admin.take().map(|(bound, token)| {
             log::info!("admin: serving on {}", bound.address());
             let admin = Admin {
@@ -199,11 +187,43 @@ impl Server {
         Ok(drained)
     }
 
+    /// Has every listener accept.
+    fn open_doors(
+        &mut self,
+        workers: &Arc<Workers<HttpProxy<Gateway>>>,
+        shutdown: &Shutdown,
+        connections: &Connections,
+    ) -> Result<(), StartError> {
+        let caps = Arc::new(Caps::default());
+        let (live, log) = (self.live.clone(), self.log.clone());
+        let refusals = Arc::new(Refusals::new(live, log, self.metrics.clone()));
+        for listener in std::mem::take(&mut self.listeners) {
+            log::info!("listener {}: serving on {}", listener.name, listener.address);
+            let porter = Porter {
+                house: Rules {
+                    live: self.live.clone(),
+                    listener: listener.name.clone(),
+                    refusals: refusals.clone(),
+                },
+                shutdown: shutdown.clone(),
+                guard: connections.guard(),
+                traffic: self.metrics.traffic(&listener.name),
+                caps: caps.clone(),
+            };
+            let accept = listen::accept(listener.into_tokio()?, workers.clone(), porter);
+            tokio::spawn(accept);
+        }
+        Ok(())
+    }
+
     async fn start_upstreams(&self) {
         let snapshot = self.live.now().clone();
         let handle = Handle::current();
         for upstream in snapshot.upstreams.values() {
             upstream.start(&handle);
+        }
+        if let Some(library) = &snapshot.library {
+            library.start(&handle);
         }
         let ready = join_all(snapshot.upstreams.values().map(|upstream| upstream.ready()));
         if tokio::time::timeout(FIRST_RESOLUTION, ready).await.is_err() {
@@ -250,13 +270,16 @@ async fn watch_certificates(live: Arc<Live>) {
 struct Rules {
     live: Arc<Live>,
     listener: String,
+    refusals: Arc<Refusals>,
 }
 
 impl House for Rules {
     fn visit(&self, peer: IpAddr) -> Option<Visit> {
         let now = self.live.now();
+        let door = now.doors.get(&self.listener)?;
         Some(Visit {
-            door: Arc::clone(now.doors.get(&self.listener)?),
+            clients: door.clients(|| self.refusals.clone()),
+            door: Arc::clone(door),
             limits: now.connections,
             trusted: now.trusted.contains(peer.to_canonical()),
         })

@@ -13,7 +13,7 @@ mod record;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
@@ -28,6 +28,7 @@ use crate::diagnostic::{At, Diagnostics, Severity};
 use crate::listen::{Door, Limits};
 use crate::observe::access_log::{self, Sampling};
 use crate::observe::metrics::{RouteMeter, View};
+use crate::portal::{About, Drift, Library, Portal};
 use crate::reply::{html, json};
 use crate::rewrite::{HeaderOps, TrustedProxies};
 use crate::route::{Forwarding, Table};
@@ -60,6 +61,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// What came from outside.
     pub record: Record,
+    /// What services say of themselves, if some do.
+    pub library: Option<Arc<Library>>,
 }
 
 impl Snapshot {
@@ -92,6 +95,16 @@ impl Snapshot {
     #[must_use]
     pub fn usual_port(&self) -> u16 {
         self.usual_door().map_or(0, |door| door.address.port())
+    }
+
+    /// What the first of its portals says of the whole, or what one without words of its own would say.
+    #[must_use]
+    pub fn about(&self) -> About {
+        let mut portals = self.routes.iter().filter_map(|(_, route)| match &route.action {
+            Action::Portal(portal) => Some(portal.about().clone()),
+            _ => None,
+        });
+        portals.next().unwrap_or_default()
     }
 
     /// What metrics show of it.
@@ -136,6 +149,8 @@ pub struct Route {
     pub sampling: Sampling,
     /// Its requests, in numbers.
     pub meter: RouteMeter,
+    /// How its calls differ from what its upstream documents, where somebody wants to know.
+    pub drift: OnceLock<Arc<Drift>>,
 }
 
 impl Route {
@@ -144,7 +159,7 @@ impl Route {
     pub fn upstream(&self) -> Option<&Arc<Upstream>> {
         match &self.action {
             Action::Forward(forward) => Some(&forward.upstream),
-            Action::Respond(_) | Action::Redirect(_) | Action::Health => None,
+            Action::Respond(_) | Action::Redirect(_) | Action::Health | Action::Portal(_) => None,
         }
     }
 }
@@ -160,6 +175,8 @@ pub enum Action {
     Redirect(Redirect),
     /// Answers whether the gateway is ready.
     Health,
+    /// Serves the page with all APIs.
+    Portal(Arc<Portal>),
 }
 
 /// How a request is sent on.

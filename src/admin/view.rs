@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::auth::RouteAuth;
+use crate::auth::{RouteAuth, names_a_credential};
 use crate::config::{Config, RouteConfig};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::reload::{Outcome, Status};
@@ -14,9 +14,6 @@ use crate::upstream::{TargetStatus, Upstream};
 
 /// What stands for a text that is not shown.
 const MASKED: &str = "***";
-/// A shorter value from outside is only masked where it stands alone: it would be found everywhere.
-const SHORTEST_INSIDE: usize = 4;
-
 /// A time as RFC 3339 has it, in milliseconds.
 pub(super) fn time(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -105,25 +102,18 @@ fn mask_keys(config: &mut Value) {
 fn mask(value: &mut Value, record: &Record, credential: bool) {
     match value {
         Value::String(text) if credential => MASKED.clone_into(text),
-        Value::String(text) => *text = record.mask(text, SHORTEST_INSIDE),
+        Value::String(text) => *text = record.mask(text),
         Value::Array(items) => items.iter_mut().for_each(|item| mask(item, record, credential)),
         Value::Object(fields) => {
             for (name, field) in fields {
                 // `gateway_secret.header` and the like are names; only texts below such a name are masked.
-                let inside = credential || !field.is_object() && names_a_credential(name);
+                let inside = credential
+                    || !field.is_object() && name != "api_keys" && names_a_credential(name);
                 mask(field, record, inside);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-}
-
-fn names_a_credential(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    matches!(name.as_str(), "authorization" | "proxy-authorization" | "cookie" | "set-cookie")
-        || ["api-key", "apikey", "api_key", "token", "secret", "password"]
-            .iter()
-            .any(|word| name.contains(word) && name != "api_keys")
 }
 
 /// One route in a list.
@@ -147,7 +137,7 @@ struct RouteView<'a> {
 /// All routes, in the order of their names.
 pub(super) fn routes(snapshot: &Snapshot) -> Value {
     let config = &snapshot.config;
-    let show = |text: &String| snapshot.record.mask(text, SHORTEST_INSIDE);
+    let show = |text: &String| snapshot.record.mask(text);
     let routes: Vec<RouteView<'_>> = config
         .routes
         .iter()
@@ -174,6 +164,7 @@ fn action(route: &RouteConfig) -> &'static str {
         RouteConfig { to: Some(_), .. } => "forward",
         RouteConfig { respond: Some(_), .. } => "respond",
         RouteConfig { redirect: Some(_), .. } => "redirect",
+        route if !route.portal.is_off() => "portal",
         _ => "health",
     }
 }
@@ -187,8 +178,12 @@ fn auth_of<'a>(config: &'a Config, route: &'a RouteConfig) -> Vec<&'a str> {
     }
 }
 
-/// All upstreams with their targets.
-pub(super) fn upstreams(snapshot: &Snapshot, now: Instant, wall: SystemTime) -> Value {
+/// All upstreams with their targets, as they are now.
+pub(super) fn upstreams_now(snapshot: &Snapshot) -> Value {
+    upstreams(snapshot, Instant::now(), SystemTime::now())
+}
+
+fn upstreams(snapshot: &Snapshot, now: Instant, wall: SystemTime) -> Value {
     let one = |upstream: &Upstream| {
         let targets: Vec<Value> =
             upstream.targets().iter().map(|found| target(found, now, wall)).collect();

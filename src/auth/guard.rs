@@ -30,6 +30,18 @@ pub struct Presented<'a> {
     pub certificate: Option<&'a ClientCertificate>,
 }
 
+/// How a way to prove who one is shows in a request: what a caller has to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scheme {
+    /// A key in this header.
+    ApiKey {
+        /// Its name.
+        header: HeaderName,
+    },
+    /// A certificate that the connection shows.
+    MutualTls,
+}
+
 /// A key in a header.
 #[derive(Debug)]
 pub(super) struct ApiKey {
@@ -63,6 +75,14 @@ impl Method {
         match self {
             Self::ApiKey(method) => Some(&method.header),
             Self::Mtls(_) => None,
+        }
+    }
+
+    /// What a caller has to know.
+    pub(super) fn scheme(&self) -> Scheme {
+        match self {
+            Self::ApiKey(method) => Scheme::ApiKey { header: method.header.clone() },
+            Self::Mtls(_) => Scheme::MutualTls,
         }
     }
 

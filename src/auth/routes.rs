@@ -7,7 +7,7 @@ use http::HeaderName;
 
 use super::config::{Allow, RouteAuth};
 use super::consumer::{Consumer, Registry};
-use super::guard::{Demand, Guard, Method};
+use super::guard::{Demand, Guard, Method, Scheme};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
 
 /// So many names are looked through for a "did you mean"; a file of keys may have a million.
@@ -85,6 +85,19 @@ impl Auth {
     /// The names of all methods.
     pub fn method_names(&self) -> impl Iterator<Item = &str> + Clone {
         self.methods.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The methods of which one lets a caller in, by name, for a route (or the defaults) that demands this; none if
+    /// everybody may pass.
+    #[must_use]
+    pub fn schemes(&self, auth: Option<&RouteAuth>) -> Vec<(String, Scheme)> {
+        let demanded = |name: &String| match auth {
+            None => true,
+            Some(RouteAuth::None) => false,
+            Some(RouteAuth::AnyOf(names)) => names.contains(name),
+        };
+        let methods = self.methods.iter().filter(|(name, _)| demanded(name));
+        methods.map(|(name, method)| (name.clone(), method.scheme())).collect()
     }
 
     /// The headers that carry credentials, of all methods.

@@ -101,7 +101,7 @@ fn show(changes: &[Change]) -> String {
 /// All changes; those that let somebody in come first.
 fn compare(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     let mut changes = Vec::new();
-    changes.extend(routes::compare(&old.config, &new.config));
+    changes.extend(routes::compare(old, new));
     changes.extend(weaker::compare(&old.config, &new.config));
     changes.extend(listeners(&old.config, &new.config));
     changes.extend(upstreams(old, new));
@@ -156,8 +156,7 @@ fn upstreams(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
             }
         };
         let targets = |config: &crate::upstream::Config, record: &crate::snapshot::Record| {
-            let target =
-                |t: &crate::upstream::config::TargetSpec| (record.mask(&t.url, 4), t.weight);
+            let target = |t: &crate::upstream::config::TargetSpec| (record.mask(&t.url), t.weight);
             config.targets.iter().map(target).collect::<BTreeMap<_, _>>()
         };
         let (from, to) = (targets(was, &old.record), targets(is, &new.record));
@@ -238,7 +237,10 @@ fn rest(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
         ["version", "upstreams", "consumers", "policies", "defaults", "routes", "tests"];
     let leaves = |snapshot: &Snapshot| Leaves::of(&*snapshot.config, &snapshot.record, &ELSEWHERE);
     let fixed = ["workers", "admin", "logs.access", "logs.format"];
-    let whats = leaves(old).until(&leaves(new)).into_iter().map(|what| {
+    let token = |snapshot: &Snapshot| snapshot.config.admin.as_ref()?.token.clone();
+    let other_token = token(old).is_some() && token(new).is_some() && token(old) != token(new);
+    let other_token = other_token.then(|| "admin.token changes".to_owned());
+    let whats = leaves(old).until(&leaves(new)).into_iter().chain(other_token).map(|what| {
         let path = what.split(' ').next().unwrap_or_default();
         let bound = path.starts_with("listeners.") && path.ends_with(".address");
         let restart = bound || fixed.iter().any(|key| what.starts_with(key));

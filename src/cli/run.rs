@@ -19,6 +19,7 @@ use crate::server::{Server, StartError};
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
+    outlive_early_signals()?;
     let level = match process_log::to_stderr() {
         Ok(level) => level,
         Err(error) => {
@@ -42,6 +43,18 @@ pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
     // What is left are requests that were cut and probes: nobody waits for them.
     runtime.shutdown_background();
     Ok(finish(done))
+}
+
+/// A SIGHUP or SIGUSR1 while the file is being read must not end the process. It may be lost: a file that changed
+/// after it was read is noticed all the same, and the log is opened later. A handler stays for the life of the process, whatever becomes of the
+/// runtime that set it.
+fn outlive_early_signals() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _within = runtime.enter();
+    for kind in [SignalKind::hangup(), SignalKind::user_defined1()] {
+        drop(signal(kind)?);
+    }
+    Ok(())
 }
 
 pub(super) fn finish(done: Result<bool, StartError>) -> ExitCode {

@@ -44,8 +44,14 @@ fn show(all: &Value) -> String {
     let mut text = String::new();
     let ready = &all["ready"];
     let _ = writeln!(text, "status    {}", word(&ready["status"]));
-    let (since, reloads) = (word(&ready["config"]["since"]), &ready["config"]["reloads"]);
-    let _ = writeln!(text, "config    in force since {since}, reloaded {reloads} times");
+    let since = word(&ready["config"]["since"]);
+    let count = |what: &str| ready["config"][what].as_u64().unwrap_or_default();
+    let times = match count("reloads") {
+        0 => "not reloaded".to_owned(),
+        1 => "reloaded once".to_owned(),
+        times => format!("reloaded {times} times"),
+    };
+    let _ = writeln!(text, "config    in force since {since}, {times}");
     let refused = &ready["refused_reload"];
     if refused.is_object() {
         let (at, mistake) = (word(&refused["at"]), &refused["mistake"]);

@@ -72,7 +72,7 @@ async fn verify_upstream(upstream: &Arc<Upstream>, path: &str, report: &mut Stri
 
 /// Whether the target refuses, and what it did.
 async fn verify_target(upstream: &Upstream, target: &Target, path: &str) -> (bool, String) {
-    let request = CallRequest { path, headers: &[], with_secret: false, with_body: false };
+    let request = CallRequest { path, headers: &[], with_secret: false, most_body: 0 };
     match upstream.call(target, request, Instant::now() + PATIENCE).await {
         Ok(response) => {
             let status = response.status.as_u16();

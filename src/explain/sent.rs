@@ -20,7 +20,7 @@ use crate::upstream::config::HostHeader;
 pub struct Forward {
     /// The upstream.
     pub upstream: String,
-    /// Path and query that it would see.
+    /// Path and query that it would see, secrets masked.
     pub target: String,
     /// The Host that it would see; none if that is the chosen target's own, and they differ.
     pub host: Option<String>,
@@ -78,7 +78,7 @@ pub struct TargetChoice {
 pub(super) fn forward(
     head: &RequestHeader,
     x: &Exchange,
-    mask: &Mask,
+    mask: &Mask<'_>,
 ) -> Option<(Forward, RequestHeader)> {
     let upstream = x.route.as_deref().and_then(Route::upstream)?;
     let candidates = upstream.candidates();
@@ -98,8 +98,8 @@ pub(super) fn forward(
     };
     let forward = Forward {
         upstream: upstream.name().to_string(),
-        target: String::from_utf8_lossy(sent.raw_path()).into_owned(),
-        host: host.map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned()),
+        target: mask.text(&String::from_utf8_lossy(sent.raw_path())),
+        host: host.map(|host| mask.text(&String::from_utf8_lossy(host.as_bytes()))),
         changes: changes(head, &sent, mask),
         kept: kept(head, &sent),
         choice,
@@ -148,7 +148,7 @@ fn strip(head: &mut RequestHeader) {
     }
 }
 
-fn changes(before: &RequestHeader, after: &RequestHeader, mask: &Mask) -> Vec<Change> {
+fn changes(before: &RequestHeader, after: &RequestHeader, mask: &Mask<'_>) -> Vec<Change> {
     let names: BTreeSet<&str> =
         before.headers.keys().chain(after.headers.keys()).map(HeaderName::as_str).collect();
     let change = |name: &str| {

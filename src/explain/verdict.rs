@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::mask::Mask;
+use super::mask::{Mask, is_secret_parameter};
 use super::{Verdict as Told, upstream_of};
 use crate::exchange::Exchange;
 use crate::route::{Condition, PathMiss, PathPattern, Tried, Verdict};
 use crate::snapshot::Route;
 
 /// A route's verdict for people.
-pub(super) fn tell(x: &Exchange, tried: &Tried<'_, Arc<Route>>, mask: &Mask) -> Told {
+pub(super) fn tell(x: &Exchange, tried: &Tried<'_, Arc<Route>>, mask: &Mask<'_>) -> Told {
     let (host, path) = (&*x.line.host, &*x.line.path);
     let why = match &tried.verdict {
         Verdict::Takes => match upstream_of(tried.value) {
@@ -37,20 +37,23 @@ pub(super) fn tell(x: &Exchange, tried: &Tried<'_, Arc<Route>>, mask: &Mask) -> 
     let far = matches!(tried.verdict, Verdict::Host { path: Some(_) } | Verdict::Path(_));
     Told {
         route: tried.name.to_string(),
-        hosts: tried.hosts.clone(),
-        path: tried.path.as_str().to_owned(),
+        hosts: tried.hosts.iter().map(|host| mask.text(host)).collect(),
+        path: mask.text(tried.path.as_str()),
         takes: tried.verdict == Verdict::Takes,
         close: !far,
-        why,
+        why: mask.text(&why),
     }
 }
 
 /// Why a condition does not hold. A value that is a credential's is not told.
-pub(super) fn fails(condition: &Condition, mask: &Mask) -> String {
+pub(super) fn fails(condition: &Condition, mask: &Mask<'_>) -> String {
     let Condition { header, name, wanted } = condition;
     let what = if *header { "the header" } else { "the query parameter" };
-    let hidden =
-        *header && http::HeaderName::try_from(name.as_str()).is_ok_and(|name| mask.hides(&name));
+    let hidden = if *header {
+        http::HeaderName::try_from(name.as_str()).is_ok_and(|name| mask.hides(&name))
+    } else {
+        is_secret_parameter(name)
+    };
     match wanted {
         None => format!("wants {what} {name}, which is not there"),
         Some(_) if hidden => format!("wants another value of {what} {name}"),

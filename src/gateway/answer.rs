@@ -12,8 +12,8 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 
 use super::head;
-use super::intake::has_begun;
-use super::{CLIENT_WRITE, KEEPALIVE_SECONDS, REFUSED_READ};
+use super::intake::{Own, has_begun};
+use super::{KEPT, REFUSED_READ};
 use crate::exchange::{Exchange, REQUEST_ID};
 use crate::observe::access_log::{Agent, Record, Timings};
 use crate::reject::Rejection;
@@ -23,7 +23,34 @@ use crate::snapshot::Route;
 use crate::upstream::Attempt;
 
 /// How our own answers are signed. It tells no version.
-const SERVER_NAME: HeaderValue = HeaderValue::from_static("portcullis");
+pub(super) const SERVER_NAME: HeaderValue = HeaderValue::from_static("portcullis");
+
+/// Gives an answer of our own, as soon as it is there.
+pub(super) async fn give(session: &mut Session, x: &mut Exchange, own: Own) -> Result<()> {
+    let reply = match own {
+        Own::Ready(reply) => Ok(reply),
+        Own::Portal(ask) if ask.is_slow() => {
+            // It may take longer than a worker's other requests should wait.
+            tokio::task::spawn_blocking(move || ask.answer()).await
+        }
+        Own::Portal(ask) => Ok(ask.answer()),
+    };
+    match reply {
+        Ok(reply) => send(session, x, reply).await,
+        Err(_) => refuse(session, x, &Rejection::Internal).await,
+    }
+}
+
+/// Compares what an upstream answered with what it documents, where somebody wants to know.
+pub(super) fn compare(x: &Exchange) {
+    if let Some(drift) = x.route.as_deref().and_then(|route| route.drift.get())
+        && x.why.is_none()
+        && x.status >= 200
+    {
+        let target = x.onward.target.as_deref().unwrap_or(&x.line.path);
+        drift.observe(x.line.method.as_str(), target, x.status);
+    }
+}
 
 /// Sends an answer of our own; the client keeps its connection.
 pub(super) async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Result<()> {
@@ -90,8 +117,8 @@ pub(super) async fn close(session: &mut Session) {
     // Pingora drops the connection after a failure, with what is unread and what is still buffered; closing
     // it in order first gives an answer time to be read, and shows a cut one as far as it came.
     if let ServerSession::H1(h1) = session.as_downstream_mut() {
-        // What is buffered is written first, which a client that does not read could put off for ever.
-        let _ = tokio::time::timeout(CLIENT_WRITE, h1.shutdown()).await;
+        // The connection itself bounds how long a client may take to read what is left, and then to leave.
+        h1.shutdown().await;
     }
 }
 
@@ -148,7 +175,7 @@ pub(super) fn suit(session: &mut Session, x: &mut Exchange, head: &mut ResponseH
     // Pingora gives a connection up when an answer begins before the request's body has come, and does not
     // except the interim ones (1xx), with which nothing is over.
     if x.kept_before_interim && downstream.is_body_done() {
-        downstream.set_keepalive(Some(KEEPALIVE_SECONDS));
+        downstream.set_keepalive(KEPT);
     }
     // RFC 9112, section 6.1: to HTTP/1.0 no chunks; there the end of the connection ends the body.
     if version < Version::HTTP_11 && head.remove_header(&TRANSFER_ENCODING).is_some() {
@@ -199,11 +226,11 @@ pub(super) fn record(session: &Session, x: &mut Exchange, wants_agent: bool) -> 
         request_id: x.id().into(),
         trace_id: x.trace.as_deref().map(|trace| trace.id().into()),
         client: x.client.address,
-        method: x.line.method.clone(),
+        method: Some(x.line.method.clone()),
         host: Some(std::mem::take(&mut x.line.host)).filter(|host| !host.is_empty()),
-        path: x.line.raw.take().unwrap_or_else(|| std::mem::take(&mut x.line.path)),
+        path: Some(x.line.raw.take().unwrap_or_else(|| std::mem::take(&mut x.line.path))),
         query: x.line.query.take(),
-        protocol: x.line.protocol,
+        protocol: Some(x.line.protocol),
         route: route.map(|route| route.name.clone()),
         consumer: x.consumer.as_ref().map(|consumer| consumer.name().into()),
         // Whoever was not let in has nothing to do with it.

@@ -9,10 +9,19 @@ use super::Gateway;
 use crate::exchange::Exchange;
 use crate::intake::{self, Arriving, Caller, Decision};
 use crate::listen::Facts;
+use crate::portal::Ask;
 use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::snapshot::Route;
 use crate::upstream::{Failure, FailureKind};
+
+/// An answer of the gateway's own.
+pub(super) enum Own {
+    /// It is there.
+    Ready(Reply),
+    /// The portal makes it.
+    Portal(Box<Ask>),
+}
 
 impl Gateway {
     /// Decides everything about a request that its head allows. `None`: it is to be forwarded.
@@ -20,7 +29,7 @@ impl Gateway {
         &self,
         session: &Session,
         x: &mut Exchange,
-    ) -> Result<Option<Reply>, Rejection> {
+    ) -> Result<Option<Own>, Rejection> {
         let inet = |address: Option<&pingora::protocols::l4::socket::SocketAddr>| {
             address.and_then(|a| a.as_inet()).copied()
         };
@@ -34,8 +43,9 @@ impl Gateway {
         };
         Ok(match intake::take_in(&self.live.now(), &arriving, x)? {
             Decision::Forward => None,
-            Decision::Answer(reply) => Some(reply),
-            Decision::Health => Some(intake::health(*self.shutdown.borrow())),
+            Decision::Answer(reply) => Some(Own::Ready(reply)),
+            Decision::Health => Some(Own::Ready(intake::health(*self.shutdown.borrow()))),
+            Decision::Portal(ask) => Some(Own::Portal(ask)),
         })
     }
 }

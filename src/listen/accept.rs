@@ -154,6 +154,7 @@ impl<H: House> Porter<H> {
                 log::debug!("a connection from {peer} was gone at once: {error}");
                 return;
             }
+            Err(NotArrived::Silent) => return,
             Err(NotArrived::Refused(refusal, detail)) => {
                 self.traffic.refuse(&door.name, peer, refusal, &detail);
                 return;
@@ -202,7 +203,7 @@ mod tests {
 
     use super::*;
     use crate::diagnostic::{At, Diagnostics};
-    use crate::listen::{ConnectionsConfig, Door};
+    use crate::listen::{Clients, ConnectionsConfig, Door};
 
     /// Gives back the first bytes it hears.
     struct Echo;
@@ -227,15 +228,9 @@ mod tests {
 
     impl House for Open {
         fn visit(&self, _: IpAddr) -> Option<Visit> {
-            let door = Door {
-                name: "public".into(),
-                address: "127.0.0.1:0".parse().unwrap(),
-                tls: None,
-                proxy_protocol: false,
-                redirect_to_https: None,
-            };
             let limits = ConnectionsConfig::default().compile(&At::root(), &mut Diagnostics::new());
-            Some(Visit { door: Arc::new(door), limits, trusted: false })
+            let clients = Arc::new(Clients::untold());
+            Some(Visit { door: Arc::new(Door::plain()), limits, trusted: false, clients })
         }
 
         fn trusts(&self, _: IpAddr) -> bool {
@@ -250,7 +245,7 @@ mod tests {
         let mut clients = Vec::new();
         for _ in 0..50 {
             let mut client = TcpStream::connect(address).await.unwrap();
-            client.write_all(b"hello").await.unwrap();
+            client.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
             clients.push(client);
         }
         let (_stop, shutdown) = watch::channel(true);
@@ -267,7 +262,7 @@ mod tests {
         for mut client in clients {
             let mut answer = String::new();
             client.read_to_string(&mut answer).await.unwrap();
-            assert_eq!(answer, "hello");
+            assert_eq!(answer, "GET / HTTP/1.0\r\n");
         }
         connections.ended().await;
         assert!(TcpStream::connect(address).await.is_err());

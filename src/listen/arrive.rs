@@ -15,6 +15,7 @@ use super::caps::Place;
 use super::conn::Arrived;
 use super::door::{House, Visit};
 use super::facts::Facts;
+use super::http1::Flaw;
 use super::preface::is_http2;
 use super::proxy_protocol::{self, NoHeader, Said};
 use super::refusal::Refusal;
@@ -23,8 +24,6 @@ use super::transport::{Plain, Transport};
 
 /// How long the PROXY header may take; a proxy sends it at once.
 const PROXY_HEADER: Duration = Duration::from_secs(5);
-/// How long the first bytes of a request may take. Browsers open connections ahead of what they ask for.
-const FIRST_BYTES: Duration = Duration::from_secs(30);
 
 /// A connection that has arrived.
 pub(super) struct Done {
@@ -38,6 +37,8 @@ pub(super) struct Done {
 pub(super) enum NotArrived {
     /// The client left before it said anything.
     Gone(io::Error),
+    /// It said nothing in time, which is counted already.
+    Silent,
     /// It is not served.
     Refused(Refusal, String),
 }
@@ -61,7 +62,7 @@ pub(super) async fn arrive<H: House>(
     house: &H,
     place: &mut Place,
 ) -> Result<Done, NotArrived> {
-    let Visit { door, limits, trusted } = visit;
+    let Visit { door, limits, trusted, clients } = visit;
     stream.set_nodelay(true)?;
     let mut local = stream.local_addr()?;
     let mut exempt = trusted;
@@ -82,14 +83,17 @@ pub(super) async fn arrive<H: House>(
         let done = done.map_err(|(refusal, why)| NotArrived::Refused(refusal, why))?;
         (Transport::Tls(done.stream), done.http2, Some(done.facts), Some(done.resumed))
     } else {
-        let Ok(told) = timeout(FIRST_BYTES, is_http2(&mut stream)).await else {
-            return Err(Refusal::Silent.into());
+        // Who holds the clock of HTTP/1 begins with what comes after.
+        let Ok(told) = timeout(clients.pace.timeouts.head.get(), is_http2(&mut stream)).await
+        else {
+            clients.refusals.note(Flaw::Silent);
+            return Err(NotArrived::Silent);
         };
         let (http2, heard) = told?;
         (Transport::Plain(Plain::new(stream, heard)), http2, None, None)
     };
     let facts = Facts { door, tls };
-    Ok(Done { conn: Arrived { transport, peer, local, http2, facts }, resumed })
+    Ok(Done { conn: Arrived { transport, peer, local, http2, facts, clients }, resumed })
 }
 
 async fn proxy_header(stream: &mut TcpStream) -> Result<Said, NotArrived> {

@@ -1,11 +1,15 @@
 //! `listeners.NAME` as it stands in the file.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::pace::Timeouts;
 use super::tls::TlsConfig;
+use crate::diagnostic::{At, Diagnostics};
+use crate::units::Size;
 
 /// One address on which clients are served.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -24,6 +28,37 @@ pub struct Config {
     /// Whether every request is sent to `https://` at the same host: `true`, or the port there. Default: false.
     #[serde(default)]
     pub redirect_to_https: RedirectToHttps,
+
+    /// How long clients may take.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+
+    /// The lowest rate, a second, at which a body is waited for and an answer is given out. Who is slower is cut once
+    /// it is behind by `timeouts.stall`. Default: 1KiB.
+    #[serde(default = "min_rate")]
+    pub min_rate: Size,
+
+    /// The most requests on one connection; the last one's answer says so. Default: no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_requests: Option<NonZeroU32>,
+}
+
+fn min_rate() -> Size {
+    super::pace::MIN_RATE
+}
+
+impl Config {
+    /// Reports what clients can't be asked for.
+    pub(super) fn check_pace(&self, at: &At, diagnostics: &mut Diagnostics) {
+        self.timeouts.check(&at.key("timeouts"), diagnostics);
+        if self.min_rate.bytes() == 0 {
+            diagnostics.error(
+                at.key("min_rate"),
+                "a client that sends nothing would be fast enough",
+                "leave it out for 1KiB, or write the lowest rate that makes sense, such as 100B",
+            );
+        }
+    }
 }
 
 /// Where clients without TLS are sent: nowhere (`false`), to the usual port (`true`), or to another one.

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
@@ -22,11 +23,20 @@ use tokio::sync::watch;
 
 use super::accept::ConnectionGuard;
 use super::caps::Place;
+use super::clients::{Clients, Refused};
 use super::facts::Facts;
+use super::http1::{Flaw, Inbound, Stop, Verdict};
 use super::http2::Http2;
 use super::linger::Linger;
+use super::pace::{Alarm, Patience};
 use super::traffic::Open;
 use super::transport::Transport;
+
+/// An answer that the session knows nothing of, and how much of it is sent.
+struct Refusal {
+    answer: Vec<u8>,
+    sent: usize,
+}
 
 /// Head and small body of an answer leave in one write; a larger body is written through.
 const WRITE_BUFFER: usize = 4096;
@@ -34,7 +44,7 @@ const WRITE_BUFFER: usize = 4096;
 /// A connection from a client.
 ///
 /// Reads are not buffered here: the HTTP/1 session reads into a buffer of its own, so a second one would
-/// cost memory for every idle client and a copy for every request.
+/// cost memory for every idle client and a copy for every request. They are checked in that buffer.
 pub struct Conn {
     stream: BufWriter<Transport>,
     digest: Arc<SocketDigest>,
@@ -44,6 +54,19 @@ pub struct Conn {
     facts: Option<Arc<ProxyDigest>>,
     /// Set if the client speaks HTTP/2.
     http2: Option<Box<Http2>>,
+    born: Instant,
+    clients: Arc<Clients>,
+    /// What is read, on its way through the guard; none where something else than HTTP/1 is spoken.
+    inbound: Option<Inbound>,
+    /// Whether what is spoken is another protocol by now.
+    switched: AtomicBool,
+    alarm: Alarm,
+    /// With a client that takes an answer.
+    patience: Patience,
+    /// The answer to a request that did not reach the session.
+    refusal: Option<Refusal>,
+    /// Whether it is told already why the session can't read on.
+    told: bool,
     /// Whether something was written since the last flush: TLS too keeps bytes back.
     unflushed: bool,
     linger: Option<Linger>,
@@ -64,6 +87,8 @@ pub struct Arrived {
     pub http2: bool,
     /// What else is known of it.
     pub facts: Facts,
+    /// What is asked of clients.
+    pub clients: Arc<Clients>,
 }
 
 /// What a connection holds as long as it lives.
@@ -81,7 +106,7 @@ impl Conn {
     /// Takes over a connection. `shutdown` tells it of a stop, during which it does not linger.
     #[must_use]
     pub fn new(arrived: Arrived, shutdown: watch::Receiver<bool>, held: Held) -> Self {
-        let Arrived { transport, peer, local, http2, facts } = arrived;
+        let Arrived { transport, peer, local, http2, facts, clients } = arrived;
         let digest = SocketDigest::from_raw_fd(transport.as_raw_fd());
         // A fresh cell is empty, so that setting it cannot fail.
         let _ = digest.peer_addr.set(Some(PingoraAddr::Inet(peer)));
@@ -94,11 +119,33 @@ impl Conn {
             accepted: SystemTime::now(),
             facts: facts.pack(),
             http2: http2.then(|| Box::new(Http2::new())),
+            born: Instant::now(),
+            inbound: (!http2).then(|| Inbound::new(&clients.pace)),
+            switched: AtomicBool::new(false),
+            alarm: Alarm::default(),
+            patience: Patience::new(&clients.pace),
+            clients,
+            refusal: None,
+            told: false,
             unflushed: false,
             linger: None,
             shutdown,
             _held: held,
         }
+    }
+
+    /// Notes that another protocol is spoken from now on, once the request that asked for it has passed.
+    pub fn switch(&self) {
+        self.switched.store(true, Ordering::Release);
+    }
+
+    /// Whether its next answer shall be its last: it is old, or has had its share of requests.
+    #[must_use]
+    pub fn is_spent(&self, now: Instant) -> bool {
+        let requests = self.inbound.as_ref().map_or(0, Inbound::requests);
+        let most = self.clients.requests;
+        now.saturating_duration_since(self.born) >= self.clients.pace.timeouts.age.get()
+            || most.is_some_and(|most| requests >= most.get())
     }
 
     /// The client's end of the connection.
@@ -112,24 +159,92 @@ impl Conn {
     pub fn local(&self) -> SocketAddr {
         self.local
     }
-
-    /// Lets the watch over HTTP/2 know what a write came to.
-    fn watch_write<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-        bytes: impl FnOnce(&T) -> usize,
-    ) -> Poll<io::Result<T>> {
-        match &mut self.http2 {
-            Some(http2) => http2.written(cx, written, bytes),
-            None => written,
-        }
-    }
 }
 
 impl fmt::Debug for Conn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Conn").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+impl Conn {
+    /// Begins to refuse a request that the session does not see.
+    fn refuse(&mut self, flaw: Flaw) {
+        let answer = if flaw.verdict() == Verdict::Close {
+            self.clients.refusals.note(flaw);
+            Vec::new()
+        } else {
+            let (guard, bytes, since) = match &self.inbound {
+                Some(inbound) => inbound.evidence(),
+                None => return,
+            };
+            let request = guard.request();
+            let part = |range: &std::ops::Range<usize>| bytes.get(range.clone());
+            let refused = Refused {
+                flaw,
+                peer: self.peer,
+                method: request.and_then(|line| part(&line.method)),
+                target: request.and_then(|line| part(&line.target)),
+                is_http10: request.map(|line| line.is_http10),
+                took: since.map(|since| since.elapsed()).unwrap_or_default(),
+            };
+            self.clients.refusals.refuse(&refused)
+        };
+        self.inbound = None;
+        self.refusal = Some(Refusal { answer, sent: 0 });
+    }
+
+    /// Sends the answer of a refusal and closes the connection in order. To the session it has ended.
+    fn poll_refusal(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(mut refusal) = self.refusal.take() else { return Poll::Ready(Ok(())) };
+        if refusal.answer.is_empty() {
+            // Nobody is waiting for an answer.
+            self.refusal = Some(refusal);
+            return Poll::Ready(Ok(()));
+        }
+        while let Some(rest @ [_, ..]) = refusal.answer.get(refusal.sent..) {
+            match self.as_mut().poll_write(cx, rest) {
+                Poll::Ready(Ok(sent)) if sent > 0 => refusal.sent += sent,
+                Poll::Ready(_) => refusal.sent = refusal.answer.len(),
+                Poll::Pending => {
+                    self.refusal = Some(refusal);
+                    return Poll::Pending;
+                }
+            }
+        }
+        let closed = self.as_mut().poll_shutdown(cx);
+        if closed.is_ready() {
+            refusal.answer = Vec::new();
+        }
+        self.refusal = Some(refusal);
+        // The client may be gone already; then there is nobody left to tell.
+        closed.map(|_| Ok(()))
+    }
+
+    /// Bounds what waits for the client to take more of an answer; `took` is what it has taken if it did.
+    fn bound<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        wrote: Poll<io::Result<T>>,
+        took: usize,
+    ) -> Poll<io::Result<T>> {
+        if wrote.is_ready() {
+            if let Some(http2) = &mut self.http2 {
+                http2.sent(took);
+            }
+            self.patience.gain(took, &self.clients.pace);
+            return wrote;
+        }
+        ready!(self.alarm.poll(cx, self.patience.deadline()));
+        self.tell(Flaw::SlowReader);
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, Flaw::SlowReader)))
+    }
+
+    /// Counts why the session fails, once.
+    fn tell(&mut self, flaw: Flaw) {
+        if !std::mem::replace(&mut self.told, true) {
+            self.clients.refusals.note(flaw);
+        }
     }
 }
 
@@ -139,22 +254,47 @@ impl AsyncRead for Conn {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.refusal.is_some() {
+            return self.poll_refusal(cx);
+        }
+        let this = &mut *self;
         // Who waits for the client has nothing more to write for now, so what was written must be on its way:
         // the head of an answer whose body takes its time, or the first bytes of that body.
-        if self.unflushed
-            && let Poll::Ready(Err(error)) = self.as_mut().poll_flush(cx)
-        {
-            return Poll::Ready(Err(error));
+        if this.unflushed {
+            let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+            this.unflushed = flushed.is_pending();
+            if let Poll::Ready(Err(error)) = flushed {
+                return Poll::Ready(Err(error));
+            }
         }
-        let Self { stream, http2, .. } = &mut *self;
-        let before = buf.filled().len();
-        let read = Pin::new(stream.get_mut()).poll_read(cx, buf);
-        match (http2, &read) {
-            (Some(http2), Poll::Ready(Ok(()))) => http2.heard(&buf.filled()[before..])?,
-            (Some(http2), Poll::Pending) => http2.waits(cx)?,
-            _ => {}
+        let stream = this.stream.get_mut();
+        let Some(inbound) = &mut this.inbound else {
+            let before = buf.filled().len();
+            let read = Pin::new(stream).poll_read(cx, buf);
+            match (&mut this.http2, &read) {
+                (Some(http2), Poll::Ready(Ok(()))) => http2.heard(&buf.filled()[before..])?,
+                (Some(http2), Poll::Pending) => http2.waits(cx)?,
+                _ => {}
+            }
+            return read;
+        };
+        if this.switched.load(Ordering::Relaxed) {
+            inbound.open();
         }
-        read
+        let pace = (&this.clients.pace, &mut this.alarm);
+        match ready!(inbound.poll_read(cx, stream, buf, pace)) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(Stop::Failed(error)) => {
+                if let Some(flaw) = Flaw::of(&error) {
+                    this.tell(flaw);
+                }
+                Poll::Ready(Err(error))
+            }
+            Err(Stop::Refused(flaw)) => {
+                this.refuse(flaw);
+                self.poll_refusal(cx)
+            }
+        }
     }
 }
 
@@ -165,20 +305,22 @@ impl AsyncWrite for Conn {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.unflushed = true;
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watch_write(cx, written, |bytes| *bytes)
+        let wrote = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.bound(cx, wrote, buf.len())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let waiting = self.stream.buffer().len();
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         self.unflushed &= !matches!(flushed, Poll::Ready(Ok(())));
-        self.watch_write(cx, flushed, |()| 0)
+        self.bound(cx, flushed, waiting)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Pingora closes a connection through here (and not through its own `Shutdown`), and drops it then.
         if self.linger.is_none() {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+            ready!(self.bound(cx, shut, 0))?;
         }
         let Self { linger, stream, shutdown, http2, .. } = &mut *self;
         let begin = if http2.is_some() { Linger::begin_http2 } else { Linger::begin };
@@ -191,8 +333,8 @@ impl AsyncWrite for Conn {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.unflushed = true;
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watch_write(cx, written, |bytes| *bytes)
+        let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.bound(cx, wrote, bufs.iter().map(|buf| buf.len()).sum())
     }
 
     fn is_write_vectored(&self) -> bool {

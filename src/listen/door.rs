@@ -1,11 +1,14 @@
 //! A [`Door`] is what the configuration in force says of one listener's connections.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use super::caps::Limits;
+use super::clients::{Clients, Refusals};
 use super::config::{Config, RedirectToHttps};
+use super::pace::Pace;
 use super::tls::{ReadFile, Tls};
 use crate::diagnostic::{At, Diagnostics};
 
@@ -22,6 +25,11 @@ pub struct Door {
     pub proxy_protocol: bool,
     /// The port to which clients are sent that come without TLS.
     pub redirect_to_https: Option<u16>,
+    /// How long clients may take.
+    pub pace: Pace,
+    /// The most requests on one connection.
+    pub max_requests: Option<NonZeroU32>,
+    clients: OnceLock<Arc<Clients>>,
 }
 
 impl Door {
@@ -35,6 +43,7 @@ impl Door {
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let address = super::parse_address(&config.address, &at.key("address"), diagnostics);
+        config.check_pace(at, diagnostics);
         let before = previous.and_then(|previous| previous.tls.as_deref());
         let at_tls = at.key("tls");
         let now = SystemTime::now();
@@ -59,7 +68,37 @@ impl Door {
             tls: tls?,
             proxy_protocol: config.proxy_protocol,
             redirect_to_https,
+            pace: Pace { timeouts: config.timeouts, min_rate: config.min_rate },
+            max_requests: config.max_requests,
+            clients: OnceLock::new(),
         })
+    }
+
+    /// One that asks for nothing: for tests.
+    #[cfg(test)]
+    pub(super) fn plain() -> Self {
+        Self {
+            name: "public".into(),
+            address: ([127, 0, 0, 1], 0).into(),
+            tls: None,
+            proxy_protocol: false,
+            redirect_to_https: None,
+            pace: Pace::default(),
+            max_requests: None,
+            clients: OnceLock::new(),
+        }
+    }
+
+    /// What it asks of its clients; `refusals` are told of those who do otherwise.
+    pub fn clients<R: Refusals + 'static>(
+        &self,
+        refusals: impl FnOnce() -> Arc<R>,
+    ) -> Arc<Clients> {
+        let make = || {
+            let (pace, requests) = (self.pace, self.max_requests);
+            Arc::new(Clients { pace, requests, refusals: refusals() })
+        };
+        Arc::clone(self.clients.get_or_init(make))
     }
 }
 
@@ -72,6 +111,8 @@ pub struct Visit {
     pub limits: Limits,
     /// Whether its peer is a proxy that may speak for others.
     pub trusted: bool,
+    /// What is asked of clients.
+    pub clients: Arc<Clients>,
 }
 
 /// Whom the accept loop asks about each connection: the configuration in force.

@@ -9,7 +9,7 @@
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
@@ -50,8 +50,6 @@ pub fn http2_options() -> H2Options {
 
 /// How long the client's preface and first frame may take.
 const OPENING: Duration = Duration::from_secs(10);
-/// How long the client may take nothing of what is written to it.
-const STALL: Duration = Duration::from_secs(60);
 /// As many frames without a use may come at once.
 const BURST: u32 = 2000;
 /// And so many more each second.
@@ -65,18 +63,12 @@ pub(super) struct Http2 {
     frames: Frames,
     /// Until the first frame has come.
     opening: Option<Pin<Box<Sleep>>>,
-    /// While nothing can be written.
-    stall: Option<Pin<Box<Sleep>>>,
 }
 
 impl Http2 {
     /// Begins now. Must be called within a runtime.
     pub(super) fn new() -> Self {
-        Self {
-            frames: Frames::new(Instant::now()),
-            opening: Some(Box::pin(sleep(OPENING))),
-            stall: None,
-        }
+        Self { frames: Frames::new(Instant::now()), opening: Some(Box::pin(sleep(OPENING))) }
     }
 
     /// Looks at what was read.
@@ -93,28 +85,9 @@ impl Http2 {
         overdue(&mut self.opening, cx, "no first frame of HTTP/2 in time")
     }
 
-    /// Notes what a write came to; fails it once nothing could be written for long.
-    pub(super) fn written<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-        bytes: impl FnOnce(&T) -> usize,
-    ) -> Poll<io::Result<T>> {
-        match written {
-            Poll::Ready(Ok(value)) => {
-                self.stall = None;
-                self.frames.sent(bytes(&value));
-                Poll::Ready(Ok(value))
-            }
-            Poll::Pending => {
-                self.stall.get_or_insert_with(|| Box::pin(sleep(STALL)));
-                match overdue(&mut self.stall, cx, "the client takes nothing") {
-                    Ok(()) => Poll::Pending,
-                    Err(error) => Poll::Ready(Err(error)),
-                }
-            }
-            failed @ Poll::Ready(Err(_)) => failed,
-        }
+    /// Notes what was sent.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.frames.sent(bytes);
     }
 }
 

@@ -9,8 +9,6 @@ pub enum Refusal {
     TooMany,
     /// This client has as many as one may have.
     TooManyOfClient,
-    /// It said nothing in time.
-    Silent,
     /// A PROXY header is asked for, and the peer is no trusted proxy.
     ProxyUntrusted,
     /// What came is no PROXY header.
@@ -41,10 +39,9 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 15] = [
         Self::TooMany,
         Self::TooManyOfClient,
-        Self::Silent,
         Self::ProxyUntrusted,
         Self::ProxyMalformed,
         Self::ProxyTimeout,
@@ -66,7 +63,6 @@ impl Refusal {
         match self {
             Self::TooMany => "too_many",
             Self::TooManyOfClient => "too_many_of_client",
-            Self::Silent => "silent",
             Self::ProxyUntrusted => "proxy_untrusted",
             Self::ProxyMalformed => "proxy_malformed",
             Self::ProxyTimeout => "proxy_timeout",

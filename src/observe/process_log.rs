@@ -19,6 +19,11 @@ pub const VARIABLE: &str = "PORTCULLIS_LOG";
 pub const DEFAULT_FILTER: &str =
     "warn,pingora_core::apps=off,pingora_proxy=off,pingora_load_balancing=error,portcullis=info";
 
+/// The most that is asked of anybody, whatever the filter. The facade has one level for the whole process, and below
+/// this one a library makes texts of raw heads before it is known that nobody wants them; on a head that is no
+/// UTF-8 that ends the request.
+pub const MOST: LevelFilter = LevelFilter::Debug;
+
 /// Starts the process log and gives the handle on its filter. The first filter is that of the environment.
 ///
 /// # Errors
@@ -32,7 +37,7 @@ pub fn to_stderr() -> Result<LogLevel, InvalidFilter> {
     level.installed =
         log::set_boxed_logger(Box::new(ProcessLog(Arc::clone(&level.logger)))).is_ok();
     if level.installed {
-        log::set_max_level(level.logger.load().filter());
+        log::set_max_level(level.logger.load().filter().min(MOST));
     }
     Ok(level)
 }
@@ -118,31 +123,31 @@ impl LogLevel {
         let most = logger.filter();
         self.logger.store(Arc::new(logger));
         if self.installed {
-            log::set_max_level(most);
+            log::set_max_level(most.min(MOST));
         }
         text.clone_into(&mut current);
         Ok(())
     }
 }
 
+/// Whether a record can reach an output at all, whatever the filter.
+#[must_use]
+pub fn may_speak(metadata: &log::Metadata<'_>) -> bool {
+    let own = metadata.target().strip_prefix("portcullis");
+    metadata.level() <= log::Level::Info
+        || own.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
 /// The logger behind the facade.
 struct ProcessLog(Arc<ArcSwap<env_logger::Logger>>);
 
-impl ProcessLog {
-    fn may_speak(metadata: &log::Metadata<'_>) -> bool {
-        let own = metadata.target().strip_prefix("portcullis");
-        metadata.level() <= log::Level::Info
-            || own.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-    }
-}
-
 impl log::Log for ProcessLog {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        Self::may_speak(metadata) && self.0.load().enabled(metadata)
+        may_speak(metadata) && self.0.load().enabled(metadata)
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        if Self::may_speak(record.metadata()) {
+        if may_speak(record.metadata()) {
             self.0.load().log(record);
         }
     }
@@ -159,7 +164,7 @@ mod tests {
     #[test]
     fn libraries_keep_what_they_know_of_requests_to_themselves() {
         let may = |target, level| {
-            ProcessLog::may_speak(&log::Metadata::builder().target(target).level(level).build())
+            may_speak(&log::Metadata::builder().target(target).level(level).build())
         };
         assert!(may("portcullis", log::Level::Trace));
         assert!(may("portcullis::gateway", log::Level::Debug));

@@ -6,8 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
-
+use super::beside::beside;
 use crate::auth::Auth;
 use crate::snapshot::Snapshot;
 
@@ -23,13 +22,12 @@ pub(super) fn retire(old: Arc<Snapshot>, auth: &Arc<Auth>) {
         while Arc::strong_count(&old) > 1 {
             tokio::time::sleep(READERS).await;
         }
-        // Should this thread be cut off, the process is ending.
-        let _ = spawn_blocking(move || drop(old)).await;
+        let _ = beside(move || drop(old)).await;
         let Some(keys) = keys else { return };
         while !keys.is_unused() {
             tokio::time::sleep(REQUESTS).await;
         }
-        let _ = spawn_blocking(move || drop(keys)).await;
+        let _ = beside(move || drop(keys)).await;
     });
 }
 

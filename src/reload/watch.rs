@@ -82,14 +82,28 @@ impl Seen {
             return *before;
         }
         let rested = stamp.length > LARGE && !stamp.is_recent(SystemTime::now());
-        match std::fs::read(path) {
-            Ok(content) => Self { mark: Mark::of(&content), stamp: rested.then_some(stamp) },
+        // It may be of any size, and nothing of it is needed but its mark.
+        match std::fs::File::open(path).and_then(Mark::read) {
+            Ok(mark) => Self { mark, stamp: rested.then_some(stamp) },
             Err(_) => absent,
         }
     }
 }
 
 type Files = BTreeMap<PathBuf, Seen>;
+
+/// What a load saw of the configuration file and of those that it names. Files may be read for that.
+#[must_use]
+pub fn marks(file: &Path, mark: Mark, record: &Record) -> BTreeMap<PathBuf, Mark> {
+    let base = file.parent().unwrap_or(Path::new(""));
+    let named = record.files.iter().map(|(path, mark)| {
+        let path = base.join(path);
+        // What it holds does not matter, only whether that changes.
+        let mark = if *mark == Mark::Refused { Seen::look(&path, None).mark } else { *mark };
+        (path, mark)
+    });
+    named.chain([(file.to_owned(), mark)]).collect()
+}
 
 /// Watches files.
 #[derive(Debug)]
@@ -101,24 +115,15 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches the configuration file and those that its load read.
+    /// Watches files of which a load saw this.
     #[must_use]
-    pub fn new(file: &Path, mark: Mark, record: &Record) -> Self {
-        let mut watch = Self { loaded: BTreeMap::new(), seen: Arc::default() };
-        watch.loaded(file, mark, record);
-        watch
+    pub fn new(loaded: BTreeMap<PathBuf, Mark>) -> Self {
+        Self { loaded, seen: Arc::default() }
     }
 
     /// Begins anew with what a load saw.
-    pub fn loaded(&mut self, file: &Path, mark: Mark, record: &Record) {
-        let base = file.parent().unwrap_or(Path::new(""));
-        self.loaded = BTreeMap::from([(file.to_owned(), mark)]);
-        for (path, mark) in &record.files {
-            let path = base.join(path);
-            // What it holds does not matter, only whether that changes.
-            let mark = if *mark == Mark::Refused { Seen::look(&path, None).mark } else { *mark };
-            self.loaded.insert(path, mark);
-        }
+    pub fn loaded(&mut self, loaded: BTreeMap<PathBuf, Mark>) {
+        self.loaded = loaded;
         let watched = |path: &PathBuf, _: &mut Seen| self.loaded.contains_key(path);
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).retain(watched);
     }

@@ -17,16 +17,17 @@ pub struct Clash {
 }
 
 impl Clash {
-    /// The clashes among the rules of one path at one host, which are sorted by rank.
+    /// The clashes among the rules of one path at one host, which are sorted by rank: each rule with the first
+    /// before it. All pairs would be millions where thousands are alike.
     pub(super) fn all(members: &[(Arc<str>, &Rule)]) -> Vec<Self> {
         let mut clashes = Vec::new();
         for same_rank in members.chunk_by(|(_, a), (_, b)| a.rank() == b.rank()) {
-            for (at, (one, rule)) in same_rank.iter().enumerate() {
-                let rest = same_rank[at + 1..].iter().filter(|(_, other)| rule.clashes(other));
-                clashes.extend(rest.map(|(two, _)| Self {
+            for (at, (two, rule)) in same_rank.iter().enumerate() {
+                let first = same_rank[..at].iter().find(|(_, other)| rule.clashes(other));
+                clashes.extend(first.map(|(one, other)| Self {
                     first: one.clone(),
                     second: two.clone(),
-                    path: rule.path().as_str().into(),
+                    path: other.path().as_str().into(),
                 }));
             }
         }

@@ -8,6 +8,7 @@
 //! `Path` of cookies. [`Prefixes`] remembers both beginnings of the path and maps them back.
 
 mod compile;
+mod invert;
 mod strip;
 
 use std::borrow::Cow;
@@ -15,6 +16,8 @@ use std::borrow::Cow;
 use super::captures::Captures;
 use crate::hygiene::{CleanTarget, is_dot_segment, same_decoded};
 
+pub use invert::Public;
+pub(crate) use invert::parameters;
 pub use strip::StripPrefix;
 
 /// How the path that is forwarded comes from the one that was matched.

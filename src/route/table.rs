@@ -101,7 +101,7 @@ fn owner(index: usize) -> Owner {
 type Seat = (u32, bool, u32);
 
 impl<T> Table<T> {
-    /// Lays out the routes. Refused if two of them can't be told apart; all such pairs are given.
+    /// Lays out the routes. Refused if two of them can't be told apart; each such route is given, with another.
     pub fn build(routes: Vec<(Arc<str>, Rule, T)>) -> Result<Self, Vec<Clash>> {
         let mut trie = Trie::default();
         let mut hosts = Hosts::default();

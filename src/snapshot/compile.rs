@@ -1,6 +1,7 @@
 //! From the file to what is served: names are resolved, templates parsed, and every mistake is collected.
 
 mod policy;
+mod portal;
 mod route;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics};
 use crate::listen::Door;
 use crate::observe::access_log::Sampling;
+use crate::portal::{Landscape, Library};
 use crate::rewrite::TrustedProxies;
 use crate::route::Table;
 use crate::upstream::Upstream;
@@ -70,12 +72,21 @@ pub(super) fn compile_with(
     let sampling = Sampling::of(&config.logs.sample, None);
     let names = config.routes.keys().map(String::as_str);
     config.logs.check((!gaps.routes).then_some(names), &root.key("logs"), diagnostics);
-    let routes = compile_routes(config, gaps, &upstreams, auth.as_deref(), &sampling, diagnostics);
+    let parts = Parts {
+        config,
+        upstreams: &upstreams,
+        auth: auth.as_deref(),
+        sampling: &sampling,
+        sources,
+    };
+    let routes = compile_routes(&parts, gaps, previous, diagnostics);
 
     let workers = config.workers.or_else(|| std::thread::available_parallelism().ok());
+    let (table, library) = routes?;
     Some(Compiled {
         snapshot: Snapshot {
-            routes: routes?,
+            routes: table,
+            library,
             unrouted: unrouted?,
             sampling,
             upstreams: upstreams.into_iter().filter_map(|(k, v)| Some((k, v?))).collect(),
@@ -239,15 +250,26 @@ fn compile_upstreams(
     config.upstreams.iter().map(compile).collect()
 }
 
+/// What routes are compiled from.
+struct Parts<'a> {
+    config: &'a Config,
+    upstreams: &'a BTreeMap<String, Option<Arc<Upstream>>>,
+    auth: Option<&'a Auth>,
+    sampling: &'a Sampling,
+    sources: &'a dyn Sources,
+}
+
+/// The routes, and what portals show of them.
+type Routes = (Table<Arc<Route>>, Option<Arc<Library>>);
+
 fn compile_routes(
-    config: &Config,
+    parts: &Parts<'_>,
     gaps: &Gaps,
-    upstreams: &BTreeMap<String, Option<Arc<Upstream>>>,
-    auth: Option<&Auth>,
-    sampling: &Sampling,
+    previous: Option<&Snapshot>,
     diagnostics: &mut Diagnostics,
-) -> Option<Table<Arc<Route>>> {
+) -> Option<Routes> {
     let at = At::root().key("routes");
+    let Parts { config, upstreams, auth, sampling, sources } = *parts;
     if config.routes.is_empty() && !gaps.routes {
         diagnostics.error(
             at.clone(),
@@ -256,20 +278,38 @@ fn compile_routes(
         );
     }
     let mut compiled = Vec::with_capacity(config.routes.len());
-    for (name, route) in &config.routes {
+    let wanted = portal::is_wanted(config);
+    let specs = if wanted { portal::sources(parts, previous, diagnostics) } else { Vec::new() };
+    let mut seen = Vec::new();
+    for (name, written) in &config.routes {
         let at = at.key(name);
-        let mut builder =
-            RouteBuilder { config, route, upstreams, auth, sampling, at: &at, diagnostics };
-        if let Some((rule, route)) = builder.build(name) {
-            compiled.push((route.name.clone(), rule, route));
+        let mut builder = RouteBuilder {
+            config,
+            route: written,
+            upstreams,
+            auth,
+            sampling,
+            sources,
+            at: &at,
+            diagnostics,
+        };
+        let Some((rule, route)) = builder.build(name) else { continue };
+        if wanted && let Some(auth) = auth {
+            let place = portal::place(config, written, &rule, &route, auth);
+            seen.push((route.name.clone(), rule.clone(), place));
         }
+        compiled.push((route.name.clone(), rule, route));
     }
+    let routes: Vec<Arc<Route>> = compiled.iter().map(|(.., route)| Arc::clone(route)).collect();
     match Table::build(compiled) {
         Ok(table) => {
             for shadow in table.shadows() {
                 diagnostics.warning(at.key(&*shadow.shadowed), shadow.to_string(), shadow.help());
             }
-            Some(table)
+            let landscape = Landscape::new(seen).ok().filter(|_| wanted);
+            let library = landscape
+                .map(|landscape| portal::library(config, landscape, specs, previous, &routes));
+            Some((table, library))
         }
         Err(clashes) => {
             for clash in clashes {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::auth::RouteAuth;
+use crate::auth::{RouteAuth, names_a_credential};
 use crate::config::{Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics};
 use crate::yaml::Places;
@@ -47,7 +47,11 @@ fn unused_upstreams(config: &Config, diagnostics: &mut Diagnostics) {
     let used: BTreeSet<&String> =
         config.routes.values().filter_map(|route| route.to.as_ref()).collect();
     let idle = |route: &RouteConfig| {
-        !(route.health || route.to.is_some() || route.respond.is_some() || route.redirect.is_some())
+        !(route.health
+            || !route.portal.is_off()
+            || route.to.is_some()
+            || route.respond.is_some()
+            || route.redirect.is_some())
     };
     let misspelt = used.iter().any(|name| !config.upstreams.contains_key(*name));
     if misspelt || config.routes.is_empty() || config.routes.values().any(idle) {
@@ -127,12 +131,6 @@ fn plain_credentials(config: &Config, places: &Places, diagnostics: &mut Diagnos
             }
         }
     }
-}
-
-fn names_a_credential(name: &str) -> bool {
-    let name = name.to_ascii_lowercase().replace('_', "-");
-    matches!(name.as_str(), "authorization" | "proxy-authorization" | "cookie")
-        || ["-key", "-token", "-secret"].iter().any(|end| name.ends_with(end))
 }
 
 #[cfg(test)]

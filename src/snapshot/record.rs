@@ -9,11 +9,17 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher as _};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::units::Secret;
 use crate::yaml::Sources;
+
+/// So many bytes of a file are looked at in one go.
+const PIECE: usize = 64 << 10;
+
+/// A shorter value from outside is only masked where it stands alone.
+const SHORTEST: usize = 4;
 
 /// What was found at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +38,23 @@ impl Mark {
     #[must_use]
     pub fn of(content: &[u8]) -> Self {
         let mut hasher = DefaultHasher::new();
-        hasher.write(content);
+        content.chunks(PIECE).for_each(|piece| hasher.write(piece));
         Self::Content(hasher.finish())
+    }
+
+    /// The mark of what is read, of which no more than a piece is held at once.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(mut from: impl io::Read) -> io::Result<Self> {
+        let mut hasher = DefaultHasher::new();
+        let mut piece = Vec::with_capacity(PIECE);
+        // Each but the last is whole, as those of `of` are.
+        while (&mut from).take(PIECE as u64).read_to_end(&mut piece)? > 0 {
+            hasher.write(&piece);
+            piece.clear();
+        }
+        Ok(Self::Content(hasher.finish()))
     }
 
     fn of_error(error: &io::Error) -> Self {
@@ -49,22 +70,20 @@ impl Mark {
 pub struct Record {
     /// The files that were read, by the path that the configuration gives.
     pub files: BTreeMap<PathBuf, Mark>,
-    /// The values, each with the reference that brought it.
-    outside: BTreeMap<String, Secret>,
+    /// The values, each with the reference that brought it; the longest first, so that one that holds
+    /// another leaves no rest of itself when they are masked.
+    outside: Vec<(Secret, String)>,
 }
 
 impl Record {
-    /// Puts back the reference wherever a value from outside stands in this text; one of fewer than
-    /// `shortest` bytes only if it is the whole text. The longest values come first, so that one that holds
-    /// another leaves no rest of itself.
+    /// Puts back the reference wherever a value from outside stands in this text; a short one only if it is the
+    /// whole text, since it would be found everywhere.
     #[must_use]
-    pub fn mask(&self, text: &str, shortest: usize) -> String {
-        let mut values: Vec<(&str, &String)> =
-            self.outside.iter().map(|(shown, value)| (value.expose(), shown)).collect();
-        values.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+    pub fn mask(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for (value, shown) in values {
-            if text == value || value.len() >= shortest && text.contains(value) {
+        for (value, shown) in &self.outside {
+            let value = value.expose();
+            if text == value || value.len() >= SHORTEST && text.contains(value) {
                 text = text.replace(value, shown);
             }
         }
@@ -75,27 +94,43 @@ impl Record {
 /// Sources that note what is taken from them.
 pub(super) struct Recorder<'a> {
     sources: &'a dyn Sources,
-    record: RefCell<Record>,
+    files: RefCell<BTreeMap<PathBuf, Mark>>,
+    /// The values by the reference that brought them.
+    outside: RefCell<BTreeMap<String, Secret>>,
 }
 
 impl<'a> Recorder<'a> {
     pub fn new(sources: &'a dyn Sources) -> Self {
-        Self { sources, record: RefCell::default() }
+        Self { sources, files: RefCell::default(), outside: RefCell::default() }
     }
 
     /// What was noted so far.
     pub fn record(&self) -> Record {
-        self.record.borrow().clone()
+        let outside = self.outside.borrow();
+        // In a message it may stand as Rust writes a text in quotes.
+        let escaped = |value: &Secret| {
+            let text = value.expose().escape_debug().to_string();
+            (text != value.expose()).then(|| Secret::new(text))
+        };
+        let mut outside: Vec<_> = outside
+            .iter()
+            .flat_map(|(shown, value)| {
+                [Some(value.clone()), escaped(value)].map(|value| (value, shown.clone()))
+            })
+            .filter_map(|(value, shown)| Some((value?, shown)))
+            .collect();
+        outside.sort_by_key(|(value, _)| std::cmp::Reverse(value.expose().len()));
+        Record { files: self.files.borrow().clone(), outside }
     }
 
     fn note_file(&self, path: &Path, mark: Mark) {
-        self.record.borrow_mut().files.insert(path.to_owned(), mark);
+        self.files.borrow_mut().insert(path.to_owned(), mark);
     }
 
     fn note_value(&self, shown: String, value: &str) {
         // What is empty is refused by the reader, and would be found everywhere.
         if !value.is_empty() {
-            self.record.borrow_mut().outside.insert(shown, Secret::new(value));
+            self.outside.borrow_mut().insert(shown, Secret::new(value));
         }
     }
 }
@@ -140,7 +175,13 @@ mod tests {
 
     impl Sources for Outside {
         fn env(&self, name: &str) -> Option<String> {
-            (name == "TOKEN").then(|| "hunter2-and-more".to_owned())
+            let value = match name {
+                "TOKEN" => "hunter2-and-more",
+                "SHORT" => "on",
+                "QUOTED" => "a\"b\\n",
+                _ => return None,
+            };
+            Some(value.to_owned())
         }
 
         fn file(&self, path: &Path) -> io::Result<String> {
@@ -153,6 +194,20 @@ mod tests {
 
         fn data(&self, _: &Path) -> io::Result<Vec<u8>> {
             Ok(b"keys".to_vec())
+        }
+    }
+
+    #[test]
+    fn a_file_has_the_mark_of_its_content_however_it_is_read() {
+        for length in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 5] {
+            let content = vec![b'x'; length];
+            // A reader that gives little at a time.
+            let halting = content
+                .chunks(1000)
+                .fold(Box::new(io::empty()) as Box<dyn io::Read>, |all, piece| {
+                    Box::new(all.chain(piece))
+                });
+            assert_eq!(Mark::read(halting).unwrap(), Mark::of(&content), "{length}");
         }
     }
 
@@ -173,13 +228,17 @@ mod tests {
     #[test]
     fn a_value_from_outside_is_shown_as_its_reference() {
         let recorder = Recorder::new(&Outside);
-        assert_eq!(recorder.record().mask("hunter2", 4), "hunter2");
-        let _ = (recorder.env("TOKEN"), recorder.env("NONE"), recorder.file(Path::new("secret")));
+        assert_eq!(recorder.record().mask("hunter2"), "hunter2");
+        for name in ["TOKEN", "NONE", "SHORT", "QUOTED"] {
+            let _ = recorder.env(name);
+        }
+        let _ = recorder.file(Path::new("secret"));
         let record = recorder.record();
-        assert_eq!(record.mask("Bearer hunter2-and-more", 4), "Bearer ${env:TOKEN}");
-        assert_eq!(record.mask("hunter2, hunter2", 4), "${file:secret}, ${file:secret}");
-        assert_eq!(record.mask("a hunter2", 8), "a hunter2");
-        assert_eq!(record.mask("hunter2", 8), "${file:secret}");
+        assert_eq!(record.mask("Bearer hunter2-and-more"), "Bearer ${env:TOKEN}");
+        assert_eq!(record.mask("hunter2, hunter2"), "${file:secret}, ${file:secret}");
+        assert_eq!(record.mask("on and on"), "on and on");
+        assert_eq!(record.mask("on"), "${env:SHORT}");
+        assert_eq!(record.mask(&format!("not {:?}", "a\"b\\n")), "not \"${env:QUOTED}\"");
         assert!(!format!("{record:?}").contains("hunter2"));
     }
 }

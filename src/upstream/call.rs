@@ -1,5 +1,5 @@
-//! One GET to one target, as traffic would send it: for probes, and for checking that a target refuses
-//! those who come without the gateway's secret.
+//! One GET to one target, as traffic would send it: for probes, for what a service says of itself, and for checking
+//! that a target refuses those who come without the gateway's secret.
 //!
 //! It goes through Pingora's own connector, so that TLS, server name and HTTP version are those of
 //! traffic. Every call opens a connection of its own: a pooled one would hide that new ones fail.
@@ -17,9 +17,6 @@ use super::config::Protocol;
 use super::dress::Dress;
 use super::target::Target;
 
-/// The most of a body that is read, in bytes; the rest is dropped.
-const BODY_CAP: usize = 64 << 10;
-
 /// What to ask a target.
 #[derive(Debug, Clone, Copy)]
 pub struct CallRequest<'a> {
@@ -29,8 +26,8 @@ pub struct CallRequest<'a> {
     pub headers: &'a [(HeaderName, HeaderValue)],
     /// Whether the gateway's secret is sent along.
     pub with_secret: bool,
-    /// Whether the answer's body is of interest.
-    pub with_body: bool,
+    /// How much of the answer's body is read, in bytes; the rest is dropped.
+    pub most_body: usize,
 }
 
 /// What a target answered.
@@ -40,7 +37,7 @@ pub struct CallResponse {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, or its first 64 KiB; empty if it was not asked for.
+    /// The body, as far as it was asked for.
     pub body: Bytes,
 }
 
@@ -86,7 +83,7 @@ impl Caller {
         if deadline <= Instant::now() {
             return Err(CallError::Timeout);
         }
-        tokio::time::timeout_at(deadline.into(), self.exchange(target, head, request.with_body))
+        tokio::time::timeout_at(deadline.into(), self.exchange(target, head, request.most_body))
             .await
             .unwrap_or(Err(CallError::Timeout))
     }
@@ -127,7 +124,7 @@ impl Caller {
         &self,
         target: &Target,
         head: RequestHeader,
-        with_body: bool,
+        most_body: usize,
     ) -> Result<CallResponse, CallError> {
         let broken = |e: pingora::BError| CallError::Broken(explain(&e));
         let connector = self.connector.get_or_init(|| Connector::new(None));
@@ -147,7 +144,7 @@ impl Caller {
                 break (response.status, response.headers.clone());
             }
         };
-        let body = if with_body { body(&mut session).await.map_err(broken)? } else { Bytes::new() };
+        let body = body(&mut session, most_body).await.map_err(broken)?;
         session.shutdown().await;
         Ok(CallResponse { status, headers, body })
     }
@@ -164,12 +161,12 @@ async fn send(session: &mut HttpSession, head: RequestHeader) -> pingora::Result
     session.finish_request_body().await
 }
 
-async fn body(session: &mut HttpSession) -> pingora::Result<Bytes> {
+async fn body(session: &mut HttpSession, most: usize) -> pingora::Result<Bytes> {
     let mut body = BytesMut::new();
-    while body.len() < BODY_CAP
+    while body.len() < most
         && let Some(piece) = session.read_response_body().await?
     {
-        let room = BODY_CAP - body.len();
+        let room = most - body.len();
         body.extend_from_slice(&piece[..piece.len().min(room)]);
     }
     Ok(body.freeze())

@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::units::{Period, Secret, Statuses};
 
 mod balance;
+mod openapi;
 mod target;
 mod words;
 
 pub use balance::{Balance, HashBy};
+pub use openapi::OpenApi;
 pub use target::TargetSpec;
 pub use words::{Health, HostHeader};
 
@@ -34,6 +36,10 @@ pub struct Config {
     /// overwrites what the client sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway_secret: Option<GatewaySecret>,
+    /// Where its `OpenAPI` document comes from, for the portal: a path at the targets such as `/openapi.json`, or
+    /// `{ file: users.yaml }`. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openapi: Option<OpenApi>,
     /// The Host header that targets see: `preserve` (default, the client's), `target` (the target's
     /// own), or a name.
     #[serde(default)]
@@ -65,6 +71,7 @@ impl Config {
             balance: Balance::default(),
             health: Health::default(),
             gateway_secret: None,
+            openapi: None,
             host: HostHeader::default(),
             tls: Tls::default(),
             protocol: Protocol::default(),

@@ -99,7 +99,7 @@ impl Prober {
             return connect(target.address(), deadline).await;
         };
         let agent = (USER_AGENT, HeaderValue::from_static("portcullis-health"));
-        let request = CallRequest { path, headers: &[agent], with_secret: true, with_body: false };
+        let request = CallRequest { path, headers: &[agent], with_secret: true, most_body: 0 };
         let answer =
             self.caller.call(target, request, deadline).await.map_err(|e| e.to_string())?;
         let status = answer.status.as_u16();

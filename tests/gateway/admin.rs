@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Client, Gateway, Origin, Reloading, eventually, schema, send};
 
-const TOKEN: &str = "operators-only-0123456789";
+const TOKEN: &str = "operators-only-7q3z-0123456789";
 const LOCAL: (&str, &str) = ("Host", "localhost");
 
 /// The description, and what of it was seen.
@@ -62,10 +62,10 @@ impl Description {
 fn yaml(origin: &Origin) -> String {
     format!(
         "upstreams: {{ users: {{ targets: [ \"http://{}\" ], health: none, \
-         gateway_secret: {{ value: planted-gateway-secret }} }} }}\n\
+         gateway_secret: {{ value: planted-gateway-secret-7q3z }} }} }}\n\
          consumers: {{ app: {{ api_keys: [ \"sha256:{}\" ] }} }}\n\
-         routes:\n  users: {{ path: /users, to: users, headers: {{ X-Token: planted-condition }},\n    \
-         request_headers: {{ set: {{ Authorization: \"Bearer planted-header\", X-Other: \"${{file:secret}}\" }} }} }}\n  \
+         routes:\n  users: {{ path: /users, to: users, headers: {{ X-Token: planted-condition-7q3z }},\n    \
+         request_headers: {{ set: {{ Authorization: \"Bearer planted-header-7q3z\", X-Other: \"${{file:secret}}\" }} }} }}\n  \
          fixed: {{ path: /fixed, respond: {{ status: 204 }}, auth: none }}\n",
         origin.address,
         "ab".repeat(32)
@@ -75,7 +75,7 @@ fn yaml(origin: &Origin) -> String {
 /// A gateway whose operators need the token.
 async fn guarded(origin: &Origin) -> Reloading {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("secret"), "planted-from-outside\n").unwrap();
+    std::fs::write(folder.path().join("secret"), "planted-from-outside-7q3z\n").unwrap();
     let admin = format!("admin: {{ address: \"127.0.0.1:0\", token: \"{TOKEN}\" }}");
     Reloading::start_in(folder, &admin, &yaml(origin)).await
 }
@@ -111,6 +111,7 @@ async fn operations(gateway: &Reloading, origin: &Origin, description: &mut Desc
         ("/config", "get"),
         ("/routes", "get"),
         ("/upstreams", "get"),
+        ("/portal", "get"),
         ("/log-level", "get"),
         ("/reload", "post"),
         (DRAIN, "post"),
@@ -218,7 +219,7 @@ async fn a_socket_file_serves_its_owner() {
 
     let origin = Origin::start("users").await;
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("secret"), "planted-from-outside").unwrap();
+    std::fs::write(folder.path().join("secret"), "planted-from-outside-7q3z").unwrap();
     let socket = folder.path().join("admin.sock");
     let admin = format!("admin: {{ address: \"unix:{}\" }}", socket.display());
     let gateway = Reloading::start_in(folder, &admin, &yaml(&origin)).await;

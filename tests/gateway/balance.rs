@@ -161,7 +161,7 @@ async fn a_probe_takes_a_sick_target_out_and_back() {
         r#"
     targets: [ "{}", "{}" ],
     health: {{ path: "/healthz?full", every: 100ms, expect: [ 200-204, 404 ] }},
-    gateway_secret: {{ value: "${{env:NONE:-s3cret}}" }},
+    gateway_secret: {{ value: "${{env:NONE:-s3cret-7q3z}}" }},
     host: users.internal
 "#,
         one.address, two.address
@@ -178,7 +178,7 @@ async fn a_probe_takes_a_sick_target_out_and_back() {
     }
     // A probe comes as traffic does.
     let probe = one.seen().into_iter().find(|seen| seen.target == "/healthz?full").unwrap();
-    assert_eq!(probe.header("x-api-key"), "s3cret");
+    assert_eq!(probe.header("x-api-key"), "s3cret-7q3z");
     assert_eq!(probe.header("host"), "users.internal");
 }
 

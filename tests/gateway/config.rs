@@ -33,6 +33,7 @@ fn check(file: &Path, arguments: &[&str], env: &[(&str, &str)]) -> Output {
         .args(arguments)
         .arg(file.file_name().unwrap())
         .output()
+        .inspect(|checked| crate::support::secrets::none_in("check", text(&checked.stderr)))
         .unwrap()
 }
 

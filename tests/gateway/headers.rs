@@ -367,7 +367,7 @@ async fn what_is_meant_for_one_connection_goes_no_further() {
         ("X-Hop", "1"),
         ("X-Other", "2"),
         ("Keep-Alive", "timeout=5"),
-        ("Proxy-Authorization", "Basic c2VjcmV0"),
+        ("Proxy-Authorization", "Basic c2VjcmV0-7q3z"),
         ("Proxy-Connection", "keep-alive"),
         ("TE", "gzip"),
         ("Trailer", "X-Sum"),

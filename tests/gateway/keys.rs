@@ -25,12 +25,12 @@ consumers:
   partner: {{ api_keys: "{}" }}
   gone: {{ disabled: true, api_keys: [ "{}" ] }}
 "#,
-        digest("app-key"),
-        digest("future-key"),
-        digest("past-key"),
-        digest("disabled-key"),
-        digest("partner-key"),
-        digest("gone-key"),
+        digest("app-key-7q3z"),
+        digest("future-key-7q3z"),
+        digest("past-key-7q3z"),
+        digest("disabled-key-7q3z"),
+        digest("partner-key-7q3z"),
+        digest("gone-key-7q3z"),
     )
 }
 
@@ -39,7 +39,7 @@ async fn gateway(origin: &Origin) -> Gateway {
         r#"
 upstreams:
   svc: {{ targets: [ "{0}" ] }}
-  sealed: {{ targets: [ "{0}" ], gateway_secret: {{ value: the-gate }} }}
+  sealed: {{ targets: [ "{0}" ], gateway_secret: {{ value: the-gate-7q3z }} }}
 {1}
 routes:
   svc: {{ path: /svc, to: svc }}
@@ -77,26 +77,26 @@ async fn a_refused_credential_does_not_tell_why() {
     let megabyte = "k".repeat(60 << 10);
     let cases: [&[(&str, &str)]; 12] = [
         &[("X-Api-Key", "")],
-        &[("X-Api-Key", "unknown")],
-        &[("X-Api-Key", "APP-KEY")],
-        &[("X-Api-Key", "past-key")],
-        &[("X-Api-Key", "disabled-key")],
-        &[("X-Api-Key", "gone-key")],
-        &[("X-Api-Key", "app-key"), ("X-Api-Key", "app-key")],
-        &[("X-Api-Key", "app-key"), ("x-api-key", "other")],
-        &[("X-Api-Key", "app-key, app-key")],
-        &[("X_Api_Key", "app-key")],
-        &[("Authorization", "ApiKey app-key")],
+        &[("X-Api-Key", "unknown-7q3z")],
+        &[("X-Api-Key", "APP-KEY-7q3z")],
+        &[("X-Api-Key", "past-key-7q3z")],
+        &[("X-Api-Key", "disabled-key-7q3z")],
+        &[("X-Api-Key", "gone-key-7q3z")],
+        &[("X-Api-Key", "app-key-7q3z"), ("X-Api-Key", "app-key-7q3z")],
+        &[("X-Api-Key", "app-key-7q3z"), ("x-api-key", "other")],
+        &[("X-Api-Key", "app-key-7q3z, app-key-7q3z")],
+        &[("X_Api_Key", "app-key-7q3z")],
+        &[("Authorization", "ApiKey app-key-7q3z")],
         &[("X-Api-Key", &megabyte)],
     ];
     for headers in cases {
         let answer = get(gateway.address(), "/svc", headers).await;
         assert_eq!(face(&answer), face(&missing), "{headers:?}");
     }
-    let digest_itself = digest("app-key");
+    let digest_itself = digest("app-key-7q3z");
     let answer = get(gateway.address(), "/svc", &[("X-Api-Key", &digest_itself)]).await;
     assert_eq!(face(&answer), face(&missing));
-    let answer = get(gateway.address(), "/svc?x-api-key=app-key", &[]).await;
+    let answer = get(gateway.address(), "/svc?x-api-key=app-key-7q3z", &[]).await;
     assert_eq!(face(&answer), face(&missing));
     assert!(origin.seen().is_empty());
 }
@@ -112,7 +112,7 @@ async fn a_key_of_a_megabyte_is_refused_and_the_gate_stands() {
     if let Some(answer) = client.read_any(false).await {
         assert!(matches!(answer.status, 400 | 431), "{answer:?}");
     }
-    let answer = get(gateway.address(), "/svc", &[("X-Api-Key", "app-key")]).await;
+    let answer = get(gateway.address(), "/svc", &[("X-Api-Key", "app-key-7q3z")]).await;
     assert_eq!(answer.status, 200);
     assert_eq!(origin.seen().len(), 1);
 }
@@ -121,18 +121,20 @@ async fn a_key_of_a_megabyte_is_refused_and_the_gate_stands() {
 async fn a_known_caller_passes_and_the_key_stays_at_the_gate() {
     let origin = Origin::start("svc").await;
     let gateway = gateway(&origin).await;
-    for (key, consumer) in [("app-key", "app"), ("future-key", "app"), ("partner-key", "partner")] {
-        let headers = [("X-API-KEY", key), ("Authorization", "Bearer own")];
+    for (key, consumer) in
+        [("app-key-7q3z", "app"), ("future-key-7q3z", "app"), ("partner-key-7q3z", "partner")]
+    {
+        let headers = [("X-API-KEY", key), ("Authorization", "Bearer own-7q3z")];
         let answer = get(gateway.address(), "/svc", &headers).await;
         assert_eq!(answer.status, 200, "{key}");
         let seen = origin.last();
         assert_eq!(seen.header("x-consumer-name"), consumer);
         assert!(!seen.headers.contains_key("x-api-key"), "{seen:?}");
         // Other credentials are between the client and the service.
-        assert_eq!(seen.header("authorization"), "Bearer own");
+        assert_eq!(seen.header("authorization"), "Bearer own-7q3z");
     }
     // Also where nobody asks for it, known or not.
-    for key in ["app-key", "unknown"] {
+    for key in ["app-key-7q3z", "unknown-7q3z"] {
         let answer = get(gateway.address(), "/open", &[("X-Api-Key", key)]).await;
         assert_eq!(answer.status, 200);
         let seen = origin.last();
@@ -145,15 +147,15 @@ async fn a_known_caller_passes_and_the_key_stays_at_the_gate() {
 async fn a_caller_that_the_route_leaves_out_is_told_so() {
     let origin = Origin::start("svc").await;
     let gateway = gateway(&origin).await;
-    let answer = get(gateway.address(), "/partners", &[("X-Api-Key", "app-key")]).await;
+    let answer = get(gateway.address(), "/partners", &[("X-Api-Key", "app-key-7q3z")]).await;
     assert_eq!((answer.status, answer.code().as_str()), (403, "forbidden"));
     assert_eq!(answer.header("www-authenticate"), "");
-    for refused in [None, Some("unknown"), Some("past-key"), Some("gone-key")] {
+    for refused in [None, Some("unknown-7q3z"), Some("past-key-7q3z"), Some("gone-key-7q3z")] {
         let headers: Vec<_> = refused.map(|key| ("X-Api-Key", key)).into_iter().collect();
         assert_eq!(get(gateway.address(), "/partners", &headers).await.status, 401, "{refused:?}");
     }
     assert!(origin.seen().is_empty());
-    let answer = get(gateway.address(), "/partners", &[("X-Api-Key", "partner-key")]).await;
+    let answer = get(gateway.address(), "/partners", &[("X-Api-Key", "partner-key-7q3z")]).await;
     assert_eq!((answer.status, origin.seen().len()), (200, 1));
     let log = gateway.log(6).await;
     let line = log.iter().find(|line| line["why"] == "forbidden").expect("a line for the 403");
@@ -168,19 +170,22 @@ async fn the_gateway_secret_overwrites_whatever_a_client_sends() {
     let origin = Origin::start("svc").await;
     let gateway = gateway(&origin).await;
     let cases: [(&str, &[(&str, &str)]); 6] = [
-        ("/sealed", &[("X-Api-Key", "app-key")]),
+        ("/sealed", &[("X-Api-Key", "app-key-7q3z")]),
         ("/sealed-open", &[]),
-        ("/sealed-open", &[("X-Api-Key", "forged")]),
-        ("/sealed-open", &[("x-API-key", "forged"), ("X-Api-Key", "twice"), ("x-api-key", "")]),
-        ("/sealed-open", &[("Connection", "x-api-key"), ("X-Api-Key", "forged")]),
-        ("/sealed", &[("Connection", "X-Consumer-Name, X-Api-Key"), ("X-Api-Key", "app-key")]),
+        ("/sealed-open", &[("X-Api-Key", "forged-7q3z")]),
+        (
+            "/sealed-open",
+            &[("x-API-key", "forged-7q3z"), ("X-Api-Key", "twice"), ("x-api-key", "")],
+        ),
+        ("/sealed-open", &[("Connection", "x-api-key"), ("X-Api-Key", "forged-7q3z")]),
+        ("/sealed", &[("Connection", "X-Consumer-Name, X-Api-Key"), ("X-Api-Key", "app-key-7q3z")]),
     ];
     for (path, headers) in cases {
         let answer = get(gateway.address(), path, headers).await;
         assert_eq!(answer.status, 200, "{path} {headers:?}");
         let seen = origin.last();
         let values: Vec<_> = seen.headers.get_all("x-api-key").iter().collect();
-        assert_eq!(values, ["the-gate"], "{path} {headers:?}");
+        assert_eq!(values, ["the-gate-7q3z"], "{path} {headers:?}");
         let consumer = if path == "/sealed" { "app" } else { "" };
         assert_eq!(seen.header("x-consumer-name"), consumer, "{path} {headers:?}");
     }
@@ -191,7 +196,7 @@ async fn a_route_cannot_undo_the_gateway_secret() {
     let origin = Origin::start("svc").await;
     let gateway = Gateway::start(&format!(
         r#"
-upstreams: {{ svc: {{ targets: [ "{}" ], gateway_secret: {{ header: X-Gate, value: the-gate }} }} }}
+upstreams: {{ svc: {{ targets: [ "{}" ], gateway_secret: {{ header: X-Gate, value: the-gate-7q3z }} }} }}
 routes:
   svc:
     path: /
@@ -202,9 +207,9 @@ routes:
         origin.address
     ))
     .await;
-    get(gateway.address(), "/", &[("X-Old", "forged"), ("X-Gate", "forged")]).await;
+    get(gateway.address(), "/", &[("X-Old", "forged-7q3z"), ("X-Gate", "forged-7q3z")]).await;
     let seen = origin.last();
-    assert_eq!(seen.headers.get_all("x-gate").iter().collect::<Vec<_>>(), ["the-gate"]);
+    assert_eq!(seen.headers.get_all("x-gate").iter().collect::<Vec<_>>(), ["the-gate-7q3z"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,7 +224,7 @@ async fn nobody_but_the_gateway_says_who_it_is() {
         ("x_consumer-name", "root"),
         ("X-Consumer-Groups", "admin"),
     ];
-    for (path, key, consumer) in [("/open", "", None), ("/svc", "app-key", Some("app"))] {
+    for (path, key, consumer) in [("/open", "", None), ("/svc", "app-key-7q3z", Some("app"))] {
         let mut headers = forged.to_vec();
         headers.push(("X-Api-Key", key));
         let headers = if key.is_empty() { &headers[..forged.len()] } else { &headers[..] };
@@ -254,19 +259,19 @@ routes:
   bots: {{ path: /bots, to: svc, auth: bot }}
 "#,
             origin.address,
-            digest("app-key")
+            digest("app-key-7q3z")
         ),
         TestSources { base: folder.path().to_owned(), ..TestSources::default() },
     )
     .await;
     for (path, headers, status, consumer) in [
-        ("/either", &[("X-Team-Key", "app-key")][..], 200, "app"),
+        ("/either", &[("X-Team-Key", "app-key-7q3z")][..], 200, "app"),
         ("/either", &[("X-Bot-Key", "bot-key")], 200, "crawler"),
         ("/either", &[("X-Team-Key", "wrong"), ("X-Bot-Key", "bot-key")], 200, "crawler"),
-        ("/either", &[("X-Api-Key", "app-key")], 401, ""),
+        ("/either", &[("X-Api-Key", "app-key-7q3z")], 401, ""),
         ("/bots", &[("X-Bot-Key", "bot-key")], 200, "crawler"),
         ("/bots", &[("X-Team-Key", "bot-key")], 401, ""),
-        ("/bots", &[("X-Team-Key", "app-key"), ("X-Bot-Key", "no")], 401, ""),
+        ("/bots", &[("X-Team-Key", "app-key-7q3z"), ("X-Bot-Key", "no")], 401, ""),
     ] {
         let before = origin.seen().len();
         let answer = get(gateway.address(), path, headers).await;

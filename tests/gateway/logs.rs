@@ -1,21 +1,16 @@
 //! One line a request: what was done with it and why, and nothing that opens a door.
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
 
-use http::Response;
-use http_body_util::Full;
-use log::{Level, LevelFilter, Log, Metadata, Record};
 use serde_json::Value;
 
+use crate::secrets::PLANTED;
 use crate::support::gateway::TestSources;
 use crate::support::process::Program;
-use crate::support::{Client, Gateway, Origin, RawOrigin, get, send};
+use crate::support::{Client, Gateway, Origin, RawOrigin, get, secrets, send};
 
 const KEY: &str = "planted-key-7q3z";
 const GATE: &str = "planted-gate-7q3z";
-/// All that is planted has this in it, and no id, which is made of hexadecimal digits.
-const MARK: &str = "7q3z";
 
 async fn gateway(origin: &Origin, broken: &RawOrigin) -> Gateway {
     let digest = portcullis::auth::Digest::of(KEY.as_bytes());
@@ -164,110 +159,6 @@ async fn what_we_answered_ourselves_says_why_in_the_word_of_the_answer() {
     assert_eq!((&line["route"], &line["status"]), (&"told".into(), &200.into()));
 }
 
-/// What the process log was given while it was listened to.
-struct Heard {
-    lines: Mutex<Vec<(Level, String, String)>>,
-}
-
-static HEARD: Heard = Heard { lines: Mutex::new(Vec::new()) };
-
-impl Log for Heard {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        let line = record.args().to_string();
-        if line.contains(MARK) {
-            self.lines.lock().unwrap().push((record.level(), record.target().to_owned(), line));
-        }
-    }
-
-    fn flush(&self) {}
-}
-
-/// Headers with something in them that must not be told.
-const PLANTED: &[(&str, &str)] = &[
-    ("X-Api-Key", KEY),
-    ("Authorization", "Bearer planted-bearer-7q3z"),
-    ("Cookie", "session=planted-cookie-7q3z; other=1"),
-    ("Proxy-Authorization", "Basic planted-proxy-7q3z"),
-    ("X-Gate", "planted-forged-7q3z"),
-    ("Referer", "https://a.test/?planted-referer-7q3z"),
-    ("X-Request-Id", "planted-id-7q3z"),
-    ("X-Forwarded-For", "planted-for-7q3z"),
-    ("Traceparent", "00-planted-trace-7q3z-01"),
-    ("Tracestate", "planted=state-7q3z"),
-];
-
-/// Targets of all fates with something in the query that must not be told.
-const TARGETS: &[&str] = &[
-    "/svc?api_key=planted-query-7q3z&planted-bare-7q3z&a=b;c=planted-query-7q3z",
-    "/open/x?token=planted-query-7q3z",
-    "/narrow?token=planted-query-7q3z",
-    "/broken?token=planted-query-7q3z",
-    "/none?token=planted-query-7q3z",
-    "/none%00?token=planted-query-7q3z",
-    "/..%2f?token=planted-query-7q3z",
-    "*?token=planted-query-7q3z",
-    "http://gateway.test/svc?token=planted-query-7q3z",
-    "/svc?%zz=planted-query-7q3z&x=%00planted-query-7q3z",
-];
-
-/// Heads that the parser refuses by itself.
-const UNREADABLE: &[&str] = &[
-    "GET /svc HTTP/1.1\r\nHost: a\r\nHost: b\r\nX-Api-Key: planted-key-7q3z\r\n\r\n",
-    "GET /svc?planted-query-7q3z HTTP/1.1\r\nHost: a\r\nX-Api-Key planted-key-7q3z\r\n\r\n",
-    "GET http://planted-user-7q3z@gateway.test/svc HTTP/1.1\r\nHost: gateway.test\r\n\r\n",
-    "POST /svc HTTP/1.1\r\nHost: a\r\nContent-Length: planted-7q3z\r\nX-Api-Key: planted-key-7q3z\r\n\r\n",
-    "planted-line-7q3z\r\n\r\n",
-];
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_credential_gets_into_a_log() {
-    log::set_logger(&HEARD).expect("no other test of this binary sets a logger");
-    log::set_max_level(LevelFilter::Trace);
-    let origin = Origin::with(|_| {
-        Response::builder()
-            .header("Set-Cookie", "session=planted-answer-7q3z")
-            .header("X-Token", "planted-answer-7q3z")
-            .header("Location", "/there?token=planted-answer-7q3z")
-            .body(Full::new("planted-body-7q3z".into()))
-            .unwrap()
-    })
-    .await;
-    let broken = RawOrigin::saying(b"").await;
-    let gateway = gateway(&origin, &broken).await;
-    for target in TARGETS {
-        for headers in [PLANTED, &PLANTED[1..]] {
-            get(gateway.address(), target, headers).await;
-        }
-    }
-    let wrong = [("X-Api-Key", "planted-wrong-7q3z"), ("x-api-key", "planted-second-7q3z")];
-    get(gateway.address(), "/svc", &wrong).await;
-    send(gateway.address(), "POST", "/svc", PLANTED, b"planted-body-7q3z").await;
-    for unreadable in UNREADABLE {
-        let mut client = Client::connect(gateway.address()).await;
-        client.write(unreadable.as_bytes()).await;
-        client.read_any(false).await;
-    }
-    let lines = gateway.log(2 * TARGETS.len() + 2).await;
-    for line in &lines {
-        assert!(!line.to_string().contains(MARK), "{line}");
-    }
-    assert!(gateway.stop().await);
-    log::set_max_level(LevelFilter::Off);
-    // Of our own lines none at any level; of libraries none at the levels that can reach an output, which
-    // are those down to info: below that Pingora prints whole heads.
-    let heard = HEARD.lines.lock().unwrap();
-    let told: Vec<_> = heard
-        .iter()
-        .filter(|(level, target, _)| target.starts_with("portcullis") || *level <= Level::Info)
-        .collect();
-    assert!(told.is_empty(), "{told:#?}");
-    assert!(heard.iter().any(|(_, target, _)| target.starts_with("pingora")), "nothing was heard");
-}
-
 /// One route to a target that breaks every connection, which the gateway tells of at the level debug.
 struct Telling {
     program: Program,
@@ -336,7 +227,7 @@ async fn libraries_tell_nothing_below_info_whatever_the_filter_says() {
     for line in told.lines().filter(|line| line.contains(" DEBUG ") || line.contains(" TRACE ")) {
         assert!(line.contains(" portcullis"), "{line}");
     }
-    assert!(!told.contains(MARK), "{told}");
+    assert!(!told.contains(secrets::MARK), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

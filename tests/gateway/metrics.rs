@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::support::gateway::TestSources;
 use crate::support::{Answer, Client, Gateway, Origin, RawOrigin, eventually, get, python, send};
 
-const KEY: &str = "planted-key-for-metrics";
+const KEY: &str = "planted-key-7q3z-for-metrics";
 
 /// The numbers as a text, in the format of this `Accept`.
 async fn scrape(gateway: &Gateway, accept: &str) -> Answer {
@@ -449,7 +449,7 @@ fn a_new_configuration_goes_on_with_the_counts_of_what_keeps_its_name() {
     );
     let record = |snapshot: &portcullis::snapshot::Snapshot| {
         for (_, route) in snapshot.routes.iter() {
-            route.meter.record(&http::Method::GET, 200, Duration::from_millis(1));
+            route.meter.record(Some(&http::Method::GET), 200, Duration::from_millis(1));
         }
     };
     record(&old);

@@ -229,7 +229,7 @@ listeners: {{ public: {{ address: "127.0.0.1:0" }} }}
 upstreams:
   users:
     targets: [ {} ]
-    gateway_secret: {{ value: "${{env:NO_SUCH_SECRET:-s3cret}}" }}
+    gateway_secret: {{ value: "${{env:NO_SUCH_SECRET:-s3cret-7q3z}}" }}
 consumers: {{ demo: {{ api_keys: [ "{DEMO_DIGEST}" ] }} }}
 routes: {{ users: {{ path: /, to: users }} }}
 "#,
@@ -240,8 +240,8 @@ routes: {{ users: {{ path: /, to: users }} }}
 #[tokio::test(flavor = "multi_thread")]
 async fn backends_that_are_open_to_everybody_are_found() {
     let any = "127.0.0.1:0".parse().unwrap();
-    let one = demo::start(demo::Kind::Users, "users-1", any, "s3cret").await.unwrap();
-    let two = demo::start(demo::Kind::Users, "users-2", any, "s3cret").await.unwrap();
+    let one = demo::start(demo::Kind::Users, "users-1", any, "s3cret-7q3z").await.unwrap();
+    let two = demo::start(demo::Kind::Users, "users-2", any, "s3cret-7q3z").await.unwrap();
     let closed = guarded(&[one.addr, two.addr]);
     let verify = async |file: &File, more: &[&str]| {
         let arguments = [&["verify-backend", "--config", file.path()], more].concat();
@@ -267,7 +267,7 @@ async fn backends_that_are_open_to_everybody_are_found() {
     let ended = verify(&closed, &["user"]).await;
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.errors.contains("users"), "{ended:?}");
-    assert!(!format!("{ended:?}").contains("s3cret"));
+    assert!(!format!("{ended:?}").contains("s3cret-7q3z"));
 }
 
 /// Runs a line of the banner with the real curl; the status and the body.
@@ -409,7 +409,7 @@ upstreams: {{ users: {{ targets: [ "{address}" ], health: {{ path: /, every: 100
 routes: {{ users: {{ path: /, to: users, auth: none }} }}
 "#
     ));
-    let program = Program::start(&["run", file.path()]);
+    let program = Program::told(&["run", file.path()], &[("PORTCULLIS_LOG", "")]);
     let gateway = serving(&program).await;
     // A client that resets its connection inside a head.
     let client = TcpStream::connect(gateway).await.unwrap().into_std().unwrap();
@@ -426,4 +426,46 @@ routes: {{ users: {{ path: /, to: users, auth: none }} }}
     let ended = program.ended().await;
     assert!(!ended.errors.contains("ERROR"), "{}", ended.errors);
     assert!(!ended.errors.contains("becomes"), "{}", ended.errors);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loudest_log_costs_no_answer() {
+    let origin =
+        RawOrigin::saying(b"HTTP/1.1 200 OK\r\nX-Odd: \xff\xfe\r\nContent-Length: 2\r\n\r\nok")
+            .await;
+    let file = File::with(&format!(
+        "version: 1\nlisteners: {{ public: {{ address: \"127.0.0.1:0\" }} }}\n\
+         upstreams: {{ odd: {{ targets: [ \"{}\" ], health: none }} }}\n\
+         routes: {{ odd: {{ path: /, to: odd, auth: none }} }}\n",
+        origin.address
+    ));
+    let program = Program::start(&["run", file.path()]);
+    let gateway = serving(&program).await;
+    let answer = get(gateway, "/", &[]).await;
+    assert_eq!((answer.status, answer.text()), (200, "ok"));
+    program.signal("TERM");
+    let ended = program.ended().await;
+    assert!(!ended.errors.contains("panicked"), "{}", ended.errors);
+}
+
+/// A file that takes a while to read: a pipe that gives nothing before somebody writes to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_while_the_file_is_read_are_outlived() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, pipe) = (folder.path().join("gateway.yaml"), folder.path().join("keys"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let text = "version: 1\nlisteners: { public: { address: \"127.0.0.1:0\" } }\n\
+                auth: { key: { api_key: { keys_file: keys } } }\n\
+                routes: { r: { path: /, auth: none, respond: { status: 204 } } }\n";
+    std::fs::write(&file, text).unwrap();
+    let program = Program::start(&["run", file.to_str().unwrap()]);
+    // Opens as soon as the program reads.
+    let mut keys =
+        tokio::task::spawn_blocking(move || std::fs::File::create(pipe).unwrap()).await.unwrap();
+    program.signal("HUP");
+    program.signal("USR1");
+    keys.write_all(b"# none\n").unwrap();
+    drop(keys);
+    let gateway = serving(&program).await;
+    assert_eq!(get(gateway, "/", &[]).await.status, 204);
 }

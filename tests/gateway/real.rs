@@ -14,9 +14,10 @@ use tokio::time::timeout;
 use crate::support::{PATIENCE, python};
 
 /// The client's key, and the digest of it that stands in the configuration.
-const KEY: &str = "secret002oUdaRJA";
-const KEY_DIGEST: &str = "sha256:fa07946b996ae455463ff22d78f25da36e98425b4aa1360f46c030f4ceb315c6";
-const GATEWAY_SECRET: &str = "only the gateway knows";
+pub const KEY: &str = "secret002oUdaRJA";
+pub const KEY_DIGEST: &str =
+    "sha256:fa07946b996ae455463ff22d78f25da36e98425b4aa1360f46c030f4ceb315c6";
+pub const GATEWAY_SECRET: &str = "only the gateway knows 7q3z";
 
 /// What stands below `listeners` in front of the service at `address`.
 fn in_front_of(address: SocketAddr) -> String {
@@ -81,17 +82,22 @@ where
 }
 
 /// The `FastAPI` service in a process of its own.
-struct Service {
-    address: SocketAddr,
+pub struct Service {
+    pub address: SocketAddr,
     _process: Running,
     // It ends with its standard input, even if this process is killed.
     _input: Option<ChildStdin>,
 }
 
 impl Service {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
+        Self::start_script("service.py").await
+    }
+
+    /// The same of another script of tests/python.
+    pub async fn start_script(script: &str) -> Self {
         let mut process = Command::new(python::interpreter())
-            .arg(python::script("service.py"))
+            .arg(python::script(script))
             .env("GATEWAY_SECRET", GATEWAY_SECRET)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -8,6 +8,7 @@ pub mod process;
 pub mod python;
 pub mod reloading;
 pub mod schema;
+pub mod secrets;
 pub mod stream;
 
 pub use client::{Answer, Client, get, send};

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::support::{Client, Gateway, Origin, PATIENCE, RawOrigin};
 
-const KEY: &str = "chat-1-secret";
+const KEY: &str = "chat-1-secret-7q3z";
 const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
@@ -36,7 +36,7 @@ async fn gateway_with(address: std::net::SocketAddr, more: &str) -> Gateway {
     let digest = portcullis::auth::Digest::of(KEY.as_bytes());
     Gateway::start(&format!(
         r#"
-upstreams: {{ chat: {{ targets: [ "{address}" ], health: none, {more}, gateway_secret: {{ header: x-gate, value: only-us }} }} }}
+upstreams: {{ chat: {{ targets: [ "{address}" ], health: none, {more}, gateway_secret: {{ header: x-gate, value: only-us-7q3z }} }} }}
 consumers: {{ browser: {{ api_keys: [ "{digest}" ] }} }}
 defaults: {{ body_limit: 1KiB }}
 routes: {{ chat: {{ path: /chat, to: chat, strip_prefix: true }} }}
@@ -111,7 +111,7 @@ async fn an_upgrade_is_admitted_by_key_and_then_bytes_flow_both_ways() {
     for line in [
         "upgrade: websocket\r\n",
         "sec-websocket-key: ",
-        "x-gate: only-us\r\n",
+        "x-gate: only-us-7q3z\r\n",
         "x-consumer-name: browser\r\n",
     ] {
         assert!(asked.contains(line), "{line} in {asked}");

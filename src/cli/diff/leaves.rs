@@ -7,9 +7,6 @@ use serde_json::Value;
 
 use crate::snapshot::Record;
 
-/// A shorter value from outside is only masked where it stands alone.
-const SHORTEST_INSIDE: usize = 4;
-
 /// Settings by their path, such as `timeouts.read`, with their values as shown.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Leaves(BTreeMap<String, String>);
@@ -48,10 +45,10 @@ fn walk(path: &str, value: &Value, record: &Record, leaves: &mut BTreeMap<String
         }
         Value::Null => {}
         Value::String(text) => {
-            leaves.insert(path.to_owned(), record.mask(text, SHORTEST_INSIDE));
+            leaves.insert(path.to_owned(), record.mask(text));
         }
         other => {
-            let text = record.mask(&other.to_string(), SHORTEST_INSIDE);
+            let text = record.mask(&other.to_string());
             leaves.insert(path.to_owned(), text);
         }
     }

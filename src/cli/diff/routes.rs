@@ -7,6 +7,7 @@ use crate::auth::RouteAuth;
 use crate::config::{Config, PolicyKeys, RouteConfig, nearest};
 use crate::diagnostic::At;
 use crate::rewrite::{HeadersConfig, cors, security};
+use crate::snapshot::Snapshot;
 use crate::units::OneOrMany;
 use crate::{compress, maintenance};
 
@@ -19,17 +20,18 @@ pub(super) fn auth<'a>(config: &'a Config, route: &'a RouteConfig) -> Option<BTr
     }
 }
 
-pub(super) fn compare(old: &Config, new: &Config) -> Vec<Change> {
+pub(super) fn compare(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     let mut groups: BTreeMap<(String, bool), Vec<String>> = BTreeMap::new();
-    let names: BTreeSet<&String> = old.routes.keys().chain(new.routes.keys()).collect();
+    let (before, after) = (&old.config.routes, &new.config.routes);
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     for name in names {
         let mut notes = Notes::default();
-        match (old.routes.get(name), new.routes.get(name)) {
+        match (before.get(name), after.get(name)) {
             (Some(was), Some(is)) => notes.changed((old, was), (new, is)),
-            (Some(was), None) => notes.note(format!("is gone ({})", matches(was))),
+            (Some(was), None) => notes.note(format!("is gone ({})", matches(old, was))),
             (None, Some(is)) => {
-                let auth = words(auth(new, is));
-                notes.note(format!("is new: {}, {}, auth {auth}", matches(is), action(is)));
+                let auth = words(auth(&new.config, is));
+                notes.note(format!("is new: {}, {}, auth {auth}", matches(new, is), action(is)));
             }
             (None, None) => {}
         }
@@ -70,16 +72,21 @@ fn list(words: &[String]) -> String {
     if words.is_empty() { "any".to_owned() } else { words.join(", ") }
 }
 
+/// A text of a configuration as it may be shown.
+fn shown(snapshot: &Snapshot, text: &str) -> String {
+    snapshot.record.mask(text)
+}
+
 /// What it takes, in short.
-fn matches(route: &RouteConfig) -> String {
+fn matches(snapshot: &Snapshot, route: &RouteConfig) -> String {
     let mut text = String::new();
     if !route.methods.is_empty() {
         text = format!("{} ", list(&route.methods));
     }
     if !route.host.is_empty() {
-        text.push_str(&list(&route.host.0));
+        text.push_str(&shown(snapshot, &list(&route.host.0)));
     }
-    text + &route.path
+    text + &shown(snapshot, &route.path)
 }
 
 fn action(route: &RouteConfig) -> String {
@@ -87,8 +94,13 @@ fn action(route: &RouteConfig) -> String {
         RouteConfig { to: Some(to), .. } => format!("to {to}"),
         RouteConfig { respond: Some(respond), .. } => format!("answers {}", respond.status),
         RouteConfig { redirect: Some(_), .. } => "redirects".to_owned(),
+        route if !route.portal.is_off() => "serves the portal".to_owned(),
         _ => "tells its health".to_owned(),
     }
+}
+
+fn body_limit(config: &Config, route: &RouteConfig) -> String {
+    route.body_limit.unwrap_or(config.defaults.body_limit).to_string()
 }
 
 /// What is noted of one route, and whether it lets somebody in.
@@ -110,25 +122,18 @@ impl Notes {
         }
     }
 
-    fn changed(&mut self, (old, was): (&Config, &RouteConfig), (new, is): (&Config, &RouteConfig)) {
-        self.auth(auth(old, was), auth(new, is));
-        self.allow(was, is);
-        self.differs("path", &was.path, &is.path);
-        self.differs("host", &list(&was.host.0), &list(&is.host.0));
-        self.differs("methods", &list(&was.methods), &list(&is.methods));
-        if was.exact != is.exact {
-            self.note(if is.exact {
-                "takes its path alone"
-            } else {
-                "takes what is below its path too"
-            });
-        }
+    /// What is told without its values.
+    fn rest(&mut self, was: &RouteConfig, is: &RouteConfig) {
         for (what, changes) in [
             ("the headers it asks for change", was.headers != is.headers),
             ("the parameters it asks for change", was.query != is.query),
             (
                 "the fixed answer changes",
                 was.respond.is_some() && was.respond != is.respond && is.respond.is_some(),
+            ),
+            (
+                "the portal changes",
+                !was.portal.is_off() && was.portal != is.portal && !is.portal.is_off(),
             ),
             (
                 "the redirect changes",
@@ -139,6 +144,28 @@ impl Notes {
                 self.note(what);
             }
         }
+    }
+
+    fn changed(
+        &mut self,
+        (before, was): (&Snapshot, &RouteConfig),
+        (after, is): (&Snapshot, &RouteConfig),
+    ) {
+        let (old, new) = (&*before.config, &*after.config);
+        self.auth(auth(old, was), auth(new, is));
+        self.allow(was, is);
+        self.differs("path", &shown(before, &was.path), &shown(after, &is.path));
+        let hosts = |of: &Snapshot, route: &RouteConfig| shown(of, &list(&route.host.0));
+        self.differs("host", &hosts(before, was), &hosts(after, is));
+        self.differs("methods", &list(&was.methods), &list(&is.methods));
+        if was.exact != is.exact {
+            self.note(if is.exact {
+                "takes its path alone"
+            } else {
+                "takes what is below its path too"
+            });
+        }
+        self.rest(was, is);
         match (&was.to, &is.to) {
             (Some(from), Some(to)) if from != to => self.note(format!("moves from {from} to {to}")),
             _ => self.differs("does something else:", &action(was), &action(is)),
@@ -152,12 +179,11 @@ impl Notes {
             &strip(was).unwrap_or_else(none),
             &strip(is).unwrap_or_else(none),
         );
-        let rewrite = |route: &RouteConfig| route.rewrite.clone().unwrap_or_else(none);
-        self.differs("rewrite", &rewrite(was), &rewrite(is));
-        let limit = |config: &Config, route: &RouteConfig| {
-            route.body_limit.unwrap_or(config.defaults.body_limit).to_string()
+        let rewrite = |of: &Snapshot, route: &RouteConfig| {
+            route.rewrite.as_ref().map_or_else(none, |text| shown(of, text))
         };
-        self.differs("body_limit", &limit(old, was), &limit(new, is));
+        self.differs("rewrite", &rewrite(before, was), &rewrite(after, is));
+        self.differs("body_limit", &body_limit(old, was), &body_limit(new, is));
         self.policy(&old.policy_layers(Some(("", was))), &new.policy_layers(Some(("", is))));
         self.headers(
             "request",

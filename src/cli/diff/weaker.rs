@@ -12,6 +12,7 @@ struct Way<'a> {
     open: bool,
 }
 
+/// In the order of their names.
 fn ways(config: &Config) -> Vec<Way<'_>> {
     let forwards = config.routes.iter().filter(|(_, route)| route.to.is_some());
     forwards
@@ -30,14 +31,15 @@ fn segments(path: &str) -> Vec<&str> {
 
 pub(super) fn compare(old: &Config, new: &Config) -> Vec<Change> {
     let (before, after) = (ways(old), ways(new));
+    let named = |ways: &'_ [Way<'_>], name: &str| ways.binary_search_by(|way| way.name.cmp(name));
     let mut changes = Vec::new();
     for open in after.iter().filter(|way| way.open) {
-        let known = before.iter().any(|was| was.name == open.name && was.open && covers(was, open));
+        let was = named(&before, open.name).map(|at| &before[at]);
+        let known = was.is_ok_and(|was| was.open && covers(was, open));
         for guarded in before.iter().filter(|way| !way.open && way.name != open.name) {
             let still = || {
-                after
-                    .iter()
-                    .any(|way| way.name == guarded.name && !way.open && covers(way, guarded))
+                let now = named(&after, guarded.name).map(|at| &after[at]);
+                now.is_ok_and(|now| !now.open && covers(now, guarded))
             };
             let inside = !known && covers(guarded, open);
             let around = covers(open, guarded) && !still();

@@ -3,24 +3,27 @@
 mod destination;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
 use super::policy;
-use crate::auth::{Auth, Guard};
+use crate::auth::{Auth, Guard, RouteAuth};
 use crate::config::{self, Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
 use crate::maintenance;
 use crate::observe::access_log::Sampling;
 use crate::observe::metrics::RouteMeter;
+use crate::portal::{self, Portal};
 use crate::rewrite::{Direction, HeaderOps};
 use crate::route::{Conditions, Forwarding, PathPattern, Rule};
 use crate::snapshot::{Action, Escape, Forward, Policy, Redirect, Respond, RespondBody, Route};
 use crate::template::{Template, Variable};
 use crate::upstream::Upstream;
+use crate::yaml::Sources;
 
 /// What one route is built from.
 pub(super) struct RouteBuilder<'a> {
@@ -30,6 +33,7 @@ pub(super) struct RouteBuilder<'a> {
     pub(super) auth: Option<&'a Auth>,
     /// What holds for a route that no rule names.
     pub(super) sampling: &'a Sampling,
+    pub(super) sources: &'a dyn Sources,
     pub(super) at: &'a At,
     pub(super) diagnostics: &'a mut Diagnostics,
 }
@@ -82,6 +86,7 @@ impl RouteBuilder<'_> {
             policy: policy?,
             sampling: self.sampling(name),
             meter: RouteMeter::default(),
+            drift: OnceLock::new(),
         };
         Some((rule?, Arc::new(compiled)))
     }
@@ -171,6 +176,7 @@ impl RouteBuilder<'_> {
             ("respond", route.respond.is_some()),
             ("redirect", route.redirect.is_some()),
             ("health", route.health),
+            ("portal", !route.portal.is_off()),
         ];
         let chosen: Vec<&str> = chosen.iter().filter(|(_, on)| *on).map(|(key, _)| *key).collect();
         match chosen[..] {
@@ -178,7 +184,7 @@ impl RouteBuilder<'_> {
                 self.diagnostics.error(
                     self.at.clone(),
                     "the route does not say what is done with its requests",
-                    "add `to: UPSTREAM`, or one of `respond`, `redirect` and `health: true`",
+                    "add `to: UPSTREAM`, or one of `respond`, `redirect`, `health: true` and `portal: true`",
                 );
                 None
             }
@@ -243,7 +249,27 @@ impl RouteBuilder<'_> {
         if let Some(redirect) = &route.redirect {
             return self.redirect(redirect, captures).map(Action::Redirect);
         }
+        if let portal::Config::On(settings) = &route.portal {
+            return self.portal(settings).map(Action::Portal);
+        }
         Some(Action::Health)
+    }
+
+    fn portal(&mut self, settings: &portal::Settings) -> Option<Arc<Portal>> {
+        if self.route.exact {
+            self.diagnostics.error(
+                self.at.key("exact"),
+                "the portal's files and its document are below its path",
+                "leave `exact` out",
+            );
+        }
+        let auth = self.route.auth.as_ref().or(self.config.defaults.auth.as_ref());
+        let is_open = auth == Some(&RouteAuth::None);
+        let credentials = self.auth.map(Auth::credential_headers).unwrap_or_default();
+        let read_file = |path: &Path| self.sources.data(path);
+        let at = self.at.key("portal");
+        Portal::compile(settings, is_open, credentials, &at, &read_file, self.diagnostics)
+            .map(Arc::new)
     }
 
     fn upstream(&mut self, name: &str) -> Option<Arc<Upstream>> {

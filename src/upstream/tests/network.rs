@@ -177,7 +177,7 @@ async fn a_call_can_leave_the_secret_out_and_bounds_the_body() {
     let target = Arc::clone(&upstream.known_targets()[0]);
     let agent = [(HeaderName::from_static("x-a"), HeaderValue::from_static("b"))];
     let ask =
-        |path, with_secret| CallRequest { path, headers: &agent, with_secret, with_body: true };
+        |path, with_secret| CallRequest { path, headers: &agent, with_secret, most_body: 64 << 10 };
     let soon = || Instant::now() + Duration::from_secs(20);
     let answer = upstream.call(&target, ask("/users", false), soon()).await.unwrap();
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
@@ -229,7 +229,7 @@ async fn tls_is_verified_for_addresses_and_names() {
         let upstream = Upstream::compile("users", &config, &At::root(), &read, &mut diagnostics);
         let upstream = upstream.unwrap_or_else(|| panic!("{}", diagnostics.render("f")));
         let target = Arc::clone(&upstream.known_targets()[0]);
-        let request = CallRequest { path: "/", headers: &[], with_secret: true, with_body: false };
+        let request = CallRequest { path: "/", headers: &[], with_secret: true, most_body: 0 };
         let deadline = Instant::now() + Duration::from_secs(20);
         let answer = upstream.call(&target, request, deadline).await;
         assert_eq!(answer.is_ok(), good, "{sni:?} {verify}: {:?}", answer.map(|a| a.status));
@@ -255,7 +255,8 @@ async fn http2_targets_are_called_by_prior_knowledge() {
     config.protocol = config::Protocol::H2;
     let upstream = upstream(&config);
     let target = Arc::clone(&upstream.known_targets()[0]);
-    let request = CallRequest { path: "/a?b=c", headers: &[], with_secret: true, with_body: true };
+    let request =
+        CallRequest { path: "/a?b=c", headers: &[], with_secret: true, most_body: 64 << 10 };
     let deadline = Instant::now() + Duration::from_secs(20);
     let answer = upstream.call(&target, request, deadline).await.unwrap();
     assert_eq!(answer.body, format!("http://{address}/a?b=c"));

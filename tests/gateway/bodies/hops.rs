@@ -24,7 +24,7 @@ async fn a_nominated_header_is_the_clients_own_and_never_the_gateways() {
 upstreams:
   origin:
     targets: [ "{}" ]
-    gateway_secret: {{ header: x-api-key, value: "${{env:NONE:-a secret}}" }}
+    gateway_secret: {{ header: x-api-key, value: "${{env:NONE:-a secret 7q3z}}" }}
 consumers: {{ app: {{ api_keys: [ "{}" ] }} }}
 defaults: {{ request_headers: {{ set: {{ X-Gateway: "True" }} }} }}
 routes: {{ all: {{ path: /, to: origin }} }}
@@ -43,7 +43,7 @@ routes: {{ all: {{ path: /, to: origin }} }}
         let answer = get(gateway.address(), "/", &headers).await;
         assert_eq!(answer.status, 200, "{nominated}: {}", answer.text());
         let seen = origin.last();
-        assert_eq!(seen.header("x-api-key"), "a secret", "{nominated}");
+        assert_eq!(seen.header("x-api-key"), "a secret 7q3z", "{nominated}");
         assert_eq!(seen.header("x-consumer-name"), "app", "{nominated}");
         assert_eq!(seen.header("x-gateway"), "True", "{nominated}");
         assert_eq!(seen.header("x-request-id"), answer.header("x-request-id"), "{nominated}");

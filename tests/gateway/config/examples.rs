@@ -537,6 +537,27 @@ async fn gateway_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn portal() {
+    let orders = Origin::with(|seen| match seen.target.as_str() {
+        "/openapi.json" => Response::new(Full::from(
+            r#"{"openapi":"3.1.0","info":{"title":"Orders"},"paths":{"/orders":{"get":{}}}}"#,
+        )),
+        _ => Response::new(Full::default()),
+    })
+    .await;
+    let gateway = start("portal.yaml", &[("127.0.0.1:8002", orders.address)]);
+    assert_eq!(get(gateway.address(), "/docs/", &[]).await.status, 200);
+    eventually("the service is asked", async || !orders.seen().is_empty()).await;
+    let shown = async |headers: &[(&str, &str)]| {
+        let answer = get(gateway.address(), "/docs/openapi.json", headers).await;
+        answer.json()["paths"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert!(shown(&[]).await.is_empty());
+    // Its own, from the file; the orders are for others.
+    assert_eq!(shown(&[KEY]).await, ["/users", "/users/{id}"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn policies() {
     let users = Origin::start("users").await;
     let gateway = start("policies.yaml", &[("127.0.0.1:8001", users.address)]);

@@ -41,13 +41,15 @@ listeners:
     tls:
       certificates: [ { cert: examples/example.pem, key: examples/example.key } ]
       client_auth: { ca: examples/ca.pem }
-upstreams: { u: { targets: [ "127.0.0.1:8001" ], gateway_secret: { value: "${env:GATEWAY_SECRET}" } } }
+upstreams: { u: { targets: [ "127.0.0.1:8001" ], gateway_secret: { value: "${env:GATEWAY_SECRET}" } }, d: { targets: [ "127.0.0.1:8002" ], openapi: /openapi.json } }
 consumers:
   c: { api_keys: [ "sha256:0000000000000000000000000000000000000000000000000000000000000001" ] }
 routes:
   forwards: { path: "/orders/{id}", to: u }
   responds: { path: /hello, respond: { status: 200 } }
   redirects: { path: /old, redirect: { to: /users } }
+  documented: { path: /d, to: d }
+  shows: { path: /docs, auth: none, portal: true }
   edge: { path: /edge, to: u, cors: { origins: "*" }, security_headers: {}, compress: {}, maintenance: {} }
 "#,
     );
@@ -101,6 +103,7 @@ routes:
     assert_eq!(said.maintenance, silent.maintenance);
     assert_eq!(told.routes["hello"].respond, minimal.routes["responds"].respond);
     assert_eq!(told.routes["moved"].redirect, minimal.routes["redirects"].redirect);
+    assert_eq!(told.routes["docs"].portal, minimal.routes["shows"].portal);
 }
 
 /// Every path of the schema that has a name, such as `upstreams.*.timeouts.connect`, stands in the file.
@@ -126,6 +129,7 @@ fn it_has_every_key_of_the_schema() {
         "logs.sample.status",
         "logs.sample.keep",
         "upstreams.*.balance.hash",
+        "upstreams.*.openapi.file",
         "upstreams.*.balance.hash.header",
         "upstreams.*.balance.hash.cookie",
         "upstreams.*.tls.client_certificate.cert",

@@ -44,7 +44,7 @@ impl Dice {
 
 const SEGMENTS: [&str; 4] = ["a", "b", "users", "v1"];
 const HOSTS: [&str; 4] = ["a.test", "b.a.test", "x.test", "*.a.test"];
-const KEYS: [(&str, &str); 2] = [("one", "key-of-one"), ("two", "key-of-two")];
+const KEYS: [(&str, &str); 2] = [("one", "key-of-one-7q3z"), ("two", "key-of-two-7q3z")];
 
 /// The path of a route, with the names of its captures.
 fn path(dice: &mut Dice) -> (String, Vec<String>) {
@@ -159,7 +159,8 @@ fn configuration(dice: &mut Dice, origins: &[Origin; 2]) -> String {
     text.push_str("upstreams:\n");
     for (name, origin) in ["one", "two"].iter().zip(origins) {
         let host = dice.pick(&["preserve", "target", "svc.internal:81"]);
-        let secret = dice.pick(&["", ", gateway_secret: { header: x-api-key, value: \"gate\" }"]);
+        let secret =
+            dice.pick(&["", ", gateway_secret: { header: x-api-key, value: \"gate-7q3z\" }"]);
         writeln!(
             text,
             "  {name}: {{ targets: [ \"{}\" ], health: none, host: \"{host}\"{secret} }}",
@@ -236,7 +237,7 @@ fn question(dice: &mut Dice, text: &str) -> Question {
         ("X-Forwarded-Proto", ["https", "http"]),
         ("X-Real-Ip", ["6.6.6.6", "7.7.7.7"]),
         ("User-Agent", ["curl/8", "x"]),
-        ("Authorization", ["Bearer abcdef", "Basic eHg="]),
+        ("Authorization", ["Bearer abcdef-7q3z", "Basic eHg="]),
         ("Traceparent", ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", "00-0-0-00"]),
         ("Tracestate", ["a=1,b=2", "no state"]),
         ("Via", ["1.0 edge", "2 a, 1.1 b"]),
@@ -253,7 +254,14 @@ fn question(dice: &mut Dice, text: &str) -> Question {
         question.headers.push(("X-Request-Id".to_owned(), format!("id-{:x}", dice.next())));
     }
     if dice.percent(75) {
-        let keys = ["key-of-one", "key-of-one", "key-of-one", "key-of-two", "wrong", ""];
+        let keys = [
+            "key-of-one-7q3z",
+            "key-of-one-7q3z",
+            "key-of-one-7q3z",
+            "key-of-two-7q3z",
+            "wrong-7q3z",
+            "",
+        ];
         let key = dice.pick(&keys);
         question.headers.push(("X-Api-Key".to_owned(), key.to_owned()));
     }
@@ -328,8 +336,9 @@ fn differences(told: &Explanation, became: &Became<'_>, trusts: bool) -> Vec<Str
         }
         (None, Some(([seen], _))) => {
             same("status", "200".to_owned(), became.answer.status.to_string());
-            same("target", or(forward.map(|f| &*f.target)), seen.target.clone());
             let sent = told.sent().unwrap();
+            let target = String::from_utf8_lossy(sent.raw_path());
+            same("target", target.into_owned(), seen.target.clone());
             let (one, two) = (comparable(&sent.headers, trusts), comparable(&seen.headers, trusts));
             same("headers", format!("{one:#?}"), format!("{two:#?}"));
             if let Some(host) = forward.and_then(|forward| forward.host.as_deref()) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Output};
 
-use crate::support::get;
+use crate::support::{get, secrets};
 
 const FILE: &str = r#"
 version: 1
@@ -51,14 +51,15 @@ fn told(arguments: &[&str]) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     let told = String::from_utf8(output.stdout).unwrap();
-    assert!(!told.contains("hunter2") && !told.contains(KEY) && !told.contains("s3cr3t"), "{told}");
+    secrets::none_in("explain", &told);
     told
 }
 
 #[test]
 fn a_request_that_is_sent_on() {
     let key = format!("x-api-key: {KEY}");
-    let headers = ["-H", &key, "-H", "X-Debug: 1", "-H", "Authorization: Bearer s3cr3t-of-mine"];
+    let headers =
+        ["-H", &key, "-H", "X-Debug: 1", "-H", "Authorization: Bearer s3cr3t-7q3z-of-mine"];
     let mut arguments = vec!["GET", "/users//7?x=1"];
     arguments.extend(headers);
     assert_eq!(
@@ -171,7 +172,7 @@ fn an_answer_of_our_own_is_told_with_its_cause() {
             &["refuses (credential_missing)", "--as CONSUMER", "401 unauthorized"],
         ),
         (
-            &["GET", "/users/7", "-H", "x-api-key: s3cr3t-but-wrong"],
+            &["GET", "/users/7", "-H", "x-api-key: s3cr3t-7q3z-but-wrong"],
             &["refuses (credential_unknown)", "401 unauthorized"],
         ),
         (&["GET", "/users/7", "--as", "partner"], &["partner has no key that counts here"]),
@@ -233,16 +234,16 @@ fn a_question_that_is_none_is_refused() {
     for (arguments, code, part) in [
         (&["GET", "users"][..], 2, "write a path such as /users/7"),
         (&["GE T", "/users"], 2, "is not a method"),
-        (&["GET", "/users", "-H", "x-api-key s3cr3t"], 2, "a header has no colon"),
+        (&["GET", "/users", "-H", "x-api-key s3cr3t-7q3z"], 2, "a header has no colon"),
         (&["GET", "/users", "--as", "mobil"], 2, "did you mean \"mobile\"?"),
-        (&["GET", "http://me:s3cr3t@api.example.com/"], 2, "user name or password"),
+        (&["GET", "http://me:s3cr3t-7q3z@api.example.com/"], 2, "user name or password"),
         (&["GET", "/users", "--config", "/nowhere.yaml"], 2, "cannot be used multiple times"),
     ] {
         let output = explain(arguments);
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{told}");
         assert!(told.contains(part) && output.stdout.is_empty(), "{told}");
-        assert!(!told.contains("s3cr3t"), "{told}");
+        assert!(!told.contains("s3cr3t-7q3z"), "{told}");
     }
 }
 

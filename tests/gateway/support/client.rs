@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::PATIENCE;
+use super::{PATIENCE, secrets};
 
 /// An answer, with its body whole.
 #[derive(Debug, Clone)]
@@ -48,6 +48,7 @@ impl Answer {
 
 /// One connection.
 pub struct Client {
+    address: Option<SocketAddr>,
     stream: Box<dyn Stream>,
     buffer: Vec<u8>,
 }
@@ -59,12 +60,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(address).await.unwrap())
+        let stream = Box::new(TcpStream::connect(address).await.unwrap());
+        Self { address: Some(address), stream, buffer: Vec::new() }
     }
 
     /// Over a connection that is there already.
     pub fn over(stream: impl Stream + 'static) -> Self {
-        Self { stream: Box::new(stream), buffer: Vec::new() }
+        Self { address: None, stream: Box::new(stream), buffer: Vec::new() }
     }
 
     /// Sends bytes as they are.
@@ -123,10 +125,15 @@ impl Client {
 
     async fn read_answer(&mut self, head_only: bool) -> Option<Answer> {
         let answer = self.head().await?;
-        if head_only || answer.status < 200 || matches!(answer.status, 204 | 304) {
-            return Some(answer);
+        let answer = if head_only || answer.status < 200 || matches!(answer.status, 204 | 304) {
+            answer
+        } else {
+            self.body(answer).await
+        };
+        if let Some(address) = self.address {
+            secrets::none_in_answer(address, &answer);
         }
-        Some(self.body(answer).await)
+        Some(answer)
     }
 
     async fn head(&mut self) -> Option<Answer> {
@@ -209,7 +216,9 @@ fn head(method: &str, target: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         text.push_str("Host: gateway.test\r\n");
     }
-    for (name, value) in headers {
+    let sends = |along: &str| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(along));
+    let along = secrets::ALONG.iter().filter(|(name, _)| !sends(name));
+    for (name, value) in headers.iter().chain(along) {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
     text.push_str("\r\n");

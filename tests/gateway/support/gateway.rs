@@ -11,6 +11,8 @@ use portcullis::yaml::Sources;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::secrets;
+
 /// A gateway that serves until it is stopped or dropped.
 pub struct Gateway {
     /// Where its listeners are, by name.
@@ -19,6 +21,7 @@ pub struct Gateway {
     done: Option<JoinHandle<bool>>,
     log: PathBuf,
     _folder: tempfile::TempDir,
+    _operators: secrets::Operators,
 }
 
 /// Variables and files of a test's own.
@@ -76,10 +79,14 @@ impl Gateway {
         log: PathBuf,
         folder: tempfile::TempDir,
     ) -> Self {
+        secrets::listen();
         let Loaded { compiled, diagnostics, .. } = loading::load_text(text, sources);
+        secrets::none_in("what is noticed in a file", &diagnostics.render("test"));
         let Some(compiled) = compiled else {
             panic!("the configuration is refused:\n{}\n{text}", diagnostics.render("test"))
         };
+        let port = compiled.listeners.first().map_or(0, |(_, address)| address.port());
+        secrets::none_shown_of(&compiled.snapshot, port);
         let server = Server::bind(compiled).unwrap();
         let addresses = server.addresses();
         let (stop, stopped) = oneshot::channel();
@@ -89,7 +96,15 @@ impl Gateway {
             };
             server.run(stop).await.unwrap()
         });
-        Self { addresses, stop: Some(stop), done: Some(done), log, _folder: folder }
+        let operators = secrets::Operators::at(addresses.get("admin"));
+        Self {
+            addresses,
+            stop: Some(stop),
+            done: Some(done),
+            log,
+            _folder: folder,
+            _operators: operators,
+        }
     }
 
     /// Where clients are served.
@@ -134,5 +149,12 @@ impl Gateway {
         })
         .await;
         entries
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        secrets::none_in("the access log", &text);
     }
 }

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
-use super::{eventually, origin};
+use super::{eventually, origin, secrets};
 
 const NAME: &str = "TEST_BACKEND_NAME";
 const ADDRESS: &str = "TEST_BACKEND_ADDRESS";
@@ -141,7 +141,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts it with these arguments.
+    /// Starts it with these arguments. Its log is as loud as can be.
     pub fn start(arguments: &[&str]) -> Self {
         Self::fed(arguments, "")
     }
@@ -151,7 +151,7 @@ impl Program {
         Self::begin(arguments, input, &[])
     }
 
-    /// The same with these variables in its environment.
+    /// The same with these variables in its environment; an empty filter of the log is none.
     pub fn told(arguments: &[&str], env: &[(&str, &str)]) -> Self {
         Self::begin(arguments, "", env)
     }
@@ -159,7 +159,7 @@ impl Program {
     fn begin(arguments: &[&str], input: &str, env: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .args(arguments)
-            .env_remove("PORTCULLIS_LOG")
+            .env("PORTCULLIS_LOG", "trace")
             .env_remove("DEMO_GATEWAY_SECRET")
             .envs(env.iter().copied())
             .stdin(Stdio::piped())
@@ -223,6 +223,8 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        secrets::none_in("a program's standard output", &self.output());
+        secrets::none_in("a program's standard error", &self.errors());
     }
 }
 

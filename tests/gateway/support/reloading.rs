@@ -12,6 +12,8 @@ use portcullis::server::Server;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::secrets;
+
 /// A gateway with a file, and a folder for it.
 pub struct Reloading {
     pub folder: tempfile::TempDir,
@@ -20,6 +22,7 @@ pub struct Reloading {
     pub reloader: Reloader,
     stop: Option<oneshot::Sender<()>>,
     done: Option<JoinHandle<bool>>,
+    _operators: secrets::Operators,
 }
 
 /// What stands above the text of a test.
@@ -42,10 +45,12 @@ impl Reloading {
     pub async fn start_whole(folder: tempfile::TempDir, text: &str) -> Self {
         let file = folder.path().join("gateway.yaml");
         std::fs::write(&file, text).unwrap();
+        secrets::listen();
         let (loaded, mark) = loading::load_after(None, &file);
         let Some(compiled) = loaded.compiled else {
             panic!("{}", loaded.diagnostics.render("test"))
         };
+        secrets::none_shown_of(&compiled.snapshot, 80);
         let level = LogLevel::new("off").unwrap();
         let server =
             Server::bind(compiled).unwrap().following(&file, mark).logging_by(Arc::new(level));
@@ -57,7 +62,9 @@ impl Reloading {
             };
             server.run(stop).await.unwrap()
         });
-        Self { folder, file, addresses, reloader, stop: Some(stop), done: Some(done) }
+        let operators = secrets::Operators::at(addresses.get("admin"));
+        let (stop, done) = (Some(stop), Some(done));
+        Self { folder, file, addresses, reloader, stop, done, _operators: operators }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -82,7 +89,9 @@ impl Reloading {
 
     /// Reloads what is in the file.
     pub async fn reload(&self) -> Arc<Outcome> {
-        self.reloader.reload(Trigger::Signal).await.expect("there is a file")
+        let outcome = self.reloader.reload(Trigger::Signal).await.expect("there is a file");
+        secrets::none_in("a reload's report", &outcome.report);
+        outcome
     }
 
     /// Writes and reloads, and holds that it is accepted.

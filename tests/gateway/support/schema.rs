@@ -1,8 +1,5 @@
 //! JSON Schema, by Python's jsonschema: the crates that do the same would take longer to build than all tests.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
 use serde_json::{Value, json};
 
 use super::python;
@@ -13,20 +10,8 @@ use super::python;
 ///
 /// Panics when the schema itself is not valid, or the environment of the tests is not installed.
 pub fn validate(schema: &Value, documents: &[Value]) -> Vec<Result<(), String>> {
-    let mut process = Command::new(python::interpreter())
-        .arg(python::script("validate.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let asked = json!({ "schema": schema, "documents": documents }).to_string();
-    // It reads everything before it writes. When it ends before that, its own words tell why.
-    let written = process.stdin.take().unwrap().write_all(asked.as_bytes());
-    let output = process.wait_with_output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && written.is_ok(), "validate.py: {written:?}\n{errors}");
-    let answers: Vec<Vec<String>> = serde_json::from_slice(&output.stdout).unwrap();
+    let asked = json!({ "schema": schema, "documents": documents });
+    let answers: Vec<Vec<String>> = python::answer("validate.py", &asked);
     assert_eq!(answers.len(), documents.len());
     let result = |lines: Vec<String>| if lines.is_empty() { Ok(()) } else { Err(lines.join("\n")) };
     answers.into_iter().map(result).collect()
