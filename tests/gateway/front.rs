@@ -11,7 +11,7 @@ mod redirect;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::support::{Client, Reloading, get};
+use crate::support::{Client, Reloading, eventually, get};
 
 /// The files of a test, in a folder that a gateway is started in.
 struct House {
@@ -53,6 +53,11 @@ async fn metric(admin: SocketAddr, series: &str) -> u64 {
     let text = answer.text().to_owned();
     let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     value.map_or(0, |value| value.parse().unwrap())
+}
+
+/// Waits until a series has this value: a client may see its connection end before that is counted.
+async fn comes_to(admin: SocketAddr, series: &str, value: u64) {
+    eventually(series, async || metric(admin, series).await == value).await;
 }
 
 /// What the gateway answers to a GET over this connection.

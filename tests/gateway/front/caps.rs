@@ -2,7 +2,7 @@
 
 use tokio::net::TcpStream;
 
-use super::{ECHO, House, ask, metric};
+use super::{ECHO, House, ask, comes_to};
 use crate::support::{Client, eventually};
 
 /// Whether a connection is served or closed at once.
@@ -25,7 +25,7 @@ async fn one_too_many_is_closed_until_another_has_gone() {
     }
     assert!(!is_served(&mut Client::connect(gateway.address()).await).await);
     let refused = "portcullis_connections_refused_total{listener=\"public\",reason=\"too_many\"}";
-    assert_eq!(metric(gateway.admin(), refused).await, 1);
+    comes_to(gateway.admin(), refused, 1).await;
     assert_eq!(ask(&mut open[0], "one.test", "/echo").await.0, 200);
     open.pop();
     eventually("there is room again", async || {
@@ -53,7 +53,7 @@ async fn a_client_may_have_so_many_and_a_trusted_proxy_any_number() {
         assert_eq!(count, served, "{trusted}");
         let series = "portcullis_connections_refused_total{listener=\"public\",reason=\"too_many_of_client\"}";
         let refused = 5 - served;
-        assert_eq!(metric(gateway.admin(), series).await, refused, "{trusted}");
+        comes_to(gateway.admin(), series, refused).await;
     }
 }
 

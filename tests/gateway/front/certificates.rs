@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::{ECHO, House, ask, metric, whole, write};
+use super::{ECHO, House, ask, comes_to, metric, whole, write};
 use crate::support::pki::{Authority, TlsClient};
 use crate::support::{Client, PATIENCE, Reloading, eventually};
 
@@ -79,7 +79,7 @@ async fn names_that_nobody_covers_can_be_refused() {
     }
     let refused =
         "portcullis_connections_refused_total{listener=\"public\",reason=\"tls_unknown_name\"}";
-    assert_eq!(metric(gateway.admin(), refused).await, 2);
+    comes_to(gateway.admin(), refused, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,7 +133,7 @@ async fn a_session_is_resumed_even_after_a_reload() {
     for (kind, count) in [("full", 1), ("resumed", 2)] {
         let series =
             format!("portcullis_tls_handshakes_total{{listener=\"public\",kind=\"{kind}\"}}");
-        assert_eq!(metric(admin, &series).await, count, "{kind}");
+        comes_to(admin, &series, count).await;
     }
 }
 

@@ -164,7 +164,7 @@ pub const BAD: &[Case] = &[
     bad(VERSION, "HTTP/1.2", Stream::Text(b"GET / HTTP/1.2\r\nHost: a\r\n\r\n")),
     bad(VERSION, "HTTP/9.9", Stream::Text(b"GET / HTTP/9.9\r\nHost: a\r\n\r\n")),
     bad(VERSION, "HTTP/0.0", Stream::Text(b"GET / HTTP/0.0\r\nHost: a\r\n\r\n")),
-    bad(HTTP2, "HTTP/2 that was not agreed on", Stream::Text(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")),
+    bad(HTTP2, "HTTP/2 with a preface of its own", Stream::Text(b"PRI * HTTP/2.0\r\nHost: one.test\r\n\r\nSM\r\n\r\n")),
     bad(EMPTY_LINE, "two empty lines before the request", Stream::Text(b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")),
     bad(BARE_LF, "a line feed before the request", Stream::Text(b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")),
     bad(BARE_LF, "line feeds alone", Stream::Text(b"GET / HTTP/1.1\nHost: a\n\n")),
