@@ -366,8 +366,9 @@ pub fn random() -> u64 {
     ID_STATE.with(next)
 }
 
-/// 128 bits in 32 hexadecimal digits, the form that W3C trace ids have.
-fn new_id() -> HeaderValue {
+/// A new id: 128 bits in 32 hexadecimal digits, the form that W3C trace ids have.
+#[must_use]
+pub fn new_id() -> HeaderValue {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let (high, low) = ID_STATE.with(|state| (next(state), next(state)));
     let mut digits = [0u8; 32];

@@ -7,6 +7,9 @@ mod answer;
 mod cause;
 mod head;
 mod intake;
+mod refusals;
+
+pub use refusals::Refusals;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +25,8 @@ use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::exchange::Exchange;
-use crate::listen::Shutdown;
+use crate::hygiene::is_framed_in_one_way;
+use crate::listen::{Conn, Flaw, Shutdown};
 use crate::live::Live;
 use crate::observe::access_log::{AccessLog, Sampling};
 use crate::observe::metrics::Metrics;
@@ -30,17 +34,11 @@ use crate::reject::Rejection;
 use crate::rewrite::{forwarded, hop};
 use crate::upstream::{Attempt, FailureKind, Outcome, PeerWish};
 
-/// How long an idle connection from a client is kept, in seconds (Pingora's own default is for ever).
-const KEEPALIVE_SECONDS: u64 = 75;
-/// How long a client may pause while it sends its body.
-const CLIENT_READ: Duration = Duration::from_secs(60);
-/// The same for a client that asked with `Expect: 100-continue` and got its answer instead: it need not send
+/// That a client keeps its connection; for how long, the listener sees to.
+const KEPT: Option<u64> = Some(0);
+/// How long a client may pause that asked with `Expect: 100-continue` and got its answer instead: it need not send
 /// the body any more, and some neither send it nor leave.
 const REFUSED_READ: Duration = Duration::from_secs(2);
-/// How long a client may let a write stall.
-const CLIENT_WRITE: Duration = Duration::from_secs(60);
-/// The same for a WebSocket once it has begun, which may rest; pings at the endpoints' own interval keep it open.
-const UPGRADED_IDLE: Duration = Duration::from_secs(3600);
 
 /// The gateway: one configuration in force, one log of what was done, and its numbers.
 pub struct Gateway {
@@ -71,7 +69,7 @@ impl Gateway {
             x.marks.total = Some(total);
             answer::compare(x);
             let meter = x.route.as_deref().map(|route| &route.meter);
-            self.metrics.record(meter, &x.line.method, x.status, total, x.why);
+            self.metrics.record(meter, Some(&x.line.method), x.status, total, x.why);
             if self.log.is_on() && self.keeps(x) {
                 self.log.write(answer::record(session, x, self.log.wants_agent()));
             }
@@ -86,6 +84,12 @@ impl Gateway {
             None => keeps(&self.live.now().sampling),
         }
     }
+}
+
+/// The client's connection, where HTTP/1 is spoken on it.
+fn conn(session: &Session) -> Option<&Conn> {
+    let stream = session.as_downstream().stream()?;
+    stream.as_any().downcast_ref()
 }
 
 #[async_trait]
@@ -103,15 +107,16 @@ impl ProxyHttp for Gateway {
     async fn early_request_filter(
         &self,
         session: &mut Session,
-        _x: &mut Box<Exchange>,
+        x: &mut Box<Exchange>,
     ) -> Result<()> {
+        let spent = conn(session).is_some_and(|conn| conn.is_spent(x.started));
         let downstream = session.as_downstream_mut();
-        // Setting it unasked would bring back what the client or a stop has switched off.
-        if downstream.get_keepalive().is_some() {
-            downstream.set_keepalive(Some(KEEPALIVE_SECONDS));
+        if spent {
+            downstream.set_keepalive(None);
         }
-        downstream.set_read_timeout(Some(CLIENT_READ));
-        downstream.set_write_timeout(Some(CLIENT_WRITE));
+        // How long a client may take, the listener sees to: it can tell a client that drips from one that sends.
+        downstream.set_read_timeout(None);
+        downstream.set_write_timeout(None);
         downstream.set_pipelining_enabled(true);
         // RFC 9110, section 15.2: HTTP/1.0 knows no interim answers.
         downstream.set_ignore_info_resp(downstream.req_header().version < Version::HTTP_11);
@@ -228,8 +233,11 @@ impl ProxyHttp for Gateway {
         head: &mut ResponseHeader,
         x: &mut Box<Exchange>,
     ) -> Result<()> {
-        // A switch that nobody asked for would leave client and gateway with two readings of what follows.
-        if head.status == 101 && x.switch.is_none() {
+        // A switch that nobody asked for would leave client and gateway with two readings of what follows, and so
+        // would a body that ends at two places.
+        if (head.status == 101 && x.switch.is_none())
+            || !is_framed_in_one_way(&head.headers, head.version)
+        {
             if let Some(attempt) = &x.attempt {
                 attempt.note(Outcome::Broken);
             }
@@ -267,7 +275,9 @@ impl ProxyHttp for Gateway {
             // It lives as long as its ends want it to.
             switch.done();
             x.deadline = None;
-            session.as_downstream_mut().set_read_timeout(Some(UPGRADED_IDLE));
+            if let Some(conn) = conn(session) {
+                conn.switch();
+            }
         }
         answer::dress(session, x, head)?;
         x.status = head.status.as_u16();
@@ -387,7 +397,7 @@ impl ProxyHttp for Gateway {
             return FailToProxy { error_code: x.status, can_reuse_downstream: false };
         }
         let rejection = x.rejection.take().unwrap_or_else(|| cause::of(error, x));
-        x.detail = Some(error.etype().as_str());
+        x.detail = Some(cause::flaw(error).map_or(error.etype().as_str(), Flaw::word));
         log::debug!("request {}: {}: {error}", x.id(), rejection.code());
         answer::fail(session, x, &rejection).await;
         // What follows is waiting for the client to leave, which is none of the request's time.

@@ -33,6 +33,7 @@
 //! canonical form. Letters, digits, `-`, `_` and dots between non-empty labels make a name. All else
 //! is refused, such as an empty host, a list, user information, `%`, and a port outside 1 to 65535.
 
+mod framing;
 mod host;
 mod percent;
 mod readings;
@@ -41,8 +42,16 @@ mod target;
 mod tests;
 mod upgrade;
 
+pub use framing::is_framed_in_one_way;
 pub use host::{UncleanHost, clean_host};
 pub use target::{CleanTarget, Unclean};
 pub use upgrade::is_websocket;
+
+/// The longest request target, in bytes.
+pub const MAX_TARGET: usize = 8 << 10;
+/// The largest request head without its first line, in bytes.
+pub const MAX_HEAD: usize = 64 << 10;
+/// The most header lines of a request.
+pub const MAX_HEADERS: usize = 100;
 
 pub(crate) use percent::{decode, decoded, is_dot_segment, same_decoded};

@@ -15,9 +15,9 @@ use pingora::http::RequestHeader;
 
 use crate::auth::{Consumer, Denied};
 use crate::exchange::{self, Client, Exchange, Line, Onward, protocol};
-use crate::hygiene::{CleanTarget, clean_host, is_websocket};
+use crate::hygiene::{CleanTarget, MAX_HEAD, MAX_HEADERS, MAX_TARGET, clean_host, is_websocket};
 use crate::portal::{Ask, Portal};
-use crate::reject::{MAX_HEAD, MAX_HEADERS, MAX_TARGET, Rejection};
+use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::rewrite::cors::Preflight;
 use crate::rewrite::forwarded::{Arrival, accepted_request_id};
@@ -29,6 +29,10 @@ use crate::upstream::{HashKey, HashSource, Switch, Upstream};
 
 /// Room for what the gateway adds to a request's headers, so that the map grows once.
 const NEW_HEADERS: usize = 12;
+
+/// The methods that are forwarded, as far as they have names of their own.
+pub const FORWARDED_METHODS: HeaderValue =
+    HeaderValue::from_static("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
 
 /// A request at the gate.
 #[derive(Debug, Clone, Copy)]
@@ -105,11 +109,12 @@ fn decide(
     }
     x.trace = Trace::of(&head.headers, x.client.trusted, &x.id, exchange::random).map(Box::new);
 
-    may_be_forwarded(&head.method)?;
     within_bounds(head, raw_target)?;
+    is_told_apart(&head.method)?;
     let target = CleanTarget::parse(raw_target).map_err(|e| Rejection::BadRequest(e.detail()))?;
     note_target(&mut x.line, &target);
     let host = agreed_host(head, &target)?;
+    may_be_forwarded(&head.method)?;
     let request =
         Request { host: &host, method: &head.method, target: &target, headers: &head.headers };
     if let Some(answer) = preflight(snapshot, &request, x) {
@@ -353,13 +358,19 @@ fn agreed_host<'a>(
     Ok(named)
 }
 
+/// A method in small letters is another one here, and the same to servers that don't tell them apart.
+fn is_told_apart(method: &Method) -> Result<(), Rejection> {
+    if method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Err(Rejection::BadRequest("The method is not a word of capital letters."));
+    }
+    Ok(())
+}
+
 /// TRACE sends the request back to whoever asks, with the headers that the gateway adds (RFC 9110, section
 /// 9.3.8); CONNECT asks for a tunnel. Neither passes, whatever a route says of methods.
 fn may_be_forwarded(method: &Method) -> Result<(), Rejection> {
     if matches!(*method, Method::TRACE | Method::CONNECT) {
-        const ALLOW: HeaderValue =
-            HeaderValue::from_static("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
-        return Err(Rejection::MethodNotAllowed { allow: ALLOW });
+        return Err(Rejection::MethodNotAllowed { allow: FORWARDED_METHODS });
     }
     Ok(())
 }

@@ -7,22 +7,33 @@
 //! request is parsed can only be bounded below the session, in the stream.
 
 mod accept;
+mod clients;
 mod conn;
+mod http1;
 mod linger;
+mod pace;
 mod traffic;
+mod transport;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
 
 pub use accept::{Connections, Shutdown, accept};
+pub use clients::{Clients, Refusals, Refused};
 pub use conn::Conn;
+pub use http1::{Flaw, Guard, RequestLine, Verdict};
+pub use pace::{Pace, Timeouts};
 pub use traffic::Traffic;
+pub use transport::{Plain, Transport};
 
 use crate::diagnostic::{At, Diagnostics};
+use crate::units::Size;
 
 /// One address on which clients are served.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -31,6 +42,23 @@ pub struct Config {
     /// IP address and port, such as `0.0.0.0:8080` or `[::]:8080` (IPv4 and IPv6 at once). Port 0 lets
     /// the system choose.
     pub address: String,
+
+    /// How long clients may take.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+
+    /// The lowest rate, a second, at which a body is waited for and an answer is given out. Who is slower is cut once
+    /// it is behind by `timeouts.stall`. Default: 1KiB.
+    #[serde(default = "min_rate")]
+    pub min_rate: Size,
+
+    /// The most requests on one connection; the last one's answer says so. Default: no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_requests: Option<NonZeroU32>,
+}
+
+fn min_rate() -> Size {
+    pace::MIN_RATE
 }
 
 /// How many connections may wait for `accept`; the system's own limit may be lower.
@@ -39,7 +67,24 @@ const BACKLOG: i32 = 4096;
 impl Config {
     /// The address as a type; a mistake is reported at `at`.
     pub fn compile(&self, at: &At, diagnostics: &mut Diagnostics) -> Option<SocketAddr> {
+        self.timeouts.check(&at.key("timeouts"), diagnostics);
+        if self.min_rate.bytes() == 0 {
+            diagnostics.error(
+                at.key("min_rate"),
+                "a client that sends nothing would be fast enough",
+                "leave it out for 1KiB, or write the lowest rate that makes sense, such as 100B",
+            );
+        }
         parse_address(&self.address, &at.key("address"), diagnostics)
+    }
+}
+
+impl Config {
+    /// What it asks of its clients.
+    #[must_use]
+    pub fn clients(&self, refusals: Arc<dyn Refusals>) -> Clients {
+        let pace = Pace { timeouts: self.timeouts, min_rate: self.min_rate };
+        Clients { pace, requests: self.max_requests, refusals }
     }
 }
 

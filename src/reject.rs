@@ -13,12 +13,13 @@
 //! | `cors_refused` | 403 | a browser asks for a page of an origin that the route does not list |
 //! | `no_route` | 404 | no route for this host and path |
 //! | `method_not_allowed` | 405 | a route, but not for this method |
-//! | `request_timeout` | 408 | the client stopped sending its body |
+//! | `request_timeout` | 408 | the client took too long to send its request |
 //! | `body_too_large` | 413 | a body above `body_limit` |
 //! | `uri_too_long` | 414 | a target above 8 KiB |
 //! | `header_too_large` | 431 | a head above 64 KiB or 100 lines |
 //! | `client_closed` | 499 | the client left before the answer (only in the log) |
 //! | `internal_error` | 500 | a fault of this program |
+//! | `unsupported_coding` | 501 | a `Transfer-Encoding` other than `chunked` |
 //! | `no_websocket` | 501 | a WebSocket was asked for, and the upstream speaks HTTP/2 |
 //! | `upstream_broken` | 502 | an answer that was cut or cannot be read, or a failed TLS handshake |
 //! | `upstream_unreachable` | 503 | no connection to any target tried |
@@ -26,12 +27,15 @@
 //! | `maintenance` | 503 | the route is in maintenance |
 //! | `upstream_timeout` | 504 | a target took longer than `timeouts.connect`, `read` or `write` |
 //! | `deadline_exceeded` | 504 | the whole request took longer than `timeouts.total` |
+//! | `unsupported_version` | 505 | a version of HTTP that is not spoken here |
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ALLOW, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 
+#[cfg(doc)]
+use crate::hygiene::{MAX_HEAD, MAX_HEADERS, MAX_TARGET};
 use crate::reply::{Problem, Reply, Wanted};
 
 /// Why a request is not answered by an upstream.
@@ -69,6 +73,8 @@ pub enum Rejection {
     ClientClosed,
     /// A fault of this program.
     Internal,
+    /// A `Transfer-Encoding` other than `chunked`.
+    UnsupportedCoding,
     /// A `WebSocket` was asked for, which an upstream with `protocol: h2` cannot give.
     NoWebSocket,
     /// An answer that was cut or cannot be read, or a failed TLS handshake.
@@ -94,17 +100,12 @@ pub enum Rejection {
     UpstreamTimeout,
     /// The whole request took too long.
     DeadlineExceeded,
+    /// A version of HTTP that is not spoken here.
+    UnsupportedVersion,
 }
 
-/// The longest request target, in bytes.
-pub const MAX_TARGET: usize = 8 << 10;
-/// The largest request head without its first line, in bytes.
-pub const MAX_HEAD: usize = 64 << 10;
-/// The most header lines of a request.
-pub const MAX_HEADERS: usize = 100;
-
 /// All words that [`Rejection::code`] can give.
-pub const CODES: [&str; 20] = [
+pub const CODES: [&str; 22] = [
     "bad_request",
     "ambiguous_path",
     "unauthorized",
@@ -118,6 +119,7 @@ pub const CODES: [&str; 20] = [
     "header_too_large",
     "client_closed",
     "internal_error",
+    "unsupported_coding",
     "no_websocket",
     "upstream_broken",
     "upstream_unreachable",
@@ -125,6 +127,7 @@ pub const CODES: [&str; 20] = [
     "maintenance",
     "upstream_timeout",
     "deadline_exceeded",
+    "unsupported_version",
 ];
 
 impl Rejection {
@@ -209,6 +212,12 @@ impl Rejection {
             Self::Internal => {
                 (500, "internal_error", "Internal error", "The gateway failed to handle this.")
             }
+            Self::UnsupportedCoding => (
+                501,
+                "unsupported_coding",
+                "Unsupported coding",
+                "The body is sent in a coding other than chunked.",
+            ),
             Self::NoWebSocket => (
                 501,
                 "no_websocket",
@@ -250,6 +259,12 @@ impl Rejection {
                 "deadline_exceeded",
                 "Gateway timeout",
                 "The request took longer than it may in all.",
+            ),
+            Self::UnsupportedVersion => (
+                505,
+                "unsupported_version",
+                "Unsupported version",
+                "This version of HTTP is not spoken here.",
             ),
         }
     }

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin, AdminBindError, Bound, Scrape};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Refusals};
 use crate::listen::{self, BindError, Connections, Listener, Shutdown};
 use crate::live::Live;
 use crate::observe::access_log::{AccessLog, OpenError};
@@ -141,15 +141,21 @@ impl Server {
         let proxy = || self.proxy(shutdown.clone());
         let workers = Arc::new(Workers::start(self.workers, proxy)?);
         let connections = Connections::default();
+        let (live, log) = (self.live.clone(), self.log.clone());
+        let refusals = Arc::new(Refusals::new(live, log, self.metrics.clone()));
+        let config = self.live.now().config.clone();
         for listener in std::mem::take(&mut self.listeners) {
             log::info!("listener {}: serving on {}", listener.name, listener.address);
             let traffic = self.metrics.traffic(&listener.name);
+            // What was bound is in the configuration, since a reload that changes listeners is refused.
+            let Some(its) = config.listeners.get(&listener.name) else { continue };
+            let clients = its.clients(refusals.clone());
             let accept = listen::accept(
                 listener.into_tokio()?,
                 workers.clone(),
                 shutdown.clone(),
                 connections.guard(),
-                traffic,
+                (traffic, Arc::new(clients)),
             );
             tokio::spawn(accept);
         }

@@ -12,7 +12,7 @@ use pingora::proxy::Session;
 
 use super::head;
 use super::intake::{Own, has_begun};
-use super::{CLIENT_WRITE, KEEPALIVE_SECONDS, REFUSED_READ};
+use super::{KEPT, REFUSED_READ};
 use crate::exchange::{Exchange, REQUEST_ID};
 use crate::observe::access_log::{Agent, Record, Timings};
 use crate::reject::Rejection;
@@ -22,7 +22,7 @@ use crate::snapshot::Route;
 use crate::upstream::Attempt;
 
 /// How our own answers are signed. It tells no version.
-const SERVER_NAME: HeaderValue = HeaderValue::from_static("portcullis");
+pub(super) const SERVER_NAME: HeaderValue = HeaderValue::from_static("portcullis");
 
 /// Gives an answer of our own, as soon as it is there.
 pub(super) async fn give(session: &mut Session, x: &mut Exchange, own: Own) -> Result<()> {
@@ -112,8 +112,8 @@ pub(super) async fn close(session: &mut Session) {
     // Pingora drops the connection after a failure, with what is unread and what is still buffered; closing
     // it in order first gives an answer time to be read, and shows a cut one as far as it came.
     if let pingora::protocols::http::ServerSession::H1(h1) = session.as_downstream_mut() {
-        // What is buffered is written first, which a client that does not read could put off for ever.
-        let _ = tokio::time::timeout(CLIENT_WRITE, h1.shutdown()).await;
+        // The connection itself bounds how long a client may take to read what is left, and then to leave.
+        h1.shutdown().await;
     }
 }
 
@@ -170,7 +170,7 @@ pub(super) fn suit(session: &mut Session, x: &mut Exchange, head: &mut ResponseH
     // Pingora gives a connection up when an answer begins before the request's body has come, and does not
     // except the interim ones (1xx), with which nothing is over.
     if x.kept_before_interim && downstream.is_body_done() {
-        downstream.set_keepalive(Some(KEEPALIVE_SECONDS));
+        downstream.set_keepalive(KEPT);
     }
     // RFC 9112, section 6.1: to HTTP/1.0 no chunks; there the end of the connection ends the body.
     if version < Version::HTTP_11 && head.remove_header(&TRANSFER_ENCODING).is_some() {
@@ -221,11 +221,11 @@ pub(super) fn record(session: &Session, x: &mut Exchange, wants_agent: bool) -> 
         request_id: x.id().into(),
         trace_id: x.trace.as_deref().map(|trace| trace.id().into()),
         client: x.client.address,
-        method: x.line.method.clone(),
+        method: Some(x.line.method.clone()),
         host: Some(std::mem::take(&mut x.line.host)).filter(|host| !host.is_empty()),
-        path: x.line.raw.take().unwrap_or_else(|| std::mem::take(&mut x.line.path)),
+        path: Some(x.line.raw.take().unwrap_or_else(|| std::mem::take(&mut x.line.path))),
         query: x.line.query.take(),
-        protocol: x.line.protocol,
+        protocol: Some(x.line.protocol),
         route: route.map(|route| route.name.clone()),
         consumer: x.consumer.as_ref().map(|consumer| consumer.name().into()),
         // Whoever was not let in has nothing to do with it.

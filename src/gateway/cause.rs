@@ -3,6 +3,8 @@
 use pingora::{Error, ErrorSource, ErrorType};
 
 use crate::exchange::Exchange;
+use crate::intake::FORWARDED_METHODS;
+use crate::listen::{Flaw, Verdict};
 use crate::reject::Rejection;
 use crate::upstream::Outcome;
 use std::time::{Duration, Instant};
@@ -62,6 +64,25 @@ fn is_timeout(error: &Error) -> bool {
         || is_read_timeout(error)
 }
 
+/// What is wrong with the client's bytes or pace, if that is why the session failed.
+pub(super) fn flaw(error: &Error) -> Option<Flaw> {
+    Flaw::of(error.root_cause().downcast_ref()?)
+}
+
+/// The cause that a flaw of the client's stands for.
+pub(super) fn of_flaw(flaw: Flaw) -> Rejection {
+    match flaw.verdict() {
+        Verdict::Malformed => Rejection::BadRequest(flaw.detail()),
+        Verdict::Tunnel => Rejection::MethodNotAllowed { allow: FORWARDED_METHODS },
+        Verdict::TooSlow => Rejection::RequestTimeout,
+        Verdict::TargetTooLong => Rejection::UriTooLong,
+        Verdict::TooLarge => Rejection::HeaderTooLarge,
+        Verdict::UnknownCoding => Rejection::UnsupportedCoding,
+        Verdict::UnknownVersion => Rejection::UnsupportedVersion,
+        Verdict::Close => Rejection::ClientClosed,
+    }
+}
+
 fn is_timed_out(error: &Error) -> bool {
     let cause = error.root_cause().downcast_ref::<std::io::Error>();
     cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
@@ -99,7 +120,7 @@ pub(super) fn outcome(error: &Error) -> Outcome {
 pub(super) fn of(error: &Error, x: &Exchange) -> Rejection {
     match error.esource() {
         ErrorSource::Upstream => of_upstream(error, x),
-        ErrorSource::Downstream => of_client(error.etype()),
+        ErrorSource::Downstream => flaw(error).map_or_else(|| of_client(error.etype()), of_flaw),
         ErrorSource::Internal | ErrorSource::Unset => Rejection::Internal,
     }
 }

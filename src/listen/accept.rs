@@ -9,8 +9,8 @@ use pingora::apps::ServerApp;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-use super::Conn;
 use super::traffic::{Open, Traffic};
+use super::{Clients, Conn};
 use crate::workers::Workers;
 
 /// Tells everybody that the process is about to stop: `true` once it is.
@@ -67,7 +67,7 @@ pub async fn accept<A>(
     workers: Arc<Workers<A>>,
     mut shutdown: Shutdown,
     guard: ConnectionGuard,
-    traffic: Arc<Traffic>,
+    (traffic, clients): (Arc<Traffic>, Arc<Clients>),
 ) where
     A: ServerApp + Send + Sync + 'static,
 {
@@ -82,7 +82,7 @@ pub async fn accept<A>(
                 // Leaves this thread's event loop for the worker's.
                 if let Ok(stream) = stream.into_std() {
                     let held = (guard.clone(), traffic.accept());
-                    serve(stream, peer, &workers, &shutdown, held, None);
+                    serve(stream, peer, &workers, &shutdown, held, (&clients, None));
                 }
             }
             Err(error) => refused(&error).await,
@@ -94,7 +94,7 @@ pub async fn accept<A>(
     while let Ok((stream, peer)) = listener.accept() {
         if stream.set_nonblocking(true).is_ok() {
             let held = (guard.clone(), traffic.accept());
-            serve(stream, peer, &workers, &shutdown, held, Some(LATE));
+            serve(stream, peer, &workers, &shutdown, held, (&clients, Some(LATE)));
         }
     }
 }
@@ -105,12 +105,12 @@ fn serve<A>(
     peer: SocketAddr,
     workers: &Workers<A>,
     shutdown: &Shutdown,
-    (guard, open): (ConnectionGuard, Open),
-    late: Option<Duration>,
+    held: (ConnectionGuard, Open),
+    (clients, late): (&Arc<Clients>, Option<Duration>),
 ) where
     A: ServerApp + Send + Sync + 'static,
 {
-    let shutdown = shutdown.clone();
+    let (shutdown, clients) = (shutdown.clone(), Arc::clone(clients));
     workers.spawn(move |app| async move {
         let begin = async {
             let stream = TcpStream::from_std(stream)?;
@@ -118,7 +118,7 @@ fn serve<A>(
                 // During a stop, what has not been heard yet counts as idle.
                 let _ = tokio::time::timeout(late, stream.readable()).await;
             }
-            Conn::new(stream, peer, shutdown.clone(), guard, open)
+            Conn::new(stream.into(), peer, shutdown.clone(), held, clients)
         };
         let conn = match begin.await {
             Ok(conn) => conn,
@@ -179,18 +179,19 @@ mod tests {
         let mut clients = Vec::new();
         for _ in 0..50 {
             let mut client = TcpStream::connect(address).await.unwrap();
-            client.write_all(b"hello").await.unwrap();
+            client.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
             clients.push(client);
         }
         let (_stop, shutdown) = watch::channel(true);
         let connections = Connections::default();
         let workers = Arc::new(Workers::start(2, || Echo).unwrap());
         let guard = connections.guard();
-        accept(listener, workers.clone(), shutdown, guard, Arc::default()).await;
+        let told = (Arc::default(), Arc::new(Clients::untold()));
+        accept(listener, workers.clone(), shutdown, guard, told).await;
         for mut client in clients {
             let mut answer = String::new();
             client.read_to_string(&mut answer).await.unwrap();
-            assert_eq!(answer, "hello");
+            assert_eq!(answer, "GET / HTTP/1.0\r\n");
         }
         connections.ended().await;
         assert!(TcpStream::connect(address).await.is_err());

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
@@ -17,26 +18,50 @@ use pingora::protocols::{
     TimingDigest, UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::accept::ConnectionGuard;
+use super::clients::{Clients, Refused};
+use super::http1::{Flaw, Inbound, Stop, Verdict};
 use super::linger::Linger;
+use super::pace::{Alarm, Patience};
 use super::traffic::Open;
+use super::transport::Transport;
+
+/// An answer that the session knows nothing of, and how much of it is sent.
+struct Refusal {
+    answer: Vec<u8>,
+    sent: usize,
+}
 
 /// Head and small body of an answer leave in one write; a larger body is written through.
 const WRITE_BUFFER: usize = 4096;
 
-/// A plain TCP connection from a client.
+/// A connection from a client.
 ///
 /// Reads are not buffered here: the HTTP/1 session reads into a buffer of its own, so a second one would
-/// cost memory for every idle client and a copy for every request.
+/// cost memory for every idle client and a copy for every request. They are checked in that buffer.
 pub struct Conn {
-    stream: BufWriter<TcpStream>,
+    stream: BufWriter<Transport>,
     digest: Arc<SocketDigest>,
     peer: SocketAddr,
     local: SocketAddr,
     accepted: SystemTime,
+    born: Instant,
+    clients: Arc<Clients>,
+    /// What is read, on its way through the guard; none where something else than HTTP/1 is spoken.
+    inbound: Option<Inbound>,
+    /// Whether what is spoken is another protocol by now.
+    switched: AtomicBool,
+    alarm: Alarm,
+    /// With a client that takes an answer.
+    patience: Patience,
+    /// The answer to a request that did not reach the session.
+    refusal: Option<Refusal>,
+    /// Whether it is told already why the session can't read on.
+    told: bool,
+    /// Whether something was written since the last flush: TLS too keeps bytes back.
+    unflushed: bool,
     linger: Option<Linger>,
     shutdown: watch::Receiver<bool>,
     _guard: ConnectionGuard,
@@ -46,29 +71,59 @@ pub struct Conn {
 impl Conn {
     /// Takes over a fresh connection. `shutdown` tells it of a stop, during which it does not linger.
     pub fn new(
-        stream: TcpStream,
+        transport: Transport,
         peer: SocketAddr,
         shutdown: watch::Receiver<bool>,
-        guard: ConnectionGuard,
-        open: Open,
+        (guard, open): (ConnectionGuard, Open),
+        clients: Arc<Clients>,
     ) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let local = stream.local_addr()?;
-        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        transport.socket().set_nodelay(true)?;
+        let local = transport.socket().local_addr()?;
+        let digest = SocketDigest::from_raw_fd(transport.as_raw_fd());
         // A fresh cell is empty, so that setting it cannot fail.
         let _ = digest.peer_addr.set(Some(PingoraAddr::Inet(peer)));
         let _ = digest.local_addr.set(Some(PingoraAddr::Inet(local)));
         Ok(Self {
-            stream: BufWriter::with_capacity(WRITE_BUFFER, stream),
+            stream: BufWriter::with_capacity(WRITE_BUFFER, transport),
             digest: Arc::new(digest),
             peer,
             local,
             accepted: SystemTime::now(),
+            born: Instant::now(),
+            inbound: Some(Inbound::new(&clients.pace)),
+            switched: AtomicBool::new(false),
+            alarm: Alarm::default(),
+            patience: Patience::new(&clients.pace),
+            clients,
+            refusal: None,
+            told: false,
+            unflushed: false,
             linger: None,
             shutdown,
             _guard: guard,
             _open: open,
         })
+    }
+
+    /// The same, without looking at what is read: something else than HTTP/1 is spoken.
+    #[must_use]
+    pub fn unguarded(mut self) -> Self {
+        self.inbound = None;
+        self
+    }
+
+    /// Notes that another protocol is spoken from now on, once the request that asked for it has passed.
+    pub fn switch(&self) {
+        self.switched.store(true, Ordering::Release);
+    }
+
+    /// Whether its next answer shall be its last: it is old, or has had its share of requests.
+    #[must_use]
+    pub fn is_spent(&self, now: Instant) -> bool {
+        let requests = self.inbound.as_ref().map_or(0, Inbound::requests);
+        let most = self.clients.requests;
+        now.saturating_duration_since(self.born) >= self.clients.pace.timeouts.age.get()
+            || most.is_some_and(|most| requests >= most.get())
     }
 
     /// The client's end of the connection.
@@ -90,20 +145,124 @@ impl fmt::Debug for Conn {
     }
 }
 
+impl Conn {
+    /// Begins to refuse a request that the session does not see.
+    fn refuse(&mut self, flaw: Flaw) {
+        let answer = if flaw.verdict() == Verdict::Close {
+            self.clients.refusals.note(flaw);
+            Vec::new()
+        } else {
+            let (guard, bytes, since) = match &self.inbound {
+                Some(inbound) => inbound.evidence(),
+                None => return,
+            };
+            let request = guard.request();
+            let part = |range: &std::ops::Range<usize>| bytes.get(range.clone());
+            let refused = Refused {
+                flaw,
+                peer: self.peer,
+                method: request.and_then(|line| part(&line.method)),
+                target: request.and_then(|line| part(&line.target)),
+                is_http10: request.map(|line| line.is_http10),
+                took: since.map(|since| since.elapsed()).unwrap_or_default(),
+            };
+            self.clients.refusals.refuse(&refused)
+        };
+        self.inbound = None;
+        self.refusal = Some(Refusal { answer, sent: 0 });
+    }
+
+    /// Sends the answer of a refusal and closes the connection in order. To the session it has ended.
+    fn poll_refusal(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(mut refusal) = self.refusal.take() else { return Poll::Ready(Ok(())) };
+        if refusal.answer.is_empty() {
+            // Nobody is waiting for an answer.
+            self.refusal = Some(refusal);
+            return Poll::Ready(Ok(()));
+        }
+        while let Some(rest @ [_, ..]) = refusal.answer.get(refusal.sent..) {
+            match self.as_mut().poll_write(cx, rest) {
+                Poll::Ready(Ok(sent)) if sent > 0 => refusal.sent += sent,
+                Poll::Ready(_) => refusal.sent = refusal.answer.len(),
+                Poll::Pending => {
+                    self.refusal = Some(refusal);
+                    return Poll::Pending;
+                }
+            }
+        }
+        let closed = self.as_mut().poll_shutdown(cx);
+        if closed.is_ready() {
+            refusal.answer = Vec::new();
+        }
+        self.refusal = Some(refusal);
+        // The client may be gone already; then there is nobody left to tell.
+        closed.map(|_| Ok(()))
+    }
+
+    /// Bounds what waits for the client to take more of an answer; `took` is what it has taken if it did.
+    fn bound<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        wrote: Poll<io::Result<T>>,
+        took: usize,
+    ) -> Poll<io::Result<T>> {
+        if wrote.is_ready() {
+            self.patience.gain(took, &self.clients.pace);
+            return wrote;
+        }
+        ready!(self.alarm.poll(cx, self.patience.deadline()));
+        self.tell(Flaw::SlowReader);
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, Flaw::SlowReader)))
+    }
+
+    /// Counts why the session fails, once.
+    fn tell(&mut self, flaw: Flaw) {
+        if !std::mem::replace(&mut self.told, true) {
+            self.clients.refusals.note(flaw);
+        }
+    }
+}
+
 impl AsyncRead for Conn {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.refusal.is_some() {
+            return self.poll_refusal(cx);
+        }
+        let this = &mut *self;
         // Who waits for the client has nothing more to write for now, so what was written must be on its way:
         // the head of an answer whose body takes its time, or the first bytes of that body.
-        if !self.stream.buffer().is_empty()
-            && let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(cx)
-        {
-            return Poll::Ready(Err(error));
+        if this.unflushed {
+            let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+            this.unflushed = flushed.is_pending();
+            if let Poll::Ready(Err(error)) = flushed {
+                return Poll::Ready(Err(error));
+            }
         }
-        Pin::new(self.stream.get_mut()).poll_read(cx, buf)
+        let stream = this.stream.get_mut();
+        let Some(inbound) = &mut this.inbound else {
+            return Pin::new(stream).poll_read(cx, buf);
+        };
+        if this.switched.load(Ordering::Relaxed) {
+            inbound.open();
+        }
+        let pace = (&this.clients.pace, &mut this.alarm);
+        match ready!(inbound.poll_read(cx, stream, buf, pace)) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(Stop::Failed(error)) => {
+                if let Some(flaw) = Flaw::of(&error) {
+                    this.tell(flaw);
+                }
+                Poll::Ready(Err(error))
+            }
+            Err(Stop::Refused(flaw)) => {
+                this.refuse(flaw);
+                self.poll_refusal(cx)
+            }
+        }
     }
 }
 
@@ -113,17 +272,23 @@ impl AsyncWrite for Conn {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        self.unflushed = true;
+        let wrote = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.bound(cx, wrote, buf.len())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let waiting = self.stream.buffer().len();
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.unflushed &= !matches!(flushed, Poll::Ready(Ok(())));
+        self.bound(cx, flushed, waiting)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Pingora closes a connection through here (and not through its own `Shutdown`), and drops it then.
         if self.linger.is_none() {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+            ready!(self.bound(cx, shut, 0))?;
         }
         let Self { linger, stream, shutdown, .. } = &mut *self;
         linger
@@ -137,7 +302,9 @@ impl AsyncWrite for Conn {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        self.unflushed = true;
+        let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.bound(cx, wrote, bufs.iter().map(|buf| buf.len()).sum())
     }
 
     fn is_write_vectored(&self) -> bool {

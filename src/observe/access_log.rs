@@ -23,11 +23,11 @@
 //! | `request_id` | the id that client and upstream saw as `X-Request-Id` | |
 //! | `trace_id` | the id of the trace that the request belongs to, as in `traceparent` | |
 //! | `client` | the client's address, seen past trusted proxies | |
-//! | `method` | the request's method | |
+//! | `method` | the request's method | its first line could not be read |
 //! | `host` | the host asked for | the request named none |
-//! | `path` | the path as the client sent it, nothing decoded | |
+//! | `path` | the path as the client sent it, nothing decoded | its first line could not be read |
 //! | `query` | the query with its names; every value is `***`, as is a part without a `=` | there was none |
-//! | `protocol` | `HTTP/1.0`, `HTTP/1.1` or `HTTP/2` | |
+//! | `protocol` | `HTTP/1.0`, `HTTP/1.1` or `HTTP/2` | its first line could not be read |
 //! | `route` | the name of the route | none matched |
 //! | `consumer` | the name of the consumer | nobody was recognised |
 //! | `upstream` | the name of the upstream | the request did not go so far |
@@ -46,8 +46,8 @@
 //! | `dropped` | lines lost since the line before this one | 0 |
 //!
 //! Times are in milliseconds with three decimals. In the text format the first seven words are `time`,
-//! `status`, `method`, the path with its query, `duration_ms`, `client` and `request_id`; the rest
-//! follows as `name=value`, and a value that is not plain printable ASCII is a JSON string. In the journal the
+//! `status`, `method`, the path with its query, `duration_ms`, `client` and `request_id`, with `-`
+//! for a method or path that is absent; the rest follows as `name=value`, and a value that is not plain printable ASCII is a JSON string. In the journal the
 //! names are in upper case, beside `MESSAGE`, `PRIORITY` and `SYSLOG_IDENTIFIER`. The Combined Log Format has
 //! what it has, and the referer and user agent, which no other asks for.
 

@@ -26,7 +26,7 @@ pub use format::Format;
 pub use meter::{METHODS, RouteMeter, STATUSES};
 
 use crate::counter::Counters;
-use crate::listen::Traffic;
+use crate::listen::{Flaw, Traffic};
 #[cfg(doc)]
 use crate::upstream::Tally;
 use crate::upstream::Upstream;
@@ -47,6 +47,8 @@ pub struct Metrics {
     unmatched: RouteMeter,
     /// Our own answers, by the word for why.
     rejections: Vec<(&'static str, Counters<1>)>,
+    /// Clients that were refused below their requests, by the place of the reason in [`Flaw::ALL`].
+    refused: [AtomicU64; Flaw::ALL.len()],
     listeners: Vec<(String, Arc<Traffic>)>,
     reloads: Reloads,
 }
@@ -73,6 +75,7 @@ impl Metrics {
         Self {
             unmatched: RouteMeter::default(),
             rejections: codes.iter().map(|code| (*code, Counters::default())).collect(),
+            refused: [const { AtomicU64::new(0) }; Flaw::ALL.len()],
             listeners: listeners.map(|name| (name.to_owned(), Arc::default())).collect(),
             reloads: Reloads {
                 applied: AtomicU64::new(0),
@@ -95,7 +98,7 @@ impl Metrics {
     pub fn record(
         &self,
         route: Option<&RouteMeter>,
-        method: &Method,
+        method: Option<&Method>,
         status: u16,
         total: Duration,
         why: Option<&'static str>,
@@ -106,6 +109,11 @@ impl Metrics {
         {
             count.add(0, 1);
         }
+    }
+
+    /// Counts a client that was refused below its request, or cut.
+    pub fn refused(&self, flaw: Flaw) {
+        self.refused[flaw as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes that a new configuration was applied, or refused, at `now`.

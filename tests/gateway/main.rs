@@ -20,6 +20,7 @@ mod explain;
 mod failures;
 mod headers;
 mod house;
+mod hygiene;
 mod keys;
 mod logs;
 mod maintenance;

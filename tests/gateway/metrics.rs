@@ -449,7 +449,7 @@ fn a_new_configuration_goes_on_with_the_counts_of_what_keeps_its_name() {
     );
     let record = |snapshot: &portcullis::snapshot::Snapshot| {
         for (_, route) in snapshot.routes.iter() {
-            route.meter.record(&http::Method::GET, 200, Duration::from_millis(1));
+            route.meter.record(Some(&http::Method::GET), 200, Duration::from_millis(1));
         }
     };
     record(&old);

@@ -71,7 +71,7 @@ impl Lines {
         out.push(b' ');
         number(out, record.status.into());
         out.push(b' ');
-        word(out, record.method.as_str());
+        word(out, record.method.as_ref().map_or("-", http::Method::as_str));
         out.push(b' ');
         self.target(record);
         word(out, &self.scratch);
@@ -84,7 +84,7 @@ impl Lines {
         let mut fields = Text(out);
         fields.text("trace_id", record.trace_id());
         fields.optional("host", record.host.as_deref());
-        fields.text("protocol", record.protocol);
+        fields.optional("protocol", record.protocol);
         rest(&mut fields, record, dropped);
         out.push(b'\n');
     }
@@ -95,7 +95,7 @@ impl Lines {
         out.extend_from_slice(b"SYSLOG_IDENTIFIER=portcullis\nPRIORITY=");
         out.extend_from_slice(&[priority, b'\n']);
         out.extend_from_slice(b"MESSAGE=");
-        word(out, record.method.as_str());
+        word(out, record.method.as_ref().map_or("-", http::Method::as_str));
         out.push(b' ');
         self.target(record);
         word(out, &self.scratch);
@@ -114,22 +114,22 @@ impl Lines {
         fields.text("request_id", &record.request_id);
         fields.text("trace_id", record.trace_id());
         fields.plain("client", |out| address(out, record.client));
-        fields.text("method", record.method.as_str());
+        fields.optional("method", record.method.as_ref().map(http::Method::as_str));
         fields.optional("host", record.host.as_deref());
-        fields.text("path", &record.path);
+        fields.optional("path", record.path.as_deref());
         if let Some(query) = &record.query {
             self.scratch.clear();
             redact(&mut self.scratch, query);
             fields.text("query", &self.scratch);
         }
-        fields.text("protocol", record.protocol);
+        fields.optional("protocol", record.protocol);
         rest(fields, record, dropped);
     }
 
     /// Puts path and query, its values redacted, into the scratch.
     fn target(&mut self, record: &Record) {
         self.scratch.clear();
-        self.scratch.push_str(&record.path);
+        self.scratch.push_str(record.path.as_deref().unwrap_or("-"));
         if let Some(query) = &record.query {
             self.scratch.push('?');
             redact(&mut self.scratch, query);

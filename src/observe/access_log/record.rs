@@ -21,16 +21,16 @@ pub struct Record {
     pub trace_id: Option<Box<str>>,
     /// The client's address, seen past trusted proxies.
     pub client: IpAddr,
-    /// The request's method.
-    pub method: Method,
+    /// The request's method, if it could be read.
+    pub method: Option<Method>,
     /// The host asked for.
     pub host: Option<Box<str>>,
-    /// The path as the client sent it.
-    pub path: Box<str>,
+    /// The path as the client sent it, if it could be read.
+    pub path: Option<Box<str>>,
     /// The query as the client sent it, without the `?`; its values are redacted when it is written.
     pub query: Option<Box<str>>,
-    /// The protocol between client and gateway, such as `HTTP/1.1`.
-    pub protocol: &'static str,
+    /// The protocol between client and gateway, such as `HTTP/1.1`, if it could be read.
+    pub protocol: Option<&'static str>,
     /// The name of the route.
     pub route: Option<Arc<str>>,
     /// The name of the consumer.

@@ -21,11 +21,11 @@ pub(super) fn record() -> Record {
         request_id: "req-1".into(),
         trace_id: None,
         client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
-        method: Method::GET,
+        method: Some(Method::GET),
         host: Some("api.example.com".into()),
-        path: "/users/1".into(),
+        path: Some("/users/1".into()),
         query: Some("page=2&token=hunter2".into()),
-        protocol: "HTTP/1.1",
+        protocol: Some("HTTP/1.1"),
         route: Some("users".into()),
         consumer: Some("demo".into()),
         upstream: Some("users".into()),
@@ -143,7 +143,7 @@ fn a_text_line_begins_with_what_people_look_for() {
          first_byte_ms=10.000 upstream_ms=11.005\n"
     );
     assert_eq!(
-        line(Format::Text, &Record { path: "/a b\n\"".into(), ..bare() }, 1),
+        line(Format::Text, &Record { path: Some("/a b\n\"".into()), ..bare() }, 1),
         "2026-01-02T03:04:05.678Z 404 GET \"/a b\\n\\\"\" 0.050ms 192.0.2.7 req-1 \
          trace_id=req-1 protocol=HTTP/1.1 bytes_in=0 bytes_out=1234 why=no_route \
          detail=\"no route has this host\" dropped=1\n"
@@ -160,8 +160,13 @@ fn a_combined_line_is_that_of_apache() {
         "192.0.2.7 - demo [02/Jan/2026:03:04:05 +0000] \"GET /users/1?page=***&token=*** HTTP/1.1\" \
          200 1234 \"https://a.test/?q=***\" \"a \\\"b\\\"\"\n"
     );
-    let none =
-        Record { status: 0, bytes_out: 0, protocol: "HTTP/2", path: "/a\n".into(), ..bare() };
+    let none = Record {
+        status: 0,
+        bytes_out: 0,
+        protocol: Some("HTTP/2"),
+        path: Some("/a\n".into()),
+        ..bare()
+    };
     assert_eq!(
         line(Format::Combined, &none, 0),
         "192.0.2.7 - - [02/Jan/2026:03:04:05 +0000] \"GET /a\\n HTTP/2.0\" - - \"-\" \"-\"\n"
@@ -487,7 +492,7 @@ fn any_record() -> impl Strategy<Value = Record> {
         .prop_map(
             |((path, id, host, query, route, consumer), (bytes, tries, status, time, took))| {
                 Record {
-                    path: path.into(),
+                    path: Some(path.into()),
                     request_id: id.into(),
                     host: host.map(Into::into),
                     query: query.map(Into::into),
@@ -515,7 +520,7 @@ proptest! {
         prop_assert!(line.ends_with('\n') && line.matches('\n').count() == 1);
         prop_assert!(!line.trim_end_matches('\n').chars().any(char::is_control));
         let read: Value = serde_json::from_str(&line).expect("valid JSON");
-        prop_assert_eq!(read["path"].as_str(), Some(&*record.path));
+        prop_assert_eq!(read["path"].as_str(), record.path.as_deref());
         prop_assert_eq!(read["request_id"].as_str(), Some(&*record.request_id));
         prop_assert_eq!(read["host"].as_str(), record.host.as_deref());
         prop_assert_eq!(read["route"].as_str(), record.route.as_deref());

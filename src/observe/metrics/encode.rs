@@ -6,6 +6,7 @@ use super::process;
 use super::write::{Exposition, Kind};
 use super::{Format, METHODS, Metrics, STATUSES, View};
 use crate::counter::{BOUNDS, Histogram};
+use crate::listen::Flaw;
 use crate::upstream::{Outcome, TargetStatus, Upstream};
 
 /// The samples of one histogram: its buckets, the one without a bound, sum and count.
@@ -36,6 +37,7 @@ pub const fn most_series(
         + targets * (OUTCOMES.len() + OF_TARGETS)
         + listeners * 2
         + codes
+        + Flaw::ALL.len()
         + OF_THE_PROCESS
 }
 
@@ -48,6 +50,7 @@ impl Metrics {
         let out_ref = &mut out;
         self.write_requests(view, out_ref);
         self.write_rejections(out_ref);
+        self.write_refused(out_ref);
         self.write_connections(out_ref);
         write_tries(&view.upstreams, out_ref);
         write_targets(&view.upstreams, out_ref);
@@ -99,6 +102,18 @@ impl Metrics {
         );
         for (why, count) in &self.rejections {
             out.sample(&[("why", why)], count.read()[0]);
+        }
+    }
+
+    fn write_refused(&self, out: &mut Exposition) {
+        out.family(
+            "portcullis_clients_refused_total",
+            Kind::Counter,
+            "Clients that were refused or cut below their requests, by the reason.",
+        );
+        for flaw in Flaw::ALL {
+            let count = self.refused[flaw as usize].load(Ordering::Relaxed);
+            out.sample(&[("reason", flaw.word())], count);
         }
     }
 

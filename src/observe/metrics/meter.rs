@@ -44,8 +44,8 @@ impl RouteMeter {
         self.0.get().flow.add(1, 1);
     }
 
-    /// Counts a request's end: what it was answered, and how long it took in all.
-    pub fn record(&self, method: &Method, status: u16, total: Duration) {
+    /// Counts a request's end: what it was answered (without a method if that could not be read), and how long it took in all.
+    pub fn record(&self, method: Option<&Method>, status: u16, total: Duration) {
         let counts = self.0.get();
         counts.requests.add(key(method, status));
         counts.durations.observe(total);
@@ -82,8 +82,8 @@ impl RouteMeter {
 const STATUS_BITS: u32 = 10;
 
 /// The method's number from 1, then the status, or 0 for another one.
-fn key(method: &Method, status: u16) -> NonZeroU16 {
-    let number: u16 = match *method {
+fn key(method: Option<&Method>, status: u16) -> NonZeroU16 {
+    let number: u16 = match *method.unwrap_or(&Method::TRACE) {
         Method::GET => 1,
         Method::HEAD => 2,
         Method::POST => 3,
@@ -115,15 +115,15 @@ mod tests {
         for (index, name) in METHODS.iter().enumerate() {
             let sent = Method::from_bytes(name.as_bytes()).unwrap();
             for known in STATUSES {
-                let key = key(&sent, known).get();
+                let key = key(Some(&sent), known).get();
                 assert_eq!((method(key), status(key)), (METHODS[index], Some(known)));
             }
         }
         for unknown in [0, 100, 199, 299, 306, 420, 599, 600, 999, u16::MAX] {
-            assert_eq!(status(key(&Method::GET, unknown).get()), None, "{unknown}");
+            assert_eq!(status(key(Some(&Method::GET), unknown).get()), None, "{unknown}");
         }
-        assert_eq!(method(key(&Method::TRACE, 200).get()), "other");
-        assert_eq!(method(key(&Method::from_bytes(b"get").unwrap(), 200).get()), "other");
+        assert_eq!(method(key(None, 200).get()), "other");
+        assert_eq!(method(key(Method::from_bytes(b"get").ok().as_ref(), 200).get()), "other");
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
         assert!(!meter.is_used() && meter.requests().is_empty());
         meter.enter();
         meter.enter();
-        meter.record(&Method::GET, 200, Duration::from_millis(3));
+        meter.record(Some(&Method::GET), 200, Duration::from_millis(3));
         meter.leave();
         assert_eq!(meter.in_flight(), 1);
         assert_eq!(meter.requests(), [("GET", Some(200), 1)]);

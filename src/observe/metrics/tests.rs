@@ -32,7 +32,7 @@ fn record(
     status: u16,
     why: Option<&'static str>,
 ) {
-    metrics.record(route, method, status, Duration::from_millis(2), why);
+    metrics.record(route, Some(method), status, Duration::from_millis(2), why);
 }
 
 fn text(metrics: &Metrics, view: &View<'_>) -> String {
@@ -194,8 +194,9 @@ fn the_documentation_has_every_family_and_the_formula() {
     assert_eq!(number("methods ×", "statuses"), STATUSES.len() + 1);
     let histogram = number("statuses +", "of the histogram");
     let codes = number("2 L\n  +", "codes");
-    let process = number("codes +", "of the process");
-    assert_eq!(most_series(0, 0, 0, 0, codes), 8 * 61 + histogram + codes + process);
+    let reasons = number("codes +", "reasons for refusals");
+    let process = number("refusals +", "of the process");
+    assert_eq!(most_series(0, 0, 0, 0, codes), 8 * 61 + histogram + codes + reasons + process);
     let of = |routes, upstreams, targets, listeners| {
         most_series(routes, upstreams, targets, listeners, 0) - most_series(0, 0, 0, 0, 0)
     };

@@ -69,7 +69,7 @@ fn an_entry_is_a_datagram_of_fields() {
     assert_eq!(entry.len(), 25, "{entry:?}");
 
     let path = "/a\nMESSAGE=forged\n";
-    log.write(Record { path: path.into(), status: 503, ..bare() });
+    log.write(Record { path: Some(path.into()), status: 503, ..bare() });
     let entry = next();
     assert_eq!((&*entry["PATH"], &*entry["PRIORITY"]), (path, "4"));
     assert_eq!((&*entry["WHY"], &*entry["DETAIL"]), ("no_route", "no route has this host"));
@@ -178,7 +178,7 @@ fn the_real_journal_gives_back_what_it_was_sent() {
     log.write(record());
     // More than any datagram holds.
     let path = format!("/{}", "x".repeat(700 << 10));
-    log.write(Record { request_id: "long".into(), path: path.clone().into(), ..bare() });
+    log.write(Record { request_id: "long".into(), path: Some(path.clone().into()), ..bare() });
     assert!(log.flush(BOUND));
     assert_eq!(log.dropped(), 0);
     let entry = journald.entry("req-1");

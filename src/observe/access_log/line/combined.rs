@@ -13,17 +13,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record, clock: &mut Clock) {
     out.extend_from_slice(b" [");
     clock.write_second(out, record.time);
     out.extend_from_slice(b"] \"");
-    escape(out, record.method.as_str().as_bytes());
-    out.push(b' ');
-    escape(out, record.path.as_bytes());
-    if let Some(query) = &record.query {
-        out.push(b'?');
-        escape_redacted(out, query);
-    }
-    out.push(b' ');
-    // The programs that read it know this version by a name with two numbers.
-    let protocol = if record.protocol == "HTTP/2" { "HTTP/2.0" } else { record.protocol };
-    out.extend_from_slice(protocol.as_bytes());
+    request(out, record);
     out.extend_from_slice(b"\" ");
     number_or_none(out, record.status.into());
     out.push(b' ');
@@ -40,6 +30,25 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record, clock: &mut Clock) {
         None => out.push(b'-'),
     }
     out.extend_from_slice(b"\"\n");
+}
+
+/// The request line; `-` where none could be read.
+fn request(out: &mut Vec<u8>, record: &Record) {
+    let (Some(method), Some(protocol)) = (&record.method, record.protocol) else {
+        out.push(b'-');
+        return;
+    };
+    escape(out, method.as_str().as_bytes());
+    out.push(b' ');
+    escape(out, record.path.as_deref().unwrap_or("-").as_bytes());
+    if let Some(query) = &record.query {
+        out.push(b'?');
+        escape_redacted(out, query);
+    }
+    out.push(b' ');
+    // The programs that read it know this version by a name with two numbers.
+    let protocol = if protocol == "HTTP/2" { "HTTP/2.0" } else { protocol };
+    out.extend_from_slice(protocol.as_bytes());
 }
 
 fn number_or_none(out: &mut Vec<u8>, value: u64) {
