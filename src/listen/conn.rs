@@ -38,6 +38,8 @@ pub struct Conn {
     local: SocketAddr,
     accepted: SystemTime,
     linger: Option<Linger>,
+    /// Whether the session has heard that a next request has begun, and reads no more before this one's end.
+    next_has_begun: bool,
     shutdown: watch::Receiver<bool>,
     _guard: ConnectionGuard,
     _open: Open,
@@ -65,6 +67,7 @@ impl Conn {
             local,
             accepted: SystemTime::now(),
             linger: None,
+            next_has_begun: false,
             shutdown,
             _guard: guard,
             _open: open,
@@ -103,7 +106,11 @@ impl AsyncRead for Conn {
         {
             return Poll::Ready(Err(error));
         }
-        Pin::new(self.stream.get_mut()).poll_read(cx, buf)
+        // Only who looks out for a next request reads a single byte.
+        let (is_probe, before) = (buf.remaining() == 1, buf.filled().len());
+        let outcome = Pin::new(self.stream.get_mut()).poll_read(cx, buf);
+        self.next_has_begun = is_probe && buf.filled().len() > before;
+        outcome
     }
 }
 
@@ -113,6 +120,11 @@ impl AsyncWrite for Conn {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.next_has_begun {
+            // No read will come that sends what waits in the buffer.
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            return Pin::new(self.stream.get_mut()).poll_write(cx, buf);
+        }
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -137,6 +149,10 @@ impl AsyncWrite for Conn {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.next_has_begun {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            return Pin::new(self.stream.get_mut()).poll_write_vectored(cx, bufs);
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
@@ -179,5 +195,44 @@ impl GetProxyDigest for Conn {
 impl GetSocketDigest for Conn {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         Some(self.digest.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::super::accept::Connections;
+    use super::*;
+
+    /// The session reads on beside an answer only until the first byte of a next request has come.
+    #[tokio::test]
+    async fn a_request_behind_the_first_holds_no_part_of_its_answer_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let (_stop, shutdown) = watch::channel(false);
+        let connections = Connections::default();
+        let open = Arc::new(super::super::Traffic::default()).accept();
+        let mut conn = Conn::new(stream, peer, shutdown, connections.guard(), open).unwrap();
+
+        client.write_all(b"GET").await.unwrap();
+        let mut probe = [0; 1];
+        conn.read_exact(&mut probe).await.unwrap();
+        conn.write_all(b"event").await.unwrap();
+        let mut heard = [0; 5];
+        let hears = client.read_exact(&mut heard);
+        timeout(Duration::from_secs(5), hears).await.expect("it is on its way").unwrap();
+        assert_eq!(&heard, b"event");
+
+        // With the next request, head and body of an answer leave together again.
+        let mut rest = [0; 2];
+        assert_eq!(conn.read(&mut rest).await.unwrap(), 2);
+        conn.write_all(b"head").await.unwrap();
+        assert_eq!(conn.stream.buffer(), b"head");
     }
 }
