@@ -38,8 +38,13 @@ impl Reloading {
 
     /// The same in a folder that holds what the file names, with this `admin`.
     pub async fn start_in(folder: tempfile::TempDir, admin: &str, yaml: &str) -> Self {
+        Self::start_whole(folder, &format!("{HEAD}{admin}\n{yaml}"))
+    }
+
+    /// Starts one by the whole text of a file.
+    pub fn start_whole(folder: tempfile::TempDir, text: &str) -> Self {
         let file = folder.path().join("gateway.yaml");
-        std::fs::write(&file, format!("{HEAD}{admin}\n{yaml}")).unwrap();
+        std::fs::write(&file, text).unwrap();
         secrets::listen();
         let (loaded, mark) = loading::load_after(None, &file);
         let Some(compiled) = loaded.compiled else {
