@@ -225,8 +225,8 @@ mod tests {
         conn.read_exact(&mut probe).await.unwrap();
         conn.write_all(b"event").await.unwrap();
         let mut heard = [0; 5];
-        let hears = client.read_exact(&mut heard);
-        timeout(Duration::from_secs(5), hears).await.expect("it is on its way").unwrap();
+        let reads = client.read_exact(&mut heard);
+        timeout(Duration::from_secs(5), reads).await.expect("it is on its way").unwrap();
         assert_eq!(&heard, b"event");
 
         // With the next request, head and body of an answer leave together again.
