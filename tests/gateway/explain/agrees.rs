@@ -248,6 +248,33 @@ fn tame(dice: &mut Dice, text: &str) -> String {
     if target.is_empty() { "/".to_owned() } else { target }
 }
 
+/// Headers that change something, or that nobody may send.
+fn some_headers(dice: &mut Dice, question: &mut Question) {
+    for (name, values) in [
+        ("X-V", ["1", "2"]),
+        ("X-In", ["in", "a b"]),
+        ("X-Out", ["out", ""]),
+        ("X-Old", ["old", "older"]),
+        ("X-Add", ["client's", "0"]),
+        ("X-Consumer-Name", ["root", "one"]),
+        ("X-Forwarded-For", ["203.0.113.7", "1.1.1.1, 127.0.0.1"]),
+        ("X-Forwarded-Proto", ["https", "http"]),
+        ("X-Real-Ip", ["6.6.6.6", "7.7.7.7"]),
+        ("User-Agent", ["curl/8", "x"]),
+        ("Authorization", ["Bearer abcdef-7q3z", "Basic eHg="]),
+        ("Traceparent", ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", "00-0-0-00"]),
+        ("Tracestate", ["a=1,b=2", "no state"]),
+        ("Via", ["1.0 edge", "2 a, 1.1 b"]),
+        ("Connection", ["X-Hop", "keep-alive, X-In"]),
+        ("X-Hop", ["1", "2"]),
+        ("TE", ["trailers", "gzip"]),
+    ] {
+        if dice.percent(20) {
+            question.headers.push((name.to_owned(), dice.pick(&values).to_owned()));
+        }
+    }
+}
+
 /// A request for a configuration; `Host` and the size of the body are part of it.
 fn question(dice: &mut Dice, text: &str) -> Question {
     let mut target = if dice.percent(20) { wild(dice) } else { tame(dice, text) };
@@ -280,29 +307,7 @@ fn question(dice: &mut Dice, text: &str) -> Question {
         "a..test",
     ]);
     host.clone_into(&mut question.host);
-    for (name, values) in [
-        ("X-V", ["1", "2"]),
-        ("X-In", ["in", "a b"]),
-        ("X-Out", ["out", ""]),
-        ("X-Old", ["old", "older"]),
-        ("X-Add", ["client's", "0"]),
-        ("X-Consumer-Name", ["root", "one"]),
-        ("X-Forwarded-For", ["203.0.113.7", "1.1.1.1, 127.0.0.1"]),
-        ("X-Forwarded-Proto", ["https", "http"]),
-        ("X-Real-Ip", ["6.6.6.6", "7.7.7.7"]),
-        ("User-Agent", ["curl/8", "x"]),
-        ("Authorization", ["Bearer abcdef-7q3z", "Basic eHg="]),
-        ("Traceparent", ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", "00-0-0-00"]),
-        ("Tracestate", ["a=1,b=2", "no state"]),
-        ("Via", ["1.0 edge", "2 a, 1.1 b"]),
-        ("Connection", ["X-Hop", "keep-alive, X-In"]),
-        ("X-Hop", ["1", "2"]),
-        ("TE", ["trailers", "gzip"]),
-    ] {
-        if dice.percent(20) {
-            question.headers.push((name.to_owned(), dice.pick(&values).to_owned()));
-        }
-    }
+    some_headers(dice, &mut question);
     if dice.percent(20) {
         // Log lines are told apart by it.
         question.headers.push(("X-Request-Id".to_owned(), format!("id-{:x}", dice.next())));
@@ -503,18 +508,25 @@ async fn lane(seed: u64, configurations: usize) -> Vec<Tried> {
             let question = question(&mut dice, &text);
             let before = [0, 1].map(|origin: usize| origins[origin].seen().len());
             let answer = ask(address, &question).await;
-            let seen = [0, 1].map(|origin: usize| origins[origin].seen().split_off(before[origin]));
+            let came = [0, 1].map(|origin: usize| origins[origin].seen().split_off(before[origin]));
             let told = explain(&compiled.snapshot, address.port(), &question).unwrap();
             let port = address.port();
             knowing_the_name_is_as_good_as_the_key(&compiled.snapshot, port, &question, &told);
             let trusts = text.contains("\ntrusted_proxies")
                 && question.headers.iter().any(|(name, _)| name == "X-Request-Id");
-            let (became, text) = (Became { answer, seen }, Arc::clone(&text));
+            let (became, text) = (Became { answer, seen: came }, Arc::clone(&text));
             all.push(Tried { question, told, became, trusts, text });
         }
         done += 1;
     }
-    let lines = lines(&log, all.len()).await;
+    agree(seed, &all, &log).await;
+    assert!(gateway.unwrap().stop().await);
+    all
+}
+
+/// Holds what was told against what became of it.
+async fn agree(seed: u64, all: &[Tried], log: &Path) {
+    let lines = lines(log, all.len()).await;
     for (number, tried) in all.iter().enumerate() {
         let id = tried.became.answer.header("x-request-id");
         let line = &lines.get(id).unwrap_or_else(|| panic!("no line of {id}"));
@@ -528,8 +540,6 @@ async fn lane(seed: u64, configurations: usize) -> Vec<Tried> {
             tried.told.to_text()
         );
     }
-    assert!(gateway.unwrap().stop().await);
-    all
 }
 
 /// The lines of the access log by the request's id, once there are so many.
