@@ -156,7 +156,7 @@ pub fn banner(gateway: SocketAddr, ports: &Ports) -> String {
     ];
     let mut text = format!(
         "The gateway listens on http://{gateway}.\n\n\
-         In a browser, its APIs to read and to try (Authorize with {CLIENT_KEY}):\n\n  \
+         In a browser, its APIs to read and to try (Authorize takes the key below):\n\n  \
          http://{gateway}/docs\n\nIn another shell:\n"
     );
     for (remark, path, call) in lines {

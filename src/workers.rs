@@ -8,11 +8,12 @@
 
 use std::future::Future;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
 /// Threads that serve, with what each of them serves by: an `A` of its own.
@@ -50,13 +51,10 @@ impl<A> Workers<A> {
         let start = |index| {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let handle = runtime.handle().clone();
-            let (end, ended) = oneshot::channel::<()>();
-            thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-                // It ends when the sender is dropped; nothing is ever sent.
-                let _ = runtime.block_on(ended);
-                // A blocking call that a task has left behind is waited for by nobody.
-                runtime.shutdown_background();
-            })?;
+            let (end, ended) = oneshot::channel();
+            thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || run(runtime, ended))?;
             Ok(Worker { app: Arc::new(app()), runtime: handle, tasks: Arc::default(), _end: end })
         };
         let workers = (0..count.max(1)).map(start).collect::<io::Result<_>>()?;
@@ -83,6 +81,16 @@ impl<A> Workers<A> {
     pub fn apps(&self) -> impl Iterator<Item = &Arc<A>> {
         self.workers.iter().map(|worker| &worker.app)
     }
+}
+
+/// Runs an event loop until the sender is dropped; nothing is ever sent.
+fn run(runtime: Runtime, mut ended: oneshot::Receiver<()>) {
+    // A task that panics ends alone. Should a panic get past it all the same, the loop goes on: the other tasks
+    // are still there, and a worker without a loop would be given every new connection, having the fewest.
+    let mut wait = || runtime.block_on(&mut ended);
+    while panic::catch_unwind(AssertUnwindSafe(&mut wait)).is_err() {}
+    // A blocking call that a task has left behind is waited for by nobody.
+    runtime.shutdown_background();
 }
 
 #[cfg(test)]
@@ -144,5 +152,30 @@ mod tests {
         });
         drop(workers);
         assert!(ended.recv().is_err(), "the task is dropped, and nothing was sent");
+    }
+
+    #[test]
+    fn a_panic_costs_no_other_task_its_worker() {
+        /// A waker that panics when it is woken, which no task stands around.
+        struct Breaks;
+        impl std::task::Wake for Breaks {
+            fn wake(self: Arc<Self>) {
+                panic!("on purpose");
+            }
+        }
+        let workers = Workers::start(1, || ()).unwrap();
+        let waker = Arc::new(Breaks).into();
+        let mut context = std::task::Context::from_waker(&waker);
+        // A timer wakes from within the event loop.
+        let handle = workers.workers[0].runtime.clone();
+        let _within = handle.enter();
+        let mut timer = Box::pin(tokio::time::sleep(std::time::Duration::from_millis(1)));
+        let _ = timer.as_mut().poll(&mut context);
+        while !timer.is_elapsed() {
+            thread::yield_now();
+        }
+        let (told, served) = mpsc::channel();
+        workers.spawn(move |_| async move { told.send(()).unwrap() });
+        assert!(served.recv().is_ok(), "a worker without a loop drops what it is given");
     }
 }

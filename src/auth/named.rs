@@ -4,6 +4,10 @@
 #[must_use]
 pub fn names_a_credential(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('_', "-");
+    if name == "access-control-allow-credentials" {
+        // It says whether there may be some.
+        return false;
+    }
     matches!(
         name.as_str(),
         "authorization" | "proxy-authorization" | "cookie" | "set-cookie" | "sig" | "jwt" | "pwd"
@@ -24,7 +28,16 @@ mod tests {
         {
             assert!(names_a_credential(name), "{name}");
         }
-        for name in ["X-Keyboard", "monkey", "key", "X-Gateway", "host", "q", ""] {
+        for name in [
+            "X-Keyboard",
+            "monkey",
+            "key",
+            "X-Gateway",
+            "host",
+            "q",
+            "",
+            "Access-Control-Allow-Credentials",
+        ] {
             assert!(!names_a_credential(name), "{name}");
         }
     }

@@ -46,8 +46,8 @@ pub(super) fn run(file: &Path) -> io::Result<ExitCode> {
 }
 
 /// A SIGHUP or SIGUSR1 while the file is being read must not end the process. It may be lost: a file that changed
-/// after it was read is noticed all the same, and the log is opened later. A handler stays for the life of the process, whatever becomes of the
-/// runtime that set it.
+/// after it was read is noticed all the same, and the log is opened later. A handler stays for the life of the
+/// process, whatever becomes of the runtime that set it.
 fn outlive_early_signals() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _within = runtime.enter();

@@ -70,6 +70,8 @@ pub struct Conn {
     /// Whether something was written since the last flush: TLS too keeps bytes back.
     unflushed: bool,
     linger: Option<Linger>,
+    /// Whether the session has heard that a next request has begun, and reads no more before this one's end.
+    next_has_begun: bool,
     shutdown: watch::Receiver<bool>,
     _held: Held,
 }
@@ -129,6 +131,7 @@ impl Conn {
             told: false,
             unflushed: false,
             linger: None,
+            next_has_begun: false,
             shutdown,
             _held: held,
         }
@@ -282,8 +285,14 @@ impl AsyncRead for Conn {
             inbound.open();
         }
         let pace = (&this.clients.pace, &mut this.alarm);
+        // Only who looks out for a next request reads a single byte.
+        let (is_probe, before) = (buf.remaining() == 1, buf.filled().len());
+        this.next_has_begun = false;
         match ready!(inbound.poll_read(cx, stream, buf, pace)) {
-            Ok(()) => Poll::Ready(Ok(())),
+            Ok(()) => {
+                this.next_has_begun = is_probe && buf.filled().len() > before;
+                Poll::Ready(Ok(()))
+            }
             Err(Stop::Failed(error)) => {
                 if let Some(flaw) = Flaw::of(&error) {
                     this.tell(flaw);
@@ -305,6 +314,13 @@ impl AsyncWrite for Conn {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.unflushed = true;
+        if self.next_has_begun {
+            // No read will come that sends what waits in the buffer.
+            let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+            ready!(self.bound(cx, flushed, 0))?;
+            let wrote = Pin::new(self.stream.get_mut()).poll_write(cx, buf);
+            return self.bound(cx, wrote, buf.len());
+        }
         let wrote = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.bound(cx, wrote, buf.len())
     }
@@ -332,6 +348,11 @@ impl AsyncWrite for Conn {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.next_has_begun {
+            // One after the other, as above: this is seldom enough.
+            let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+            return self.poll_write(cx, first);
+        }
         self.unflushed = true;
         let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.bound(cx, wrote, bufs.iter().map(|buf| buf.len()).sum())
@@ -385,5 +406,46 @@ impl GetProxyDigest for Conn {
 impl GetSocketDigest for Conn {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         Some(self.digest.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
+
+    use super::super::accept::Connections;
+    use super::*;
+
+    /// The session reads on beside an answer only until the first byte of a next request has come.
+    #[tokio::test]
+    async fn a_request_behind_the_first_holds_no_part_of_its_answer_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let (_stop, shutdown) = watch::channel(false);
+        let connections = Connections::default();
+        let open = Arc::new(super::super::Traffic::default()).accept();
+        let clients = Arc::new(Clients::untold());
+        let held = (connections.guard(), open);
+        let mut conn = Conn::new(stream.into(), peer, shutdown, held, clients).unwrap();
+
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut probe = [0; 1];
+        conn.read_exact(&mut probe).await.unwrap();
+        conn.write_all(b"event").await.unwrap();
+        let mut heard = [0; 5];
+        let reading = client.read_exact(&mut heard);
+        timeout(Duration::from_secs(5), reading).await.expect("it is on its way").unwrap();
+        assert_eq!(&heard, b"event");
+
+        // With the next request, head and body of an answer leave together again.
+        let mut rest = [0; 64];
+        assert!(conn.read(&mut rest).await.unwrap() > 1);
+        conn.write_all(b"head").await.unwrap();
+        assert_eq!(conn.stream.buffer(), b"head");
     }
 }

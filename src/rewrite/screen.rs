@@ -29,8 +29,9 @@ const HEARSAY: [&str; 9] = [
     "x-rewrite-url",
 ];
 
-/// Removes from a request what must not go on. `is_traced`: it belongs to a trace that its peer may name. `secret` is the header in which the gateway's own secret goes
-/// to the upstream: nothing that could be taken for it may stand beside it.
+/// Removes from a request what must not go on. `is_traced`: it belongs to a trace that its peer may name. `secret`
+/// is the header in which the gateway's own secret goes to the upstream: nothing that could be taken for it may
+/// stand beside it.
 pub fn screen(
     headers: &mut HeaderMap,
     peer_is_trusted: bool,

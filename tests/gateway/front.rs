@@ -29,7 +29,7 @@ impl House {
 
     /// A gateway whose listeners and routes stand in `yaml`; it has an operators' listener too.
     async fn open(self, yaml: &str) -> Reloading {
-        Reloading::start_whole(self.folder, &whole(yaml)).await
+        Reloading::start_whole(self.folder, &whole(yaml))
     }
 }
 

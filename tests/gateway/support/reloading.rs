@@ -38,11 +38,11 @@ impl Reloading {
 
     /// The same in a folder that holds what the file names, with this `admin`.
     pub async fn start_in(folder: tempfile::TempDir, admin: &str, yaml: &str) -> Self {
-        Self::start_whole(folder, &format!("{HEAD}{admin}\n{yaml}")).await
+        Self::start_whole(folder, &format!("{HEAD}{admin}\n{yaml}"))
     }
 
-    /// The same by the whole text of a file.
-    pub async fn start_whole(folder: tempfile::TempDir, text: &str) -> Self {
+    /// Starts one by the whole text of a file.
+    pub fn start_whole(folder: tempfile::TempDir, text: &str) -> Self {
         let file = folder.path().join("gateway.yaml");
         std::fs::write(&file, text).unwrap();
         secrets::listen();
