@@ -418,7 +418,10 @@ mod tests {
     use tokio::time::timeout;
 
     use super::super::accept::Connections;
+    use super::super::caps::{Caps, ConnectionsConfig};
+    use super::super::door::Door;
     use super::*;
+    use crate::diagnostic::{At, Diagnostics};
 
     /// The session reads on beside an answer only until the first byte of a next request has come.
     #[tokio::test]
@@ -430,8 +433,18 @@ mod tests {
         let connections = Connections::default();
         let open = Arc::new(super::super::Traffic::default()).accept();
         let clients = Arc::new(Clients::untold());
-        let held = (connections.guard(), open);
-        let mut conn = Conn::new(stream.into(), peer, shutdown, held, clients).unwrap();
+        let limits = ConnectionsConfig::default().compile(&At::root(), &mut Diagnostics::new());
+        let place = Arc::new(Caps::default()).enter(&limits).unwrap();
+        let held = Held { guard: connections.guard(), open, place };
+        let arrived = Arrived {
+            local: stream.local_addr().unwrap(),
+            transport: stream.into(),
+            peer,
+            http2: false,
+            facts: Facts { door: Arc::new(Door::plain()), tls: None },
+            clients,
+        };
+        let mut conn = Conn::new(arrived, shutdown, held);
 
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         let mut probe = [0; 1];
