@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, SERVER};
-use http::{Method, Version};
+use http::{HeaderMap, Method, Version};
 use pingora::protocols::http::date::get_cached_date;
 
 use super::answer::SERVER_NAME;
@@ -40,6 +40,11 @@ impl listen::Refusals for Refusals {
         let method = refused.method.and_then(|method| Method::from_bytes(method).ok());
         let (status, why) = (rejection.status(), Some(rejection.code()));
         let reply = rejection.reply(Wanted::Json, id_text);
+        // What it asked for besides can't be read, so that only what stands on every answer is put on it.
+        let reply = match &self.live.now().unrouted {
+            Some(policy) => policy.dress(reply, &HeaderMap::new(), false),
+            None => reply,
+        };
         let head_only = method == Some(Method::HEAD);
         let body = if head_only { 0 } else { reply.body.len() as u64 };
         self.metrics.record(None, method.as_ref(), status, refused.took, why);
