@@ -134,7 +134,8 @@ async fn a_stop_lets_open_streams_end() {
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
     let origin = Origin::with(move |_| {
-        let _ = wait.lock().unwrap().recv_timeout(PATIENCE);
+        // Other tasks of this thread go on meanwhile.
+        let _ = tokio::task::block_in_place(|| wait.lock().unwrap().recv_timeout(PATIENCE));
         Response::new(Full::new(Bytes::from_static(b"late")))
     })
     .await;
