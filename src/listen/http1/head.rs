@@ -63,7 +63,9 @@ impl Head {
     /// Returns where the body begins, once the head is whole.
     pub(super) fn advance(&mut self, window: &[u8]) -> Result<Option<(usize, Framing)>, Flaw> {
         loop {
-            if self.searched > self.line && !self.has_line_feed(window)? {
+            // Before a request two bytes tell everything, and no line feed is waited for.
+            let is_searched = self.begin.is_some() && self.searched > self.line;
+            if is_searched && !self.has_line_feed(window)? {
                 return Ok(None);
             }
             let look = match (self.begin, &self.request) {
@@ -81,7 +83,9 @@ impl Head {
                     return Ok(Some((end, framing)));
                 }
                 Ok(Look::More) => {
-                    self.has_line_feed(window)?;
+                    if self.begin.is_some() {
+                        self.has_line_feed(window)?;
+                    }
                     return Ok(None);
                 }
                 // What can't be the beginning of a request won't become one.

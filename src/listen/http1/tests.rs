@@ -171,6 +171,12 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![free, behind]
 }
 
+/// A carriage return that comes alone is refused as soon as it is seen to stay alone.
+#[test]
+fn a_carriage_return_before_a_request_waits_for_no_line_feed() {
+    assert_eq!(in_all_ways(b"\rGET ").flaw, Some(Flaw::BareCr));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
