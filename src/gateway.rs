@@ -220,11 +220,11 @@ impl ProxyHttp for Gateway {
         }
         let limit = x.route.as_ref().map_or(0, |route| route.body_limit);
         if x.bytes_in > limit {
-            return Err(cause::raise(x, Rejection::BodyTooLarge));
+            return Err(cause::raise_of_body(x, Rejection::BodyTooLarge));
         }
         // A client that keeps sending a little would keep every other timeout from firing.
         if x.deadline.is_some() && x.is_overdue(Instant::now()) {
-            return Err(cause::raise(x, Rejection::DeadlineExceeded));
+            return Err(cause::raise_of_body(x, Rejection::DeadlineExceeded));
         }
         bridge::request_body(x, body, end)
     }

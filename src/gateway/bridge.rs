@@ -18,7 +18,7 @@ pub(super) fn restart(x: &mut Exchange) {
 /// Makes a piece of the request one of gRPC.
 pub(super) fn request_body(x: &mut Exchange, body: &mut Option<Bytes>, end: bool) -> Result<()> {
     match x.grpc_web.as_mut().map(|bridge| bridge.body(body, end)) {
-        Some(Err(_)) => Err(cause::raise(
+        Some(Err(_)) => Err(cause::raise_of_body(
             x,
             Rejection::BadRequest("The body is not the base64 that its Content-Type says it is."),
         )),
