@@ -35,6 +35,8 @@ pub struct Place {
     pub restricted: bool,
     /// Who may pass.
     pub guard: Arc<Guard>,
+    /// The headers that the route sets or takes off, as written.
+    pub set_headers: Vec<String>,
     /// The header that carries the gateway's own secret.
     pub secret_header: Option<HeaderName>,
 }

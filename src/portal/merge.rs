@@ -31,7 +31,7 @@ const MOST_OPERATIONS: usize = 10_000;
 /// The most values in all its operations.
 const MOST_NODES: usize = 2_000_000;
 /// So many operations are led back through the rules of routes.
-const MOST_TRIES: usize = 1_000_000;
+pub(super) const MOST_TRIES: usize = 1_000_000;
 
 /// What a document says of the whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
