@@ -323,14 +323,16 @@ impl Shared {
             HeaderValue::from_static("application/json, application/yaml;q=0.9, */*;q=0.5");
         let mut headers =
             vec![(USER_AGENT, HeaderValue::from_static("portcullis-openapi")), (ACCEPT, accept)];
-        headers.extend(self.last().etag.clone().map(|etag| (IF_NONE_MATCH, etag)));
+        let known = self.last().etag.clone();
+        let conditional = known.is_some();
+        headers.extend(known.map(|etag| (IF_NONE_MATCH, etag)));
         let request =
             CallRequest { path, headers: &headers, with_secret: true, most_body: MOST_BYTES + 1 };
         let answer = self.upstream.call(target, request, Instant::now() + PATIENCE).await;
         let answer = answer.map_err(|error| error.to_string())?;
         match answer.status.as_u16() {
             200 => Ok(Look::New { text: answer.body, etag: answer.headers.get(ETAG).cloned() }),
-            304 => Ok(Look::Same),
+            304 if conditional => Ok(Look::Same),
             other => Err(format!("GET {path} was answered with {other}")),
         }
     }

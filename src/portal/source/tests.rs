@@ -108,6 +108,22 @@ async fn the_last_good_document_is_kept_and_the_cause_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn unchanged_is_only_what_was_asked_about() {
+    let (upstream, _) = server(|call, _| match call {
+        // Without a tag no later question names one.
+        1 => Response::new(GOOD),
+        _ => status(StatusCode::NOT_MODIFIED),
+    })
+    .await;
+    let source = Source::of_path(&upstream, "/openapi.json");
+    for state in [State::Broken, State::Good, State::Broken] {
+        source.look().await;
+        assert_eq!(source.known().state, state);
+    }
+    assert!(source.status().complaint.unwrap().contains("answered with 304"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_asks_until_it_is_dropped() {
     let (upstream, calls) =
         server(|call, _| if call < 2 { status(StatusCode::NOT_FOUND) } else { tagged(GOOD) }).await;
