@@ -12,6 +12,7 @@
 mod answers;
 mod components;
 mod operation;
+mod prune;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -125,6 +126,7 @@ pub fn merge(
         paths.into_iter().map(|(path, item)| (path.to_owned(), Value::Object(item))).collect();
     let mut components = parts.write(&targets);
     answers::add(&mut components, &paths);
+    prune::prune(&mut components, &paths);
     components.insert("securitySchemes".to_owned(), schemes(landscape));
     let mut document = Map::new();
     document.insert("openapi".to_owned(), "3.1.0".into());

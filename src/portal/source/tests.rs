@@ -85,6 +85,7 @@ async fn the_last_good_document_is_kept_and_the_cause_is_told() {
             assert_eq!(known, None, "what was broken is asked for whole");
             Response::new("no spec")
         }
+        4 => Response::builder().header("content-encoding", "gzip").body("x").unwrap(),
         3 => Response::builder().status(302).header("location", "/other").body("").unwrap(),
         _ => tagged(GOOD),
     })
@@ -93,7 +94,9 @@ async fn the_last_good_document_is_kept_and_the_cause_is_told() {
     source.look().await;
     let good = source.known();
     let mut version = source.version();
-    for cause in ["answered with 502", "no OpenAPI document", "answered with 302"] {
+    let causes =
+        ["answered with 502", "no OpenAPI document", "answered with 302", "a compressed document"];
+    for cause in causes {
         source.look().await;
         let known = source.known();
         assert_eq!((known.state, &known.spec), (State::Broken, &good.spec));
