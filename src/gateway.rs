@@ -4,6 +4,7 @@
 //! become answers in [`crate::reject`], and whatever happened ends in one line of the access log.
 
 mod answer;
+mod bridge;
 mod cause;
 mod head;
 mod intake;
@@ -163,6 +164,7 @@ impl ProxyHttp for Gateway {
         x.tries = x.tries.saturating_add(1);
         // Another try sends the body again from its beginning.
         x.bytes_in = 0;
+        bridge::restart(x);
         x.marks.first_try.get_or_insert(now.saturating_duration_since(x.started));
         x.marks.try_started = Some(now);
         let wish = PeerWish {
@@ -210,7 +212,7 @@ impl ProxyHttp for Gateway {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         x: &mut Box<Exchange>,
     ) -> Result<()> {
         x.bytes_in += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
@@ -219,13 +221,13 @@ impl ProxyHttp for Gateway {
         }
         let limit = x.route.as_ref().map_or(0, |route| route.body_limit);
         if x.bytes_in > limit {
-            return Err(cause::raise(x, Rejection::BodyTooLarge));
+            return Err(cause::raise_of_body(x, Rejection::BodyTooLarge));
         }
         // A client that keeps sending a little would keep every other timeout from firing.
         if x.deadline.is_some() && x.is_overdue(Instant::now()) {
-            return Err(cause::raise(x, Rejection::DeadlineExceeded));
+            return Err(cause::raise_of_body(x, Rejection::DeadlineExceeded));
         }
-        Ok(())
+        bridge::request_body(x, body, end)
     }
 
     async fn upstream_response_filter(
@@ -282,6 +284,7 @@ impl ProxyHttp for Gateway {
             }
         }
         answer::dress(session, x, head)?;
+        bridge::answer(x, head);
         x.status = head.status.as_u16();
         answer::suit(session, x, head);
         // A stop that began meanwhile: this is the connection's last answer, and the client should know.
@@ -298,6 +301,7 @@ impl ProxyHttp for Gateway {
         end: bool,
         x: &mut Box<Exchange>,
     ) -> Result<Option<Duration>> {
+        bridge::answer_body(x, body);
         if x.encoder.is_some() && answer::compress(x, body, end).is_err() {
             return Err(cause::raise(x, Rejection::Internal));
         }
@@ -312,9 +316,12 @@ impl ProxyHttp for Gateway {
     async fn response_trailer_filter(
         &self,
         _session: &mut Session,
-        _trailers: &mut http::HeaderMap,
+        trailers: &mut http::HeaderMap,
         x: &mut Box<Exchange>,
     ) -> Result<Option<Bytes>> {
+        if let Some(frame) = x.grpc_web.as_ref().and_then(|bridge| bridge.trailers(trailers)) {
+            return Ok(Some(frame));
+        }
         // What ends a compressed body takes the place of trailers, which HTTP/1.1 clients do not get anyway.
         let mut rest = None;
         match answer::compress(x, &mut rest, true) {
