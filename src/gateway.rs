@@ -180,13 +180,14 @@ impl ProxyHttp for Gateway {
     async fn connected_to_upstream(
         &self,
         _session: &mut Session,
-        _reused: bool,
+        reused: bool,
         _peer: &HttpPeer,
         _fd: std::os::unix::io::RawFd,
         _digest: Option<&Digest>,
         x: &mut Box<Exchange>,
     ) -> Result<()> {
-        let now = Instant::now();
+        // A connection from the pool is there at once, and the clock need not be asked.
+        let now = x.marks.try_started.filter(|_| reused).unwrap_or_else(Instant::now);
         x.marks.connect = x.marks.try_started.map(|start| now.saturating_duration_since(start));
         x.marks.connected = Some(now);
         Ok(())
@@ -237,7 +238,7 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHeader,
         x: &mut Box<Exchange>,
     ) -> Result<()> {
@@ -263,6 +264,7 @@ impl ProxyHttp for Gateway {
             hop::strip_response(headers, status, version);
             answer::map_back(x, headers);
             forwarded::answer(headers, version, &x.id);
+            answer::change(session, x, headers, status);
         });
         Ok(())
     }

@@ -235,11 +235,17 @@ def hostile(browser, url, key):
     }
 
 
+def plain(browser, url, key):
+    """Any page, as it comes."""
+    browser.open(url)
+    return {}
+
+
 def main():
     story, url, *rest = sys.argv[1:]
     browser = Browser()
     try:
-        seen = {"everyday": everyday, "allowed": allowed, "hostile": hostile}[story](browser, url, *rest)
+        seen = {"everyday": everyday, "allowed": allowed, "hostile": hostile, "plain": plain}[story](browser, url, *rest)
         seen["requests"] = browser.requests()
         seen["console"] = browser.console()
     finally:
