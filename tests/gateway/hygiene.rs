@@ -3,7 +3,7 @@
 mod answers;
 mod cases;
 mod clients;
-mod recorder;
+pub mod recorder;
 
 use std::collections::BTreeSet;
 
