@@ -18,6 +18,7 @@ use pingora::http::RequestHeader;
 
 use crate::auth::{Consumer, Denied, Presented};
 use crate::exchange::{self, Client, Exchange, Line, Onward, protocol};
+use crate::grpc_web::Bridge;
 use crate::hygiene::{
     CleanTarget, MAX_HEAD, MAX_HEADERS, MAX_TARGET, clean_host, has_one_length, is_websocket,
 };
@@ -202,6 +203,9 @@ fn act(
                 }
                 x.switch = Some(Switch::default());
             }
+            if forward.upstream.speaks_http2() {
+                x.grpc_web = Bridge::of(&x.line.method, headers);
+            }
             Ok(Decision::Forward)
         }
         Action::Respond(respond) => Ok(Decision::Answer(respond_reply(respond, x, headers))),
@@ -271,6 +275,9 @@ pub fn send_on(
     let is_traced = trace.is_some_and(Trace::is_given);
     let (credentials, secret) = (route.guard.credential_headers(), upstream.secret_header());
     screen(headers, x.client.trusted, is_traced, credentials, secret);
+    if let Some(bridge) = &x.grpc_web {
+        bridge.request(headers);
+    }
     forwarded::forward(headers, &arrival(x, forward, sent.version));
     trace::stamp(headers, trace, &x.id, exchange::random());
     identity::stamp(headers, permit.consumer().map(|consumer| consumer.header_value()));

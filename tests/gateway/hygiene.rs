@@ -1,7 +1,7 @@
 //! What a client sends reaches an upstream clean or not at all.
 
 mod answers;
-mod cases;
+pub mod cases;
 mod clients;
 pub mod recorder;
 
