@@ -19,7 +19,9 @@ use pingora::http::RequestHeader;
 use crate::auth::{Consumer, Denied, Presented};
 use crate::exchange::{self, Client, Exchange, Line, Onward, protocol};
 use crate::grpc_web::Bridge;
-use crate::hygiene::{CleanTarget, MAX_HEAD, MAX_HEADERS, MAX_TARGET, clean_host, is_websocket};
+use crate::hygiene::{
+    CleanTarget, MAX_HEAD, MAX_HEADERS, MAX_TARGET, clean_host, has_one_length, is_websocket,
+};
 use crate::listen::Facts;
 use crate::portal::{Ask, Portal};
 use crate::reject::Rejection;
@@ -121,6 +123,7 @@ fn decide(
     x.trace = Trace::of(&head.headers, x.client.trusted, &x.id, exchange::random).map(Box::new);
 
     within_bounds(head, raw_target)?;
+    ends_at_one_place(head)?;
     is_told_apart(&head.method)?;
     let target = CleanTarget::parse(raw_target).map_err(|e| Rejection::BadRequest(e.detail()))?;
     note_target(&mut x.line, &target);
@@ -426,6 +429,14 @@ fn within_bounds(head: &RequestHeader, target: &[u8]) -> Result<(), Rejection> {
 }
 
 /// A length that was announced is judged before a byte of the body is read.
+/// The lengths of HTTP/1 are read below the session; HTTP/2 frames a body by itself, and lets several pass that agree.
+fn ends_at_one_place(head: &RequestHeader) -> Result<(), Rejection> {
+    if head.version == Version::HTTP_2 && !has_one_length(&head.headers) {
+        return Err(Rejection::BadRequest("The Content-Length is not one number."));
+    }
+    Ok(())
+}
+
 fn within_body_limit(route: &Route, headers: &HeaderMap) -> Result<(), Rejection> {
     let announced = headers
         .get(CONTENT_LENGTH)

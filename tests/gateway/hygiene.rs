@@ -3,7 +3,7 @@
 mod answers;
 pub mod cases;
 mod clients;
-mod recorder;
+pub mod recorder;
 
 use std::collections::BTreeSet;
 
