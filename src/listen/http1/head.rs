@@ -91,7 +91,8 @@ impl Head {
                     return Ok(None);
                 }
                 Err(flaw) => {
-                    return match self.begin {
+                    let begin = self.begin;
+                    return match begin {
                         Some(begin) if !self.has_line_feed(window, begin)? => Ok(None),
                         // What can't be the beginning of a request won't become one.
                         _ => Err(flaw),
