@@ -28,7 +28,7 @@ use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::rewrite::cors::Preflight;
 use crate::rewrite::forwarded::{Arrival, accepted_request_id};
-use crate::rewrite::{Trace, client_address, forwarded, identity, screen, trace};
+use crate::rewrite::{Trace, client_address, forwarded, identity, screen, trace, without_twins};
 use crate::route::{Found, Matched, Prefixes, Request};
 use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
 use crate::template::{Fill, Part};
@@ -284,6 +284,7 @@ pub fn send_on(
     route.request_headers.apply(headers, &x.fill(&sent.headers));
     // Last, so that nothing above can reach a backend in the gateway's name.
     upstream.dress(authority, headers);
+    without_twins(headers, &sent.headers);
     *head = RequestHeader::from(parts);
     match &x.onward.target {
         Some(target) => head.set_raw_path(target.as_bytes()).map_err(|_| Rejection::Internal),
