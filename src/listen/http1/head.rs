@@ -91,11 +91,9 @@ impl Head {
                     return Ok(None);
                 }
                 Err(flaw) => {
-                    return match self.begin {
-                        Some(begin) if !self.has_line_feed(window, begin)? => Ok(None),
-                        // What can't be the beginning of a request won't become one.
-                        _ => Err(flaw),
-                    };
+                    // What can't be the beginning of a request won't become one.
+                    let Some(begin) = self.begin else { return Err(flaw) };
+                    return if self.has_line_feed(window, begin)? { Err(flaw) } else { Ok(None) };
                 }
             }
         }
