@@ -16,10 +16,11 @@ use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
 use pingora::http::RequestHeader;
 
-use crate::auth::{Consumer, Denied, Presented};
+use crate::auth::{Claims, Consumer, Denied, Presented, Sent, Wait, remove_cookies};
 use crate::exchange::{self, Client, Exchange, Line, Onward, protocol};
 use crate::hygiene::{CleanTarget, MAX_HEAD, MAX_HEADERS, MAX_TARGET, clean_host, is_websocket};
 use crate::listen::Facts;
+use crate::observe::metrics::Observed;
 use crate::portal::{Ask, Portal};
 use crate::reject::Rejection;
 use crate::reply::Reply;
@@ -60,8 +61,14 @@ pub struct Arriving<'a> {
 pub enum Caller<'a> {
     /// By the credentials in its head. Nothing else counts for traffic.
     Credentials,
-    /// It is taken for this consumer's, whose key nobody has to know: for questions about a configuration.
-    TakenFor(&'a Arc<Consumer>),
+    /// It is taken for this consumer's, whose key nobody has to know, or for that of somebody whose token says this:
+    /// for questions about a configuration.
+    TakenFor {
+        /// Who it is.
+        consumer: Option<&'a Arc<Consumer>>,
+        /// What the token says.
+        claims: Option<&'a Claims>,
+    },
 }
 
 /// What is done with a request that is let in.
@@ -75,6 +82,9 @@ pub enum Decision {
     Health,
     /// The portal answers, which may take a moment.
     Portal(Box<Ask>),
+    /// Who sent it is not known yet: what has become of this is to be added to [`Exchange::settled`], and all to be
+    /// decided anew.
+    Wait(Wait),
 }
 
 /// Decides everything about a request that its head allows, and notes it in the exchange.
@@ -146,7 +156,10 @@ fn decide(
     x.captures = matched.captures;
 
     serves(&route, x)?;
-    admit(&route, arriving, &host, x)?;
+    is_for_address(&route, x)?;
+    if let Some(wait) = admit(&route, arriving, &host, x)? {
+        return Ok(Decision::Wait(wait));
+    }
     within_body_limit(&route, &head.headers)?;
     act(&route, &matched, &target, arriving, x)
 }
@@ -164,6 +177,9 @@ fn preflight(
     let cors = matched.value.policy.as_deref()?.cors.as_ref()?;
     x.enter(matched.value.clone());
     x.captures = matched.captures;
+    if let Err(denied) = is_for_address(matched.value, x) {
+        return Some(Err(denied));
+    }
     Some(cors.preflight(&asked).map(Decision::Answer).ok_or(Rejection::CorsRefused))
 }
 
@@ -176,6 +192,19 @@ fn serves(route: &Route, x: &Exchange) -> Result<(), Rejection> {
             message: maintenance.message.clone(),
             retry_after: maintenance.retry_after,
         }),
+    }
+}
+
+/// Whether the route is for clients at this address.
+fn is_for_address(route: &Route, x: &mut Exchange) -> Result<(), Rejection> {
+    let rule = route.policy.as_deref().and_then(|policy| policy.ip.as_ref());
+    match rule.filter(|rule| rule.denies(x.client.address)) {
+        None => Ok(()),
+        Some(rule) if rule.observe => {
+            x.observe(Observed::Ip, Rejection::IpDenied.code());
+            Ok(())
+        }
+        Some(_) => Err(Rejection::IpDenied),
     }
 }
 
@@ -268,9 +297,13 @@ pub fn send_on(
     let is_traced = trace.is_some_and(Trace::is_given);
     let (credentials, secret) = (route.guard.credential_headers(), upstream.secret_header());
     screen(headers, x.client.trusted, is_traced, credentials, secret);
+    remove_cookies(headers, route.guard.credential_cookies());
     forwarded::forward(headers, &arrival(x, forward, sent.version));
     trace::stamp(headers, trace, &x.id, exchange::random());
     identity::stamp(headers, permit.consumer().map(|consumer| consumer.header_value()));
+    for (name, value) in permit.headers() {
+        headers.insert(name, value.clone());
+    }
     route.request_headers.apply(headers, &x.fill(&sent.headers));
     // Last, so that nothing above can reach a backend in the gateway's name.
     upstream.dress(authority, headers);
@@ -318,21 +351,33 @@ fn admit(
     arriving: &Arriving<'_>,
     host: &str,
     x: &mut Exchange,
-) -> Result<(), Rejection> {
+) -> Result<Option<Wait>, Rejection> {
+    let head = arriving.head;
     let admitted = match arriving.caller {
         Caller::Credentials => {
+            let sent = Sent {
+                method: &head.method,
+                host,
+                target: head.raw_path(),
+                secure: x.client.tls.is_some(),
+                client: x.client.address,
+            };
             let certificate = x.certificate.as_deref();
-            let presented = Presented { headers: &arriving.head.headers, certificate };
-            route.guard.admit(&presented, x.time)
+            let (headers, request, settled) = (&head.headers, Some(sent), &*x.settled);
+            route.guard.admit(&Presented { headers, certificate, request, settled }, x.time)
         }
-        Caller::TakenFor(consumer) => route.guard.admit_as(consumer, x.time),
+        Caller::TakenFor { consumer, claims } => route.guard.admit_as(consumer, claims, x.time),
     };
     match admitted {
         Ok(permit) => {
             x.consumer = permit.consumer().cloned();
+            if let Some(observed) = permit.observed() {
+                x.observe(Observed::Allow, observed);
+            }
             x.permit = Some(permit);
-            Ok(())
+            Ok(None)
         }
+        Err(Denied::Undecided(wait)) => Ok(Some(wait)),
         Err(denied) => {
             x.detail = Some(denied.reason());
             x.consumer = denied.consumer().cloned();
@@ -341,9 +386,10 @@ fn admit(
                     Rejection::Misdirected
                 }
                 Denied::Unauthorized { .. } => {
-                    Rejection::Unauthorized { challenge: route.guard.challenge() }
+                    Rejection::Unauthorized { challenge: route.guard.challenge(&denied) }
                 }
                 Denied::Forbidden { .. } => Rejection::Forbidden,
+                Denied::Unavailable { .. } | Denied::Undecided(_) => Rejection::AuthUnavailable,
             })
         }
     }

@@ -9,6 +9,7 @@
 mod support;
 
 mod access_log;
+mod addresses;
 mod admin;
 mod answers;
 mod balance;
@@ -22,6 +23,7 @@ mod front;
 mod headers;
 mod house;
 mod hygiene;
+mod jwt;
 mod keys;
 mod logs;
 mod maintenance;
