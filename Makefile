@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-.PHONY: demo test lint docs bench deps deps-test clean
+.PHONY: demo test lint docs bench fuzz deps deps-test clean
 
 # There are no examples: --examples makes cargo choose the dependencies' features as it does for the tests, so that
 # the demo and the tests share what is built. The same goes for --all-targets in lint, and for docs.
@@ -24,6 +24,10 @@ docs: deps
 
 bench: deps
 	$(CARGO) bench --locked
+
+# Ten minutes for each target; docs/fuzzing.md tells more.
+fuzz: deps
+	@scripts/fuzz
 
 # What a build needs beside Rust: a C compiler, make and cmake.
 deps:

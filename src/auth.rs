@@ -18,6 +18,7 @@ mod jwt;
 pub mod key;
 pub mod keyring;
 mod keys_file;
+mod method;
 mod named;
 mod place;
 mod routes;

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use crate::auth::{Claims, Consumer, Permit, Settled};
 use crate::compress::Encoder;
+use crate::grpc_web::Bridge;
 use crate::hygiene::clean_host;
 use crate::listen::{ClientCertificate, TlsVersion};
 use crate::observe::metrics::Observed;
@@ -144,6 +145,8 @@ pub struct Exchange {
     pub switch: Option<Switch>,
     /// What the answer's body goes through, if it is compressed.
     pub encoder: Option<Box<Encoder>>,
+    /// What stands between client and upstream, if it is a call of gRPC-Web.
+    pub grpc_web: Option<Box<Bridge>>,
     /// Body bytes from the client.
     pub bytes_in: u64,
     /// The status that the client was sent.
@@ -209,6 +212,7 @@ impl Exchange {
             deadline: None,
             switch: None,
             encoder: None,
+            grpc_web: None,
             bytes_in: 0,
             status: 0,
             answered: false,

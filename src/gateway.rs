@@ -4,6 +4,7 @@
 //! become answers in [`crate::reject`], and whatever happened ends in one line of the access log.
 
 mod answer;
+mod bridge;
 mod cause;
 mod head;
 mod intake;
@@ -163,6 +164,7 @@ impl ProxyHttp for Gateway {
         x.tries = x.tries.saturating_add(1);
         // Another try sends the body again from its beginning.
         x.bytes_in = 0;
+        bridge::restart(x);
         x.marks.first_try.get_or_insert(now.saturating_duration_since(x.started));
         x.marks.try_started = Some(now);
         let wish = PeerWish {
@@ -178,13 +180,14 @@ impl ProxyHttp for Gateway {
     async fn connected_to_upstream(
         &self,
         _session: &mut Session,
-        _reused: bool,
+        reused: bool,
         _peer: &HttpPeer,
         _fd: std::os::unix::io::RawFd,
         _digest: Option<&Digest>,
         x: &mut Box<Exchange>,
     ) -> Result<()> {
-        let now = Instant::now();
+        // A connection from the pool is there at once, and the clock need not be asked.
+        let now = x.marks.try_started.filter(|_| reused).unwrap_or_else(Instant::now);
         x.marks.connect = x.marks.try_started.map(|start| now.saturating_duration_since(start));
         x.marks.connected = Some(now);
         Ok(())
@@ -209,27 +212,38 @@ impl ProxyHttp for Gateway {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         x: &mut Box<Exchange>,
     ) -> Result<()> {
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            // HTTP/2 ends many a body with an empty frame. As a chunk it would end the body a first time, and what
+            // follows would be taken for the beginning of the next request.
+            *body = None;
+        }
         x.bytes_in += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
         if x.has_switched() {
             return Ok(());
         }
         let limit = x.route.as_ref().map_or(0, |route| route.body_limit);
         if x.bytes_in > limit {
-            return Err(cause::raise(x, Rejection::BodyTooLarge));
+            return Err(cause::raise_of_body(x, Rejection::BodyTooLarge));
         }
         // A client that keeps sending a little would keep every other timeout from firing.
         if x.deadline.is_some() && x.is_overdue(Instant::now()) {
-            return Err(cause::raise(x, Rejection::DeadlineExceeded));
+            return Err(cause::raise_of_body(x, Rejection::DeadlineExceeded));
+        }
+        bridge::request_body(x, body, end)?;
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            // HTTP/2 may end a body with an empty frame. Towards HTTP/1 Pingora would write that as a last chunk, and then
+            // the last chunk, which is the beginning of another request.
+            *body = None;
         }
         Ok(())
     }
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHeader,
         x: &mut Box<Exchange>,
     ) -> Result<()> {
@@ -255,6 +269,7 @@ impl ProxyHttp for Gateway {
             hop::strip_response(headers, status, version);
             answer::map_back(x, headers);
             forwarded::answer(headers, version, &x.id);
+            answer::change(session, x, headers, status);
         });
         Ok(())
     }
@@ -280,6 +295,7 @@ impl ProxyHttp for Gateway {
             }
         }
         answer::dress(session, x, head)?;
+        bridge::answer(x, head);
         x.status = head.status.as_u16();
         answer::suit(session, x, head);
         // A stop that began meanwhile: this is the connection's last answer, and the client should know.
@@ -296,6 +312,7 @@ impl ProxyHttp for Gateway {
         end: bool,
         x: &mut Box<Exchange>,
     ) -> Result<Option<Duration>> {
+        bridge::answer_body(x, body);
         if x.encoder.is_some() && answer::compress(x, body, end).is_err() {
             return Err(cause::raise(x, Rejection::Internal));
         }
@@ -310,9 +327,12 @@ impl ProxyHttp for Gateway {
     async fn response_trailer_filter(
         &self,
         _session: &mut Session,
-        _trailers: &mut http::HeaderMap,
+        trailers: &mut http::HeaderMap,
         x: &mut Box<Exchange>,
     ) -> Result<Option<Bytes>> {
+        if let Some(frame) = x.grpc_web.as_ref().and_then(|bridge| bridge.trailers(trailers)) {
+            return Ok(Some(frame));
+        }
         // What ends a compressed body takes the place of trailers, which HTTP/1.1 clients do not get anyway.
         let mut rest = None;
         match answer::compress(x, &mut rest, true) {

@@ -42,7 +42,7 @@ mod target;
 mod tests;
 mod upgrade;
 
-pub use framing::is_framed_in_one_way;
+pub use framing::{has_one_length, is_framed_in_one_way};
 pub use host::{UncleanHost, clean_host};
 pub use target::{CleanTarget, Unclean};
 pub use upgrade::is_websocket;

@@ -5,6 +5,7 @@
 //! touched, no target is chosen and nothing is counted, so [`crate::explain`] asks these very functions what
 //! would become of a request, and what it says can't differ from what [`crate::gateway`] does.
 
+mod admit;
 mod connection;
 mod grpc;
 
@@ -16,11 +17,13 @@ use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
 use pingora::http::RequestHeader;
 
-use crate::auth::{Claims, Consumer, Denied, Presented, Sent, Wait, remove_cookies};
+use crate::auth::{Claims, Consumer, Wait, remove_cookies};
 use crate::exchange::{self, Client, Exchange, Line, Onward, protocol};
-use crate::hygiene::{CleanTarget, MAX_HEAD, MAX_HEADERS, MAX_TARGET, clean_host, is_websocket};
+use crate::grpc_web::Bridge;
+use crate::hygiene::{
+    CleanTarget, MAX_HEAD, MAX_HEADERS, MAX_TARGET, clean_host, has_one_length, is_websocket,
+};
 use crate::listen::Facts;
-use crate::observe::metrics::Observed;
 use crate::portal::{Ask, Portal};
 use crate::reject::Rejection;
 use crate::reply::Reply;
@@ -31,7 +34,8 @@ use crate::route::{Found, Matched, Prefixes, Request};
 use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
 use crate::template::{Fill, Part};
 use crate::upstream::{HashKey, HashSource, Switch, Upstream};
-use connection::{is_misdirected, to_https};
+use admit::{admit, is_for_address};
+use connection::to_https;
 use grpc::grpc_timeout;
 
 /// Room for what the gateway adds to a request's headers, so that the map grows once.
@@ -130,6 +134,7 @@ fn decide(
     x.trace = Trace::of(&head.headers, x.client.trusted, &x.id, exchange::random).map(Box::new);
 
     within_bounds(head, raw_target)?;
+    ends_at_one_place(head)?;
     is_told_apart(&head.method)?;
     let target = CleanTarget::parse(raw_target).map_err(|e| Rejection::BadRequest(e.detail()))?;
     note_target(&mut x.line, &target);
@@ -195,19 +200,6 @@ fn serves(route: &Route, x: &Exchange) -> Result<(), Rejection> {
     }
 }
 
-/// Whether the route is for clients at this address.
-fn is_for_address(route: &Route, x: &mut Exchange) -> Result<(), Rejection> {
-    let rule = route.policy.as_deref().and_then(|policy| policy.ip.as_ref());
-    match rule.filter(|rule| rule.denies(x.client.address)) {
-        None => Ok(()),
-        Some(rule) if rule.observe => {
-            x.observe(Observed::Ip, Rejection::IpDenied.code());
-            Ok(())
-        }
-        Some(_) => Err(Rejection::IpDenied),
-    }
-}
-
 fn act(
     route: &Route,
     matched: &Matched<'_, Arc<Route>>,
@@ -227,6 +219,9 @@ fn act(
                     return Err(Rejection::NoWebSocket);
                 }
                 x.switch = Some(Switch::default());
+            }
+            if forward.upstream.speaks_http2() {
+                x.grpc_web = Bridge::of(&x.line.method, headers);
             }
             Ok(Decision::Forward)
         }
@@ -298,6 +293,9 @@ pub fn send_on(
     let (credentials, secret) = (route.guard.credential_headers(), upstream.secret_header());
     screen(headers, x.client.trusted, is_traced, credentials, secret);
     remove_cookies(headers, route.guard.credential_cookies());
+    if let Some(bridge) = &x.grpc_web {
+        bridge.request(headers);
+    }
     forwarded::forward(headers, &arrival(x, forward, sent.version));
     trace::stamp(headers, trace, &x.id, exchange::random());
     identity::stamp(headers, permit.consumer().map(|consumer| consumer.header_value()));
@@ -343,55 +341,6 @@ pub fn hash_key<'a>(
             headers.get(name).map_or(HashKey::NONE, |value| HashKey::of(value.as_bytes()))
         }
         Some(HashSource::Cookie(name)) => cookie(headers, name).map_or(HashKey::NONE, HashKey::of),
-    }
-}
-
-fn admit(
-    route: &Route,
-    arriving: &Arriving<'_>,
-    host: &str,
-    x: &mut Exchange,
-) -> Result<Option<Wait>, Rejection> {
-    let head = arriving.head;
-    let admitted = match arriving.caller {
-        Caller::Credentials => {
-            let sent = Sent {
-                method: &head.method,
-                host,
-                target: head.raw_path(),
-                secure: x.client.tls.is_some(),
-                client: x.client.address,
-            };
-            let certificate = x.certificate.as_deref();
-            let (headers, request, settled) = (&head.headers, Some(sent), &*x.settled);
-            route.guard.admit(&Presented { headers, certificate, request, settled }, x.time)
-        }
-        Caller::TakenFor { consumer, claims } => route.guard.admit_as(consumer, claims, x.time),
-    };
-    match admitted {
-        Ok(permit) => {
-            x.consumer = permit.consumer().cloned();
-            if let Some(observed) = permit.observed() {
-                x.observe(Observed::Allow, observed);
-            }
-            x.permit = Some(permit);
-            Ok(None)
-        }
-        Err(Denied::Undecided(wait)) => Ok(Some(wait)),
-        Err(denied) => {
-            x.detail = Some(denied.reason());
-            x.consumer = denied.consumer().cloned();
-            Err(match denied {
-                Denied::Unauthorized { .. } if is_misdirected(route, arriving, host) => {
-                    Rejection::Misdirected
-                }
-                Denied::Unauthorized { .. } => {
-                    Rejection::Unauthorized { challenge: route.guard.challenge(&denied) }
-                }
-                Denied::Forbidden { .. } => Rejection::Forbidden,
-                Denied::Unavailable { .. } | Denied::Undecided(_) => Rejection::AuthUnavailable,
-            })
-        }
     }
 }
 
@@ -465,6 +414,14 @@ fn within_bounds(head: &RequestHeader, target: &[u8]) -> Result<(), Rejection> {
 }
 
 /// A length that was announced is judged before a byte of the body is read.
+/// The lengths of HTTP/1 are read below the session; HTTP/2 frames a body by itself, and lets several pass that agree.
+fn ends_at_one_place(head: &RequestHeader) -> Result<(), Rejection> {
+    if head.version == Version::HTTP_2 && !has_one_length(&head.headers) {
+        return Err(Rejection::BadRequest("The Content-Length is not one number."));
+    }
+    Ok(())
+}
+
 fn within_body_limit(route: &Route, headers: &HeaderMap) -> Result<(), Rejection> {
     let announced = headers
         .get(CONTENT_LENGTH)

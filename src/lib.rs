@@ -11,7 +11,8 @@
 //!    [`maintenance`] says so.
 //! 4. [`auth`] admits the caller, or does not. Its [`auth::Permit`] is the only way on.
 //! 5. [`upstream`] chooses a target; a failed try may be followed by another.
-//! 6. [`rewrite`] changes the heads, there and back; [`compress`] the body of the answer.
+//! 6. [`rewrite`] changes the heads, there and back; [`compress`] the body of the answer; [`grpc_web`] both, for calls
+//!    of browsers to gRPC.
 //! 7. [`reject`] turns every cause of a refusal or failure into an answer; [`observe`] writes one line.
 //!
 //! # The life of a configuration
@@ -38,6 +39,8 @@ pub mod template;
 pub mod networks;
 
 pub mod counter;
+
+pub mod grpc_web;
 
 pub mod reply;
 

@@ -3,18 +3,16 @@
 //! It is a switch in the configuration, so a reload turns it on and off, and what stands in the file is what
 //! holds. It comes before the question who is calling: nobody is asked for a key to be told to come back later.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::MapAccessDeserializer;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{At, Diagnostics};
 use crate::networks::Networks;
-use crate::units::Period;
+use crate::units::{Period, Toggle, Toggled};
 
 /// What is said while a route is in maintenance, and who is let in.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -39,12 +37,13 @@ impl Default for Config {
 }
 
 /// Whether a route is in maintenance.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Setting {
-    /// It serves.
-    Off,
-    /// It is.
-    On(Config),
+pub type Setting = Toggle<Config>;
+
+impl Toggled for Config {
+    const NAME: &'static str = "Maintenance";
+    const SAYS: &'static str =
+        "Whether requests are answered with 503 and told to come back later.";
+    const EXAMPLE: &'static str = "{ retry_after: 5m }";
 }
 
 /// A route in maintenance.
@@ -86,54 +85,6 @@ impl Maintenance {
     #[must_use]
     pub fn turns_away(&self, client: IpAddr) -> bool {
         !self.allow.contains(client)
-    }
-}
-
-impl<'de> Deserialize<'de> for Setting {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Setting;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("true, false, or a map such as { retry_after: 5m }")
-            }
-
-            fn visit_bool<E: de::Error>(self, on: bool) -> Result<Setting, E> {
-                Ok(if on { Setting::On(Config::default()) } else { Setting::Off })
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Setting, A::Error> {
-                Config::deserialize(MapAccessDeserializer::new(map)).map(Setting::On)
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-impl Serialize for Setting {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Off => serializer.serialize_bool(false),
-            Self::On(config) if *config == Config::default() => serializer.serialize_bool(true),
-            Self::On(config) => config.serialize(serializer),
-        }
-    }
-}
-
-impl JsonSchema for Setting {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Maintenance".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let config = generator.subschema_for::<Config>();
-        json_schema!({
-            "description": "Whether requests are answered with 503 and told to come back later.",
-            "oneOf": [{ "type": "boolean" }, config],
-        })
     }
 }
 

@@ -110,10 +110,19 @@ impl Portal {
     }
 
     /// Where its page may send requests, beside where it came from: to the hosts of routes, and to its own address.
+    ///
+    /// The page is the same for all: where each caller is shown what it may call, hosts that are not for everybody stay
+    /// untold, and any may be asked instead.
     fn hosts(&self) -> Vec<String> {
         let places = self.library.get().map_or(&[][..], |library| library.landscape().places());
+        let named = places.iter().filter(|place| !place.hosts.is_empty());
+        let is_told = |place: &&Place| self.show == Show::All || place.guard.is_open();
+        let (told, untold): (Vec<_>, Vec<_>) = named.partition(is_told);
         let mut hosts: Vec<String> =
-            places.iter().flat_map(|place| &place.hosts).map(|host| format!("{host}:*")).collect();
+            told.iter().flat_map(|place| &place.hosts).map(|host| format!("{host}:*")).collect();
+        if !untold.is_empty() {
+            hosts.extend(["http:", "https:"].map(str::to_owned));
+        }
         let origin = self.about.url.as_deref().map(|url| {
             let end = url.find("//").map_or(0, |at| at + 2);
             url[end..].find('/').map_or(url, |at| &url[..end + at]).to_owned()
@@ -125,14 +134,15 @@ impl Portal {
     }
 
     /// Whether the document for everybody is there to be sent.
-    fn is_ready(&self) -> bool {
-        self.library.get().is_some_and(|library| self.documents.has_all(&library.versions()))
+    fn is_ready(&self, as_yaml: bool) -> bool {
+        let library = self.library.get();
+        library.is_some_and(|library| self.documents.has_all(&library.versions(), as_yaml))
     }
 
     /// The document for a caller, or for everybody.
     fn document(&self, caller: Option<&page::Caller>, now: SystemTime) -> Arc<page::Document> {
         let Some(library) = self.library.get() else {
-            return self.documents.get(Vec::new(), Vec::new(), || serde_json::Value::Null);
+            return self.documents.get(Vec::new, Vec::new(), || serde_json::Value::Null);
         };
         let places = library.landscape().places();
         let view: Vec<bool> = match caller {
@@ -142,12 +152,12 @@ impl Portal {
                 places.iter().map(|place| place.guard.admit(&presented, now).is_ok()).collect()
             }
         };
-        // Before the specs are looked at: what changes meanwhile is seen by the next.
-        let versions = library.versions();
         let shown = |place: usize| view.is_empty() || view.get(place) == Some(&true);
-        self.documents.get(versions, view.clone(), || {
-            merge(&self.about, library.landscape(), &library.specs(), &shown)
-        })
+        self.documents.get(
+            || library.versions(),
+            view.clone(),
+            || merge(&self.about, library.landscape(), &library.specs(), &shown),
+        )
     }
 }
 

@@ -20,6 +20,8 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 
+use crate::grpc_web::Form;
+
 /// A response of our own making, whole in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -55,17 +57,19 @@ pub enum Wanted {
     Html,
     /// A status in the trailers-only form, for gRPC callers.
     Grpc,
+    /// The same for those in browsers.
+    GrpcWeb(Form),
 }
 
 /// The form in which the sender of these request headers can read a problem.
 ///
-/// A content type of the `application/grpc` family means gRPC. `Accept` means HTML if it names
+/// A content type of the `application/grpc` family means gRPC, or gRPC-Web. `Accept` means HTML if it names
 /// `text/html`, and JSON is neither rated higher (by name or wildcard) nor named before it with the
 /// same rating. Everything else is answered in JSON.
 #[must_use]
 pub fn wanted(headers: &HeaderMap) -> Wanted {
     if headers.get(CONTENT_TYPE).is_some_and(|value| grpc::is_grpc(value.as_bytes())) {
-        Wanted::Grpc
+        Form::wanted(headers).map_or(Wanted::Grpc, Wanted::GrpcWeb)
     } else if accept::prefers_html(headers) {
         Wanted::Html
     } else {
@@ -99,6 +103,7 @@ impl Problem<'_> {
             Wanted::Json => self.json(status),
             Wanted::Html => html::page(self, status),
             Wanted::Grpc => grpc::trailers_only(self),
+            Wanted::GrpcWeb(form) => grpc::trailers_in_body(self, form),
         };
         reply.headers.push((CACHE_CONTROL, HeaderValue::from_static("no-store")));
         if let Some(seconds) = self.retry_after {

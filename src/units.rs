@@ -5,6 +5,7 @@
 
 mod address;
 mod status;
+mod toggle;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use address::write_ip;
 pub use status::Statuses;
+pub use toggle::{Toggle, Toggled};
 
 /// Text that was written in a form that the unit does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

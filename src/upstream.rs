@@ -195,6 +195,12 @@ impl Upstream {
         self.config.protocol == config::Protocol::Http1
     }
 
+    /// Whether its targets speak HTTP/2, and so may speak gRPC.
+    #[must_use]
+    pub fn speaks_http2(&self) -> bool {
+        self.config.protocol == config::Protocol::H2
+    }
+
     /// How long a request may take with all its tries.
     #[must_use]
     pub fn total_timeout(&self) -> Duration {

@@ -10,11 +10,11 @@ use http::HeaderName;
 use super::certificate::Certificates;
 use super::config::{ApiKeyConfig, ConsumersConfig, MethodConfig, MethodsConfig};
 use super::consumer::{NAME_HELP, Registry};
-use super::guard::{ApiKey, Method};
 use super::jwt::{self, JwtConfig};
 use super::key::{DIGEST_HELP, Digest};
 use super::keyring::{Entry, Keyring};
 use super::keys_file::{self, Report, TIME_HELP, until};
+use super::method::{ApiKey, Method};
 use super::routes::Auth;
 use crate::diagnostic::{At, Diagnostics, unreadable};
 

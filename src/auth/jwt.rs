@@ -30,9 +30,9 @@ use serde_json::Value;
 
 use super::cache::Cache;
 use super::consumer::{Consumer, Registry};
-use super::guard::{Details, Identity};
 use super::key::Digest;
 use super::keyring::Reason;
+use super::method::{Details, Identity};
 use super::place::Place;
 pub use algorithm::Algorithm;
 pub use claims::Claims;

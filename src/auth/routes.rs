@@ -10,8 +10,9 @@ use tokio::runtime::Handle;
 
 use super::config::{Allow, RouteAuth};
 use super::consumer::{Consumer, Registry};
-use super::guard::{Credentials, Demand, Guard, Method, Scheme};
+use super::guard::{Credentials, Demand, Guard, Scheme};
 use super::jwt::{Fetched, KeySetStatus, Wish};
+use super::method::Method;
 use super::rules::{Required, Rules};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
 

@@ -2,9 +2,9 @@
 
 use hashbrown::HashSet;
 
-use super::guard::Identity;
 use super::jwt::Claims;
 use super::keyring::Reason;
+use super::method::Identity;
 
 /// Which of the known callers a route is for.
 #[derive(Debug, Default)]

@@ -9,8 +9,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::guard::{Identity, Method};
 use super::keyring::Reason;
+use super::method::{Identity, Method};
 
 /// Something to wait for.
 pub struct Wait {

@@ -1,12 +1,9 @@
 //! `compress` as it stands in the file.
 
-use std::fmt;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::MapAccessDeserializer;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-
-use crate::units::Size;
+use crate::units::{Size, Toggle, Toggled};
 
 /// A way to compress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -72,58 +69,10 @@ impl Default for Config {
 }
 
 /// Whether answers are compressed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Setting {
-    /// They are not.
-    Off,
-    /// They are, like this.
-    On(Config),
-}
+pub type Setting = Toggle<Config>;
 
-impl<'de> Deserialize<'de> for Setting {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Setting;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("true, false, or a map such as { min_size: 1KiB }")
-            }
-
-            fn visit_bool<E: de::Error>(self, on: bool) -> Result<Setting, E> {
-                Ok(if on { Setting::On(Config::default()) } else { Setting::Off })
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Setting, A::Error> {
-                Config::deserialize(MapAccessDeserializer::new(map)).map(Setting::On)
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-impl Serialize for Setting {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Off => serializer.serialize_bool(false),
-            Self::On(config) if *config == Config::default() => serializer.serialize_bool(true),
-            Self::On(config) => config.serialize(serializer),
-        }
-    }
-}
-
-impl JsonSchema for Setting {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Compress".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let config = generator.subschema_for::<Config>();
-        json_schema!({
-            "description": "Whether answers are compressed for clients that accept it.",
-            "oneOf": [{ "type": "boolean" }, config],
-        })
-    }
+impl Toggled for Config {
+    const NAME: &'static str = "Compress";
+    const SAYS: &'static str = "Whether answers are compressed for clients that accept it.";
+    const EXAMPLE: &'static str = "{ min_size: 1KiB }";
 }

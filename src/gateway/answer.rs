@@ -19,7 +19,7 @@ use crate::observe::access_log::{Agent, Record, Timings};
 use crate::reject::Rejection;
 use crate::reply::{self, Reply};
 use crate::rewrite::location;
-use crate::snapshot::Route;
+use crate::snapshot::{Policy, Route};
 use crate::upstream::Attempt;
 
 /// How our own answers are signed. It tells no version.
@@ -123,18 +123,26 @@ pub(super) async fn close(session: &mut Session) {
     }
 }
 
-/// Changes the head of an upstream's answer as the configuration has it, and begins to compress its body.
+/// What of a route's policy holds for an upstream's answer with this status.
+fn policy_of(route: &Route, status: StatusCode) -> Option<&Policy> {
+    route.policy.as_deref().filter(|_| status != StatusCode::SWITCHING_PROTOCOLS)
+}
+
+/// Changes the headers of an upstream's answer as the route alone has it, where no policy does so later.
+pub(super) fn change(session: &Session, x: &Exchange, headers: &mut HeaderMap, status: StatusCode) {
+    if let Some(route) = x.route.as_deref()
+        && !route.response_headers.is_empty()
+        && policy_of(route, status).is_none()
+    {
+        route.response_headers.apply(headers, &x.fill(&session.req_header().headers));
+    }
+}
+
+/// Changes the head of an upstream's answer as the route's policy has it, and begins to compress its body.
 pub(super) fn dress(session: &Session, x: &mut Exchange, head: &mut ResponseHeader) -> Result<()> {
     let Some(route) = x.route.as_deref() else { return Ok(()) };
     let sent = session.req_header();
-    let policy = route.policy.as_deref().filter(|_| head.status != StatusCode::SWITCHING_PROTOCOLS);
-    let Some(policy) = policy else {
-        if !route.response_headers.is_empty() {
-            let fill = x.fill(&sent.headers);
-            head::change(head, |headers, _, _| route.response_headers.apply(headers, &fill));
-        }
-        return Ok(());
-    };
+    let Some(policy) = policy_of(route, head.status) else { return Ok(()) };
     let (fill, secure) = (x.fill(&sent.headers), x.is_secure(&sent.headers));
     let mut encoder = None;
     head::change(head, |headers, status, _| {
@@ -233,7 +241,7 @@ pub(super) fn record(session: &Session, x: &mut Exchange, wants_agent: bool) -> 
         query: x.line.query.take(),
         protocol: Some(x.line.protocol),
         route: route.map(|route| route.name.clone()),
-        consumer: x.consumer.as_ref().map(|consumer| consumer.name().into()),
+        consumer: x.consumer.as_ref().map(|consumer| consumer.header_value().clone()),
         // Whoever was not let in has nothing to do with it.
         upstream: route
             .filter(|_| x.permit.is_some())

@@ -20,6 +20,13 @@ pub(super) fn raise(x: &mut Exchange, rejection: Rejection) -> Box<Error> {
     Error::explain(ErrorType::Custom(code), code)
 }
 
+/// The same for what is wrong with the request's body. It is said to be the client's: towards an upstream over HTTP/2,
+/// Pingora takes any other error here for one of sending, and waits for the answer all the same.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's phases return boxed errors")]
+pub(super) fn raise_of_body(x: &mut Exchange, rejection: Rejection) -> Box<Error> {
+    raise(x, rejection).into_down()
+}
+
 /// A state that the order of the phases rules out.
 #[expect(clippy::unnecessary_box_returns, reason = "Pingora's phases return boxed errors")]
 pub(super) fn internal(what: &'static str) -> Box<Error> {

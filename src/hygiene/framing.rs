@@ -1,7 +1,7 @@
 //! The framing of an upstream's answer, as far as its head shows it.
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Version};
+use http::{HeaderMap, HeaderValue, Version};
 
 /// The most digits of a length; more might be more than a signed number of 64 bits.
 const MAX_LENGTH_DIGITS: usize = 18;
@@ -27,13 +27,25 @@ pub fn is_framed_in_one_way(headers: &HeaderMap, version: Version) -> bool {
     one_length && one_coding
 }
 
+/// Whether a request's length can be read in one way only: one Content-Length at most, of digits without a zero in
+/// front. For HTTP/2, where lengths that agree are taken for one, and would be sent on as several.
+#[must_use]
+pub fn has_one_length(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    match (lengths.next().map(HeaderValue::as_bytes), lengths.next()) {
+        (None, _) | (Some(b"0"), None) => true,
+        (Some(length), None) => is_length(length) && length[0] != b'0',
+        _ => false,
+    }
+}
+
 fn is_length(value: &[u8]) -> bool {
     !value.is_empty() && value.len() <= MAX_LENGTH_DIGITS && value.iter().all(u8::is_ascii_digit)
 }
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderName;
 
     use super::*;
 
@@ -62,6 +74,26 @@ mod tests {
                 headers.append(name, HeaderValue::from_static(value));
             }
             assert_eq!(is_framed_in_one_way(&headers, version), good, "{lines:?} {version:?}");
+        }
+    }
+
+    #[test]
+    fn one_length_of_a_request() {
+        for (lengths, good) in [
+            (&[][..], true),
+            (&["0"], true),
+            (&["123456789012345678"], true),
+            (&["1234567890123456789"], false),
+            (&["5", "5"], false),
+            (&["05"], false),
+            (&["+5"], false),
+            (&[""], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for length in lengths {
+                headers.append(CONTENT_LENGTH, HeaderValue::from_static(length));
+            }
+            assert_eq!(has_one_length(&headers), good, "{lengths:?}");
         }
     }
 }

@@ -164,10 +164,31 @@ impl<H: House> Porter<H> {
             self.traffic.shake_hands(resumed);
         }
         let conn = Conn::new(arrived.conn, self.shutdown.clone(), held);
+        if let Some(leave) = conn.leave() {
+            return self.serve_http2(app, conn, &leave).await;
+        }
         let mut next: Option<pingora::protocols::Stream> = Some(Box::new(conn));
         while let Some(stream) = next {
             next = app.process_new(stream, &self.shutdown).await;
         }
+    }
+
+    /// HTTP/2 ends a connection when it hears of a stop. Each has a word of its own for it, which also comes when it
+    /// has had its time or its share of requests.
+    async fn serve_http2<A>(&self, app: Arc<A>, conn: Conn, leave: &watch::Sender<bool>)
+    where
+        A: ServerApp + Send + Sync + 'static,
+    {
+        let told = leave.subscribe();
+        let served = app.process_new(Box::new(conn), &told);
+        tokio::pin!(served);
+        let mut shutdown = self.shutdown.clone();
+        tokio::select! {
+            _ = &mut served => return,
+            _ = shutdown.wait_for(|stop| *stop) => {}
+        }
+        leave.send_replace(true);
+        served.await;
     }
 
     /// Ready when a stop has begun and who has not arrived by then counts as idle.

@@ -120,7 +120,7 @@ impl Conn {
             local,
             accepted: SystemTime::now(),
             facts: facts.pack(),
-            http2: http2.then(|| Box::new(Http2::new())),
+            http2: http2.then(|| Box::new(Http2::new(&clients))),
             born: Instant::now(),
             inbound: (!http2).then(|| Inbound::new(&clients.pace)),
             switched: AtomicBool::new(false),
@@ -149,6 +149,11 @@ impl Conn {
         let most = self.clients.requests;
         now.saturating_duration_since(self.born) >= self.clients.pace.timeouts.age.get()
             || most.is_some_and(|most| requests >= most.get())
+    }
+
+    /// Where HTTP/2 is spoken: tells whoever speaks it that the connection is to end.
+    pub(super) fn leave(&self) -> Option<Arc<watch::Sender<bool>>> {
+        self.http2.as_deref().map(Http2::leave)
     }
 
     /// The client's end of the connection.
@@ -274,10 +279,16 @@ impl AsyncRead for Conn {
         let Some(inbound) = &mut this.inbound else {
             let before = buf.filled().len();
             let read = Pin::new(stream).poll_read(cx, buf);
-            match (&mut this.http2, &read) {
-                (Some(http2), Poll::Ready(Ok(()))) => http2.heard(&buf.filled()[before..])?,
-                (Some(http2), Poll::Pending) => http2.waits(cx)?,
-                _ => {}
+            let kept = match (&mut this.http2, &read) {
+                (Some(http2), Poll::Ready(Ok(()))) => http2.heard(&buf.filled()[before..]),
+                (Some(http2), Poll::Pending) => http2.waits(cx),
+                _ => Ok(()),
+            };
+            if let Err(error) = kept {
+                if let Some(flaw) = Flaw::of(&error) {
+                    this.tell(flaw);
+                }
+                return Poll::Ready(Err(error));
             }
             return read;
         };

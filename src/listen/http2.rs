@@ -8,13 +8,18 @@
 
 use std::future::Future as _;
 use std::io;
+use std::num::NonZeroU32;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::clients::Clients;
+use super::http1::Flaw;
 use super::preface::PREFACE;
 
 /// How long a connection is kept on which no request is under way.
@@ -63,12 +68,32 @@ pub(super) struct Http2 {
     frames: Frames,
     /// Until the first frame has come.
     opening: Option<Pin<Box<Sleep>>>,
+    /// Until the connection is told to end.
+    age: Pin<Box<Sleep>>,
+    /// The most requests on it.
+    requests: u32,
+    /// Tells whoever speaks HTTP/2 that no new stream is to be taken.
+    leave: Arc<watch::Sender<bool>>,
+    /// Once it is told to end: until a client is cut that is silent and stays.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl Http2 {
     /// Begins now. Must be called within a runtime.
-    pub(super) fn new() -> Self {
-        Self { frames: Frames::new(Instant::now()), opening: Some(Box::pin(sleep(OPENING))) }
+    pub(super) fn new(clients: &Clients) -> Self {
+        Self {
+            frames: Frames::new(Instant::now()),
+            opening: Some(Box::pin(sleep(OPENING))),
+            age: Box::pin(sleep(clients.pace.timeouts.age.get())),
+            requests: clients.requests.map_or(u32::MAX, NonZeroU32::get),
+            leave: Arc::new(watch::Sender::new(false)),
+            patience: None,
+        }
+    }
+
+    /// Told when the connection is to end.
+    pub(super) fn leave(&self) -> Arc<watch::Sender<bool>> {
+        Arc::clone(&self.leave)
     }
 
     /// Looks at what was read.
@@ -77,27 +102,45 @@ impl Http2 {
         if self.frames.begun {
             self.opening = None;
         }
+        if let Some(patience) = &mut self.patience {
+            patience.as_mut().reset(Instant::now() + HTTP2_IDLE);
+        } else if self.frames.requests >= self.requests {
+            self.end();
+        }
         Ok(())
     }
 
-    /// While nothing can be read: whether the first frame is overdue.
+    /// While nothing can be read: whether the first frame is overdue, or the client has been silent for long and was
+    /// told to leave.
     pub(super) fn waits(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        overdue(&mut self.opening, cx, "no first frame of HTTP/2 in time")
+        if self.patience.is_none() && self.age.as_mut().poll(cx).is_ready() {
+            self.end();
+        }
+        overdue(&mut self.opening, cx, Flaw::Http2Opening)?;
+        overdue(&mut self.patience, cx, Flaw::Idle)
     }
 
     /// Notes what was sent.
     pub(super) fn sent(&mut self, bytes: usize) {
         self.frames.sent(bytes);
+        if let Some(patience) = self.patience.as_mut().filter(|_| bytes > 0) {
+            patience.as_mut().reset(Instant::now() + HTTP2_IDLE);
+        }
+    }
+
+    fn end(&mut self) {
+        self.leave.send_replace(true);
+        self.patience = Some(Box::pin(sleep(HTTP2_IDLE)));
     }
 }
 
 fn overdue(
     deadline: &mut Option<Pin<Box<Sleep>>>,
     cx: &mut Context<'_>,
-    what: &'static str,
+    flaw: Flaw,
 ) -> io::Result<()> {
     let over = deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
-    if over { Err(io::Error::new(io::ErrorKind::TimedOut, what)) } else { Ok(()) }
+    if over { Err(io::Error::new(io::ErrorKind::TimedOut, flaw)) } else { Ok(()) }
 }
 
 /// A reader of frames' heads (RFC 9113, section 4.1), which passes over what is in them.
@@ -106,6 +149,9 @@ struct Frames {
     place: Place,
     /// Whether a first frame has come.
     begun: bool,
+    /// The last stream that was opened, and how many were.
+    last: u32,
+    requests: u32,
     allowance: u32,
     filled: Instant,
     sent: usize,
@@ -124,7 +170,7 @@ enum Place {
 impl Frames {
     fn new(now: Instant) -> Self {
         let place = Place::Preface(PREFACE.len());
-        Self { place, begun: false, allowance: BURST, filled: now, sent: 0 }
+        Self { place, begun: false, last: 0, requests: 0, allowance: BURST, filled: now, sent: 0 }
     }
 
     /// Notes what was sent.
@@ -151,9 +197,18 @@ impl Frames {
                     if *have < head.len() {
                         break;
                     }
-                    let [a, b, c, kind, flags, ..] = *head;
+                    let [a, b, c, kind, flags, stream @ ..] = *head;
                     let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+                    // RFC 9113, section 3.4. The library would take any.
+                    if !self.begun && (kind, flags & ACK) != (SETTINGS, 0) {
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, Flaw::Http2Opening));
+                    }
                     self.begun = true;
+                    let stream = u32::from_be_bytes(stream) & !RESERVED;
+                    if kind == HEADERS && stream > self.last {
+                        self.last = stream;
+                        self.requests = self.requests.saturating_add(1);
+                    }
                     self.place = match length {
                         0 => Place::Head([0; 9], 0),
                         _ => Place::Payload(length),
@@ -178,18 +233,24 @@ impl Frames {
             self.allowance = by_time.saturating_add(by_bytes).min(BURST);
             (self.filled, self.sent) = (now, 0);
         }
-        self.allowance = self.allowance.checked_sub(1).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "a flood of HTTP/2 control frames")
-        })?;
+        self.allowance = self
+            .allowance
+            .checked_sub(1)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, Flaw::Http2Flood))?;
         Ok(())
     }
 }
 
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
+/// The bit of a stream's number that means nothing.
+const RESERVED: u32 = 1 << 31;
+
 /// Whether a frame carries something: a request, a part of its body, or the end of either.
 fn is_useful(kind: u8, flags: u8, length: usize) -> bool {
-    const DATA: u8 = 0;
-    const HEADERS: u8 = 1;
-    const END_STREAM: u8 = 1;
     match kind {
         DATA => length > 0 || flags & END_STREAM != 0,
         HEADERS => true,
@@ -203,16 +264,19 @@ mod tests {
 
     const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
 
+    const FIRST: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+
     fn begun(now: Instant) -> Frames {
         let mut frames = Frames::new(now);
         frames.read(PREFACE, || now).unwrap();
+        frames.read(&FIRST, || now).unwrap();
+        frames.allowance = BURST;
         frames
     }
 
     /// How many empty SETTINGS are allowed now.
     fn allowed(frames: &mut Frames, now: Instant) -> u32 {
-        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-        let all = (0..10 * BURST).take_while(|_| frames.read(&settings, || now).is_ok());
+        let all = (0..10 * BURST).take_while(|_| frames.read(&FIRST, || now).is_ok());
         all.count().try_into().unwrap()
     }
 
@@ -222,7 +286,7 @@ mod tests {
         let data = [&[0, 1, 0, 0, 0, 0, 0, 0, 1][..], &[6; 256]].concat();
         let empty = [0, 0, 0, 0, 0, 0, 0, 0, 1];
         let last = [0, 0, 0, 0, 1, 0, 0, 0, 1];
-        let bytes = [&PREFACE[..], &PING, &data, &empty, &last, &PING].concat();
+        let bytes = [&PREFACE[..], &FIRST, &data, &empty, &last, &PING].concat();
         for size in [1, 3, 9, 10, 1000] {
             let mut frames = Frames::new(now);
             for piece in bytes.chunks(size) {
@@ -231,6 +295,23 @@ mod tests {
             assert_eq!(frames.allowance, BURST - 3, "{size}");
             assert!(frames.begun && matches!(frames.place, Place::Head(_, 0)));
         }
+    }
+
+    #[tokio::test]
+    async fn the_first_frame_is_settings_and_streams_are_counted() {
+        let now = Instant::now();
+        for first in [&PING[..9], &[0, 0, 0, 4, 1, 0, 0, 0, 0], &[0, 0, 0, 1, 5, 0, 0, 0, 1]] {
+            let mut frames = Frames::new(now);
+            frames.read(PREFACE, || now).unwrap();
+            let error = frames.read(first, || now).unwrap_err();
+            assert_eq!(Flaw::of(&error), Some(Flaw::Http2Opening));
+        }
+        let mut frames = begun(now);
+        // With trailers, and with the bit that means nothing.
+        for stream in [[0, 0, 0, 1], [0, 0, 0, 1], [0x80, 0, 0, 3], [0, 0, 0, 3]] {
+            frames.read(&[&[0, 0, 0, 1, 5][..], &stream].concat(), || now).unwrap();
+        }
+        assert_eq!((frames.requests, frames.last), (2, 3));
     }
 
     #[tokio::test]

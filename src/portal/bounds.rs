@@ -4,6 +4,15 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
+/// How many values a tree has.
+pub(super) fn values(tree: &Value) -> usize {
+    1 + match tree {
+        Value::Array(items) => items.iter().map(values).sum(),
+        Value::Object(fields) => fields.values().map(values).sum(),
+        _ => 0,
+    }
+}
+
 /// Values that may still be copied.
 #[derive(Debug)]
 pub(super) struct Budget(usize);

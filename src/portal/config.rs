@@ -1,34 +1,24 @@
 //! `portal` as it stands in a route, and `openapi` in an upstream's place is in [`crate::upstream::config`].
 
-use std::borrow::Cow;
-use std::fmt;
 use std::path::PathBuf;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::MapAccessDeserializer;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Toggle, Toggled};
 
 /// Whether a route serves the portal.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Config {
-    /// It does not.
-    #[default]
-    Off,
-    /// It does, like this.
-    On(Box<Settings>),
-}
+pub type Config = Toggle<Box<Settings>>;
 
-impl Config {
-    /// Whether it does not.
-    #[must_use]
-    pub const fn is_off(&self) -> bool {
-        matches!(self, Self::Off)
-    }
+impl Toggled for Box<Settings> {
+    const NAME: &'static str = "Portal";
+    const SAYS: &'static str = "Whether the route serves the portal, and how that looks.";
+    const EXAMPLE: &'static str = "{ title: Our APIs }";
 }
 
 /// How the portal looks, and who sees what of it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(expecting = "true, or a map such as { title: Our APIs }", default, deny_unknown_fields)]
+#[serde(expecting = "a map such as { title: Our APIs }", default, deny_unknown_fields)]
 pub struct Settings {
     /// The title of the page and of the document. Default: `APIs`.
     pub title: String,
@@ -74,52 +64,4 @@ pub enum Show {
     All,
     /// To each caller what that caller may call.
     Allowed,
-}
-
-impl<'de> Deserialize<'de> for Config {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Config;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("true, or a map such as { title: Our APIs }")
-            }
-
-            fn visit_bool<E>(self, on: bool) -> Result<Config, E> {
-                Ok(if on { Config::On(Box::default()) } else { Config::Off })
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Config, A::Error> {
-                let settings = Settings::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Config::On(Box::new(settings)))
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-impl Serialize for Config {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Off => serializer.serialize_bool(false),
-            Self::On(settings) => settings.serialize(serializer),
-        }
-    }
-}
-
-impl JsonSchema for Config {
-    fn schema_name() -> Cow<'static, str> {
-        "Portal".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let settings = generator.subschema_for::<Settings>();
-        json_schema!({
-            "description": "Whether the route serves the portal, and how that looks.",
-            "oneOf": [{ "type": "boolean" }, settings],
-        })
-    }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwapOption;
 
 use super::landscape::{Landscape, Place};
-use super::merge::templates;
+use super::merge::{MOST_TRIES, templates};
 use super::source::Source;
 use super::spec::Spec;
 
@@ -61,7 +61,11 @@ impl Drifts {
     #[must_use]
     pub fn report(&self, landscape: &Landscape) -> Vec<Report> {
         let drifts = self.0.iter().enumerate();
-        drifts.filter_map(|(index, drift)| drift.as_ref()?.report(landscape, index)).collect()
+        let mut tries = MOST_TRIES;
+        let mut report = |(index, drift): (usize, &Option<Arc<Drift>>)| {
+            drift.as_ref()?.report(landscape, index, &mut tries)
+        };
+        drifts.filter_map(&mut report).collect()
     }
 }
 
@@ -200,7 +204,8 @@ impl Drift {
         }
     }
 
-    fn report(&self, landscape: &Landscape, index: usize) -> Option<Report> {
+    /// What there is to tell, for as many operations as there are `tries` left.
+    fn report(&self, landscape: &Landscape, index: usize, tries: &mut usize) -> Option<Report> {
         let place = landscape.places().get(index)?;
         let known = self.source.known();
         let spec = known.spec?;
@@ -213,7 +218,9 @@ impl Drift {
             more: 0,
             statuses: Vec::new(),
         };
-        for (number, operation) in spec.operations.iter().enumerate() {
+        let told = spec.operations.iter().enumerate().take(*tries);
+        *tries -= told.len();
+        for (number, operation) in told {
             let reach = landscape.reach(index, operation.method, &templates(place, operation));
             let Some((public, _)) = reach else { continue };
             let told = (operation.method.to_ascii_uppercase(), public.path);

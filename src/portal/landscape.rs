@@ -35,6 +35,8 @@ pub struct Place {
     pub restricted: bool,
     /// Who may pass.
     pub guard: Arc<Guard>,
+    /// The headers that the route sets or takes off, as written.
+    pub set_headers: Vec<String>,
     /// The header that carries the gateway's own secret.
     pub secret_header: Option<HeaderName>,
 }
@@ -161,12 +163,27 @@ fn sample(template: &str) -> String {
     let mut rest = template;
     while let Some((before, opened)) = rest.split_once('{') {
         let Some((_, after)) = opened.split_once('}') else { break };
-        path.push_str(before);
+        sent(before, &mut path);
         path.push_str(SAMPLE);
         rest = after;
     }
-    path.push_str(rest);
+    sent(rest, &mut path);
     path
+}
+
+/// Appends a text of a path as a client sends it: letters that are no ASCII are encoded.
+fn sent(text: &str, path: &mut String) {
+    use std::fmt::Write as _;
+    for letter in text.chars() {
+        if letter.is_ascii() {
+            path.push(letter);
+        } else {
+            for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
+                // Writing to a String cannot fail.
+                let _ = write!(path, "%{byte:02X}");
+            }
+        }
+    }
 }
 
 /// A part of a query, percent-encoded.

@@ -12,6 +12,7 @@
 mod answers;
 mod components;
 mod operation;
+mod prune;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ const MOST_OPERATIONS: usize = 10_000;
 /// The most values in all its operations.
 const MOST_NODES: usize = 2_000_000;
 /// So many operations are led back through the rules of routes.
-const MOST_TRIES: usize = 1_000_000;
+pub(super) const MOST_TRIES: usize = 1_000_000;
 
 /// What a document says of the whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,6 +126,7 @@ pub fn merge(
         paths.into_iter().map(|(path, item)| (path.to_owned(), Value::Object(item))).collect();
     let mut components = parts.write(&targets);
     answers::add(&mut components, &paths);
+    prune::prune(&mut components, &paths);
     components.insert("securitySchemes".to_owned(), schemes(landscape));
     let mut document = Map::new();
     document.insert("openapi".to_owned(), "3.1.0".into());

@@ -86,7 +86,7 @@ pub struct Ask {
     name: String,
     /// Whether the address names the version, so that what it leads to never changes.
     versioned: bool,
-    if_none_match: Option<HeaderValue>,
+    if_none_match: Vec<HeaderValue>,
     gzip: bool,
     /// Of a caller who is shown what it may call.
     caller: Option<Caller>,
@@ -132,7 +132,7 @@ impl Portal {
             file,
             name: taken.rsplit('/').next().unwrap_or_default().to_owned(),
             versioned: query.is_some_and(|query| query == format!("v={VERSION}-{}", own_version())),
-            if_none_match: headers.get(IF_NONE_MATCH).cloned(),
+            if_none_match: headers.get_all(IF_NONE_MATCH).iter().cloned().collect(),
             gzip: headers.get_all(ACCEPT_ENCODING).iter().any(takes_gzip),
             caller: by_caller
                 .then(|| Caller { headers: headers.clone(), certificate: certificate.cloned() }),
@@ -146,7 +146,9 @@ impl Ask {
     #[must_use]
     pub fn is_slow(&self) -> bool {
         match self.file {
-            File::Json | File::Yaml => self.caller.is_some() || !self.portal.is_ready(),
+            File::Json | File::Yaml => {
+                self.caller.is_some() || !self.portal.is_ready(self.file == File::Yaml)
+            }
             File::Bundle => !self.gzip,
             _ => false,
         }
@@ -157,7 +159,7 @@ impl Ask {
     pub fn answer(self) -> Reply {
         match self.file {
             File::Slash => {
-                let to = HeaderValue::try_from(format!("{}/", self.name));
+                let to = HeaderValue::try_from(format!("./{}/", self.name));
                 Reply::new(StatusCode::PERMANENT_REDIRECT)
                     .with(LOCATION, to.unwrap_or(HeaderValue::from_static("./")))
                     .with(CACHE_CONTROL, HeaderValue::from_static("no-cache"))
@@ -254,7 +256,7 @@ impl Ask {
         media_type: &'static str,
         tag: HeaderValue,
     ) -> Reply {
-        let same = self.if_none_match.as_ref().is_some_and(|known| matches(known, &tag));
+        let same = self.if_none_match.iter().any(|known| matches(known, &tag));
         let status = if same { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
         let mut reply = Reply::new(status)
             .with(ETAG, tag)

@@ -80,15 +80,15 @@ impl Shape {
     }
 }
 
-/// The sections of the components that are taken over, and what they hold.
-pub(super) const SECTIONS: [(&str, &Shape); 7] = [
+/// The sections of the components that are taken over, and what they hold. Links are not: each becomes a part of its
+/// response, since it leads to an operation of the response's own route.
+pub(super) const SECTIONS: [(&str, &Shape); 6] = [
     ("schemas", &SCHEMA),
     ("responses", &RESPONSE),
     ("parameters", &PARAMETER),
     ("examples", &EXAMPLE),
     ("requestBodies", &REQUEST_BODY),
     ("headers", &HEADER),
-    ("links", &LINK),
 ];
 
 /// The methods that an `OpenAPI` document knows, in the order in which they are written. TRACE is never forwarded.

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use http::header::{ACCEPT, ETAG, HeaderValue, IF_NONE_MATCH, USER_AGENT};
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_ENCODING, ETAG, HeaderValue, IF_NONE_MATCH, USER_AGENT};
 use log::{info, warn};
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
@@ -323,17 +324,27 @@ impl Shared {
             HeaderValue::from_static("application/json, application/yaml;q=0.9, */*;q=0.5");
         let mut headers =
             vec![(USER_AGENT, HeaderValue::from_static("portcullis-openapi")), (ACCEPT, accept)];
-        headers.extend(self.last().etag.clone().map(|etag| (IF_NONE_MATCH, etag)));
+        let known = self.last().etag.clone();
+        let conditional = known.is_some();
+        headers.extend(known.map(|etag| (IF_NONE_MATCH, etag)));
         let request =
             CallRequest { path, headers: &headers, with_secret: true, most_body: MOST_BYTES + 1 };
         let answer = self.upstream.call(target, request, Instant::now() + PATIENCE).await;
         let answer = answer.map_err(|error| error.to_string())?;
         match answer.status.as_u16() {
+            // Nothing was said of compression, so this is for nobody to unpack.
+            200 if is_packed(&answer.headers) => {
+                Err(format!("GET {path} was answered with a compressed document"))
+            }
             200 => Ok(Look::New { text: answer.body, etag: answer.headers.get(ETAG).cloned() }),
-            304 => Ok(Look::Same),
+            304 if conditional => Ok(Look::Same),
             other => Err(format!("GET {path} was answered with {other}")),
         }
     }
+}
+
+fn is_packed(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity")
 }
 
 /// From 0 to 1.

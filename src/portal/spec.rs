@@ -7,6 +7,7 @@ mod operations;
 mod refs;
 mod swagger;
 mod upgrade;
+mod variants;
 
 use std::collections::BTreeMap;
 
@@ -89,7 +90,9 @@ impl Spec {
         }
         let mut items = Vec::new();
         for (path, item) in document["paths"].as_object().into_iter().flatten() {
-            if path.starts_with('/') && path.len() <= LONGEST_PATH {
+            // What stands behind one of these is no part of a path.
+            let is_path = path.starts_with('/') && !path.contains(['?', '#']);
+            if is_path && path.len() <= LONGEST_PATH {
                 items.extend(cleaner.path_item(item).map(|item| (path.as_str(), item)));
             }
         }

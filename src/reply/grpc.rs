@@ -1,4 +1,5 @@
-//! A problem as a gRPC status, in the trailers-only form: HTTP 200, no body, the status in the headers.
+//! A problem as a gRPC status, in the trailers-only form: HTTP 200, no body, the status in the headers; for gRPC-Web,
+//! the status in the body, where a page of another origin sees it without asking.
 //!
 //! The numbers follow gRPC's table "HTTP to gRPC Status Code Mapping" where it has a line, so that a
 //! caller sees the same status as if its own library had translated ours. They leave it in three places:
@@ -13,6 +14,7 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
 use super::{Problem, Reply};
+use crate::grpc_web::Form;
 
 /// Whether a content type is of the family `application/grpc`, such as `application/grpc+proto`.
 pub(super) fn is_grpc(content_type: &[u8]) -> bool {
@@ -26,12 +28,24 @@ pub(super) fn is_grpc(content_type: &[u8]) -> bool {
 pub(super) fn trailers_only(problem: &Problem<'_>) -> Reply {
     let mut headers = Vec::with_capacity(7);
     headers.push((CONTENT_TYPE, HeaderValue::from_static("application/grpc")));
-    headers.push((
-        HeaderName::from_static("grpc-status"),
-        HeaderValue::from(grpc_status(problem.status)),
-    ));
-    headers.push((HeaderName::from_static("grpc-message"), message(problem.detail)));
+    headers.extend(status(problem));
     Reply { status: StatusCode::OK, headers, body: Bytes::new() }
+}
+
+/// The same for gRPC-Web.
+pub(super) fn trailers_in_body(problem: &Problem<'_>, form: Form) -> Reply {
+    let status = status(problem);
+    let body = form.trailers(status.iter().map(|(name, value)| (name, value)));
+    let headers = vec![(CONTENT_TYPE, form.content_type())];
+    Reply { status: StatusCode::OK, headers, body }
+}
+
+fn status(problem: &Problem<'_>) -> [(HeaderName, HeaderValue); 2] {
+    let status = HeaderValue::from(grpc_status(problem.status));
+    [
+        (HeaderName::from_static("grpc-status"), status),
+        (HeaderName::from_static("grpc-message"), message(problem.detail)),
+    ]
 }
 
 /// The gRPC status for an HTTP status.

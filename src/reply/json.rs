@@ -31,6 +31,13 @@ pub(crate) fn escape(out: &mut Vec<u8>, text: &str) {
             }
             at += word.len();
         }
+        // What is left behind the last whole word is looked at with the bytes before it, which are known.
+        if let Some(word) = bytes.last_chunk()
+            && at > copied.max(bytes.len() - word.len())
+            && !may_be_special(u64::from_ne_bytes(*word))
+        {
+            break;
+        }
         let Some(byte) = bytes.get(at) else { break };
         if !SPECIAL[usize::from(*byte)] {
             at += 1;

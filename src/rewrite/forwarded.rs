@@ -103,10 +103,11 @@ pub fn answer(head: &mut HeaderMap, version: Version, request_id: &HeaderValue) 
 /// letters, digits and `-_.:/+=@`.
 #[must_use]
 pub fn accepted_request_id(headers: &HeaderMap, peer_is_trusted: bool) -> Option<&str> {
-    let mut values = headers.get_all(REQUEST_ID).iter();
-    let (Some(only), None, true) = (values.next(), values.next(), peer_is_trusted) else {
+    if !peer_is_trusted {
         return None;
-    };
+    }
+    let mut values = headers.get_all(REQUEST_ID).iter();
+    let (Some(only), None) = (values.next(), values.next()) else { return None };
     let fit = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&b);
     only.to_str().ok().filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(fit))
 }

@@ -16,19 +16,33 @@ pub(super) struct Ledger {
     wrong: Vec<At>,
     errors: usize,
     overflow: bool,
+    /// Behind the last character of the text.
     end: Place,
+}
+
+/// The place behind the last character. The parsers' own may be one line below, where nothing can be shown.
+fn end(text: &str) -> Place {
+    let mut end = Place { line: 1, column: 1 };
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\r' if characters.peek() == Some(&'\n') => {}
+            '\n' | '\r' => end = Place { line: end.line + 1, column: 1 },
+            _ => end.column += 1,
+        }
+    }
+    end
 }
 
 impl Ledger {
     pub(super) fn new(text: &str) -> Self {
-        let end = Place { line: text.lines().count() + 1, column: 1 };
         Self {
             found: Vec::new(),
             seen: BTreeSet::new(),
             wrong: Vec::new(),
             errors: 0,
             overflow: false,
-            end,
+            end: end(text),
         }
     }
 
@@ -49,7 +63,7 @@ impl Ledger {
         what: impl Into<String>,
         help: impl Into<String>,
     ) {
-        let what = what.into();
+        let (what, place) = (what.into(), place.min(self.end));
         self.wrong.push(at.clone());
         if self.errors >= LIMIT {
             self.overflow |= !self.seen.contains(&(place, what));
@@ -76,6 +90,7 @@ impl Ledger {
         what: String,
         help: String,
     ) -> bool {
+        let place = place.min(self.end);
         let new = self.seen.insert((place, what.clone()));
         if new {
             self.found.push(Diagnostic { severity, at, place: Some(place), what, help });

@@ -1,9 +1,9 @@
 //! What a client sends reaches an upstream clean or not at all.
 
 mod answers;
-mod cases;
+pub mod cases;
 mod clients;
-mod recorder;
+pub mod recorder;
 
 use std::collections::BTreeSet;
 

@@ -20,6 +20,7 @@ mod config;
 mod explain;
 mod failures;
 mod front;
+mod fuzz;
 mod headers;
 mod house;
 mod hygiene;

@@ -1,7 +1,9 @@
 //! The portal: the merged document and the page that shows it.
 
+mod command;
 mod golden;
 mod page;
+mod slow;
 mod specs;
 
 use serde_json::Value;

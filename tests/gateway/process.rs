@@ -294,6 +294,9 @@ async fn the_demo_answers_as_its_banner_says_and_stops_on_ctrl_c() {
         let (got, body) = curl(line);
         assert_eq!(got, status, "{line}: {body}");
     }
+    // The page of its APIs is told of, and is there.
+    let page = banner.lines().map(str::trim).find(|line| line.ends_with("/docs")).expect("a page");
+    assert_eq!(curl(&format!("curl -L {page}")).0, "200", "{page}");
     // The instances take turns, and say so.
     let instance = |_| curl(lines[0]).1.split_once("\"instance\":").unwrap().1.to_owned();
     let instances: HashSet<_> = (0..4).map(instance).collect();

@@ -4,6 +4,7 @@ mod curl;
 mod everyday;
 mod memory;
 mod process;
+mod secure;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;

@@ -42,6 +42,8 @@ class Browser:
         flags += [f"--user-data-dir={self.profile.name}", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
         wanted = {
             "browserName": "chrome",
+            # Those of a test are signed by an authority of its own.
+            "acceptInsecureCerts": True,
             "goog:chromeOptions": {"args": flags},
             "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
         }
@@ -84,6 +86,10 @@ class Browser:
 
     def script(self, script, *args):
         return self.ask("POST", "/execute/sync", {"script": script, "args": list(args)})
+
+    def later(self, script, *args):
+        """What a script hands to its last argument, a function."""
+        return self.ask("POST", "/execute/async", {"script": script, "args": list(args)})
 
     def find(self, css):
         return self.ask("POST", "/element", {"using": "css selector", "value": css})[ELEMENT]
@@ -229,11 +235,17 @@ def hostile(browser, url, key):
     }
 
 
+def plain(browser, url, key):
+    """Any page, as it comes."""
+    browser.open(url)
+    return {}
+
+
 def main():
     story, url, *rest = sys.argv[1:]
     browser = Browser()
     try:
-        seen = {"everyday": everyday, "allowed": allowed, "hostile": hostile}[story](browser, url, *rest)
+        seen = {"everyday": everyday, "allowed": allowed, "hostile": hostile, "plain": plain}[story](browser, url, *rest)
         seen["requests"] = browser.requests()
         seen["console"] = browser.console()
     finally:
@@ -241,4 +253,5 @@ def main():
     json.dump(seen, sys.stdout)
 
 
-main()
+if __name__ == "__main__":
+    main()

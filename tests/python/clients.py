@@ -1,13 +1,14 @@
 """What Python's clients do with a service behind the gateway.
 
-    clients.py CLIENT STORY BASE KEY
+    clients.py CLIENT STORY BASE KEY [CA]
 
-CLIENT is httpx or requests, STORY is everyday or large, BASE the URL of the service as the gateway offers it, KEY
-the client's key. Everything is asserted; the last line of the output is JSON that names what was done.
+CLIENT is httpx, httpx2 (over HTTP/2) or requests, STORY is everyday or large, BASE the URL of the service as the gateway
+offers it, KEY the client's key, CA the PEM file of whom to believe over TLS. Everything is asserted; the last line of the output is JSON that names what was done.
 """
 
 import hashlib
 import json
+import ssl
 import sys
 from urllib.parse import urlsplit
 
@@ -59,18 +60,25 @@ def note_close(closed, answer):
 
 
 class Httpx:
-    def __init__(self, base, key):
+    HTTP2 = False
+
+    def __init__(self, base, key, ca=None):
         self.base = base
+        self.verify = ssl.create_default_context(cafile=ca)
         self.ports = set()
         self.closed = []
         self.session = httpx.Client(
             headers={"x-api-key": key},
             timeout=120,
             trust_env=False,
+            verify=self.verify,
+            http1=not self.HTTP2,
+            http2=self.HTTP2,
             event_hooks={"response": [self.note]},
         )
 
     def note(self, answer):
+        assert answer.http_version == ("HTTP/2" if self.HTTP2 else "HTTP/1.1"), answer.http_version
         self.ports.add(answer.extensions["network_stream"].get_extra_info("client_addr"))
         note_close(self.closed, answer)
 
@@ -97,19 +105,25 @@ class Httpx:
         return self.ask("POST", path, data=data, files={"file": file})
 
     def without_key(self, path):
-        return httpx.get(self.base + path, trust_env=False)
+        return httpx.get(self.base + path, trust_env=False, verify=self.verify)
 
     def connections(self):
         return len(self.ports)
 
 
+class Httpx2(Httpx):
+    HTTP2 = True
+
+
 class Requests:
-    def __init__(self, base, key):
+    def __init__(self, base, key, ca=None):
         self.base = base
         self.closed = []
+        self.ca = ca or True
         self.session = requests.Session()
         self.session.hooks["response"] = [lambda answer, **_: note_close(self.closed, answer)]
         self.session.trust_env = False
+        self.session.verify = self.ca
         self.session.headers["x-api-key"] = key
 
     def ask(self, method, path, follow=False, content=None, **rest):
@@ -139,7 +153,7 @@ class Requests:
         return self.ask("POST", path, data=data, files={"file": file})
 
     def without_key(self, path):
-        return requests.get(self.base + path, timeout=120)
+        return requests.get(self.base + path, timeout=120, verify=self.ca)
 
     def connections(self):
         pools = self.session.get_adapter(self.base).poolmanager.pools
@@ -252,7 +266,8 @@ def heads(client):
     seen = dict(answer.json()["headers"])
     assert seen["x-own"] == "v" and seen["accept"] == "a/b", seen
     assert seen["x-consumer-name"] == "python" and seen["x-gateway"] == "True", seen
-    assert seen["x-forwarded-proto"] == "http" and seen["x-forwarded-for"] == "127.0.0.1", seen
+    scheme = urlsplit(client.base).scheme
+    assert seen["x-forwarded-proto"] == scheme and seen["x-forwarded-for"] == "127.0.0.1", seen
     assert seen["x-request-id"] == answer.headers["x-request-id"], seen
     assert answer.headers["server"] == "uvicorn"
     refused = expect(client.without_key("/echo"), 401)
@@ -283,8 +298,8 @@ def large(client):
 
 
 def main():
-    name, story, base, key = sys.argv[1:]
-    client = {"httpx": Httpx, "requests": Requests}[name](base, key)
+    name, story, *where = sys.argv[1:]
+    client = {"httpx": Httpx, "httpx2": Httpx2, "requests": Requests}[name](*where)
     done = {"everyday": everyday, "large": large}[story](client)
     print(json.dumps({"client": name, "story": story, "passed": done}))
 

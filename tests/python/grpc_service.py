@@ -13,6 +13,7 @@ import grpc
 
 DETAILS = b"\x08\x05\x12\x05no ox"
 cancelled = threading.Event()
+go_on = threading.Event()
 
 
 def unary(request, context):
@@ -61,7 +62,22 @@ def rest(request, context):
 
 
 def was_cancelled(request, context):
-    return b"yes" if cancelled.wait(10) else b"no"
+    """Whether a call of Rest has ended since this was asked last."""
+    ended = cancelled.wait(10)
+    cancelled.clear()
+    return b"yes" if ended else b"no"
+
+
+def in_steps(request, context):
+    """The second message is sent when GoOn was called, who is only called when the first has come."""
+    yield b"first"
+    yield b"second" if go_on.wait(10) else b"nobody called"
+    go_on.clear()
+
+
+def call_to_go_on(request, context):
+    go_on.set()
+    return b""
 
 
 METHODS = {
@@ -73,6 +89,8 @@ METHODS = {
     "Fail": grpc.unary_unary_rpc_method_handler(fail),
     "FailLate": grpc.unary_stream_rpc_method_handler(fail_late),
     "Rest": grpc.unary_unary_rpc_method_handler(rest),
+    "InSteps": grpc.unary_stream_rpc_method_handler(in_steps),
+    "GoOn": grpc.unary_unary_rpc_method_handler(call_to_go_on),
     "WasCancelled": grpc.unary_unary_rpc_method_handler(was_cancelled),
 }
 

@@ -16,6 +16,7 @@ import threading
 import uvicorn
 from fastapi import APIRouter, Body, FastAPI, File, Form, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel
 
 GATEWAY_SECRET = os.environ["GATEWAY_SECRET"].encode()
 if not GATEWAY_SECRET:
@@ -39,6 +40,10 @@ class OnlyTheGateway:
         await refusal(scope, receive, send)
 
 
+class Refusal(BaseModel):
+    detail: str
+
+
 items = APIRouter(prefix="/items")
 stored = {1: {"name": "one"}}
 
@@ -56,7 +61,7 @@ def create_item(response: Response, name: str = Body(embed=True)):
     return {"id": number, "name": name}
 
 
-@items.get("/{number}")
+@items.get("/{number}", responses={404: {"model": Refusal}})
 def read_item(number: int):
     if number not in stored:
         return JSONResponse({"detail": "no such item"}, status_code=404)
@@ -74,7 +79,8 @@ def delete_item(number: int):
     stored.pop(number, None)
 
 
-app = FastAPI()
+# The framework itself says of no operation that it refuses a body that cannot be read.
+app = FastAPI(responses={400: {"model": Refusal, "description": "The body cannot be read"}})
 app.include_router(items)
 
 

@@ -35,7 +35,8 @@ class Order(BaseModel):
     payment: Union[Card, Invoice] = Field(discriminator="kind")
 
 
-app = FastAPI(title="Shop", description="Orders *per tenant*")
+REFUSED = {400: {"description": "The body cannot be read", "content": {"application/json": {}}}}
+app = FastAPI(title="Shop", description="Orders *per tenant*", responses=REFUSED)
 
 
 @app.middleware("http")

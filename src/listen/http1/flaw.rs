@@ -78,6 +78,10 @@ pub enum Flaw {
     Silent,
     /// A connection that was left unused after a request.
     Idle,
+    /// A client of HTTP/2 whose first frame is none, or did not come in time.
+    Http2Opening,
+    /// A client of HTTP/2 that sends frames which only make work.
+    Http2Flood,
 }
 
 /// What a [`Flaw`] is answered with.
@@ -103,7 +107,7 @@ pub enum Verdict {
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::RequestLine,
         Self::Method,
         Self::Connect,
@@ -140,6 +144,8 @@ impl Flaw {
         Self::SlowReader,
         Self::Silent,
         Self::Idle,
+        Self::Http2Opening,
+        Self::Http2Flood,
     ];
 
     /// The stable word for it, in the log and in the metrics.
@@ -258,6 +264,8 @@ impl Flaw {
             Self::SlowReader => ("slow_reader", V::Close, ""),
             Self::Silent => ("silent", V::Close, ""),
             Self::Idle => ("idle", V::Close, ""),
+            Self::Http2Opening => ("http2_opening", V::Close, ""),
+            Self::Http2Flood => ("http2_flood", V::Close, ""),
         }
     }
 }

@@ -64,8 +64,10 @@ impl Head {
     pub(super) fn advance(&mut self, window: &[u8]) -> Result<Option<(usize, Framing)>, Flaw> {
         loop {
             // Before a request two bytes tell everything, and no line feed is waited for.
-            let is_searched = self.begin.is_some() && self.searched > self.line;
-            if is_searched && !self.has_line_feed(window)? {
+            if let Some(begin) = self.begin
+                && self.searched > self.line
+                && !self.has_line_feed(window, begin)?
+            {
                 return Ok(None);
             }
             let look = match (self.begin, &self.request) {
@@ -83,15 +85,18 @@ impl Head {
                     return Ok(Some((end, framing)));
                 }
                 Ok(Look::More) => {
-                    if self.begin.is_some() {
-                        self.has_line_feed(window)?;
+                    if let Some(begin) = self.begin {
+                        self.has_line_feed(window, begin)?;
                     }
                     return Ok(None);
                 }
-                // What can't be the beginning of a request won't become one.
-                Err(flaw) if self.begin.is_none() => return Err(flaw),
                 Err(flaw) => {
-                    return if self.has_line_feed(window)? { Err(flaw) } else { Ok(None) };
+                    let begin = self.begin;
+                    return match begin {
+                        Some(begin) if !self.has_line_feed(window, begin)? => Ok(None),
+                        // What can't be the beginning of a request won't become one.
+                        _ => Err(flaw),
+                    };
                 }
             }
         }
@@ -99,21 +104,19 @@ impl Head {
 
     /// Whether the line that is read is there up to its line feed. One that is too long is refused at once.
     #[cold]
-    fn has_line_feed(&mut self, window: &[u8]) -> Result<bool, Flaw> {
+    fn has_line_feed(&mut self, window: &[u8], begin: usize) -> Result<bool, Flaw> {
         let from = self.searched.max(self.line);
         let found = memchr::memchr(b'\n', window.get(from..).unwrap_or_default());
         let end = found.map(|at| from + at + 1);
-        match (self.begin, &self.request) {
-            // Before a request nothing is long.
-            (None, _) => {}
-            (Some(_), None) => {
+        match &self.request {
+            None => {
                 if end.unwrap_or(window.len()) - self.line > MAX_LINE {
                     return Err(self.too_long(window));
                 }
             }
             // The empty line counts for none.
-            (Some(_), Some(_)) if window[self.line..].starts_with(b"\r\n") => {}
-            (Some(begin), Some(_)) => self.within_bounds(begin, end.ok_or(window.len()))?,
+            Some(_) if window[self.line..].starts_with(b"\r\n") => {}
+            Some(_) => self.within_bounds(begin, end.ok_or(window.len()))?,
         }
         // What has a line feed is looked at again from its beginning.
         self.searched = if found.is_some() { self.line } else { window.len() };

@@ -140,7 +140,7 @@ impl Lines {
 /// The fields that all but the Combined format show as pairs of name and value, in their order.
 fn rest(fields: &mut impl Fields, record: &Record, dropped: u64) {
     fields.optional("route", record.route.as_deref());
-    fields.optional("consumer", record.consumer.as_deref());
+    fields.optional("consumer", record.consumer());
     fields.optional("upstream", record.upstream.as_deref());
     fields.optional("target", record.target.as_deref());
     if record.tries > 0 {

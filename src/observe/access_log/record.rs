@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::Method;
+use http::{HeaderValue, Method};
 
 /// What is known of a request when it is over. The meaning of each field stands in the table of
 /// [`access_log`](super).
@@ -33,8 +33,8 @@ pub struct Record {
     pub protocol: Option<&'static str>,
     /// The name of the route.
     pub route: Option<Arc<str>>,
-    /// The name of the consumer.
-    pub consumer: Option<Arc<str>>,
+    /// The name of the consumer, as it is sent on.
+    pub consumer: Option<HeaderValue>,
     /// The name of the upstream.
     pub upstream: Option<Arc<str>>,
     /// The target of the last try.
@@ -60,6 +60,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// The name of the consumer.
+    #[must_use]
+    pub fn consumer(&self) -> Option<&str> {
+        self.consumer.as_ref().and_then(|name| std::str::from_utf8(name.as_bytes()).ok())
+    }
+
     /// The id of its trace.
     #[must_use]
     pub fn trace_id(&self) -> &str {

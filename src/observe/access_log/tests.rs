@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::Method;
+use http::{HeaderValue, Method};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ pub(super) fn record() -> Record {
         query: Some("page=2&token=hunter2".into()),
         protocol: Some("HTTP/1.1"),
         route: Some("users".into()),
-        consumer: Some("demo".into()),
+        consumer: Some(HeaderValue::from_static("demo")),
         upstream: Some("users".into()),
         target: Some("127.0.0.1:8001".into()),
         tries: 2,
@@ -499,7 +499,8 @@ fn any_record() -> impl Strategy<Value = Record> {
                     host: host.map(Into::into),
                     query: query.map(Into::into),
                     route: route.map(Into::into),
-                    consumer: consumer.map(Into::into),
+                    consumer: consumer
+                        .and_then(|name| HeaderValue::from_bytes(name.as_bytes()).ok()),
                     bytes_in: bytes,
                     tries,
                     status,
@@ -526,7 +527,7 @@ proptest! {
         prop_assert_eq!(read["request_id"].as_str(), Some(&*record.request_id));
         prop_assert_eq!(read["host"].as_str(), record.host.as_deref());
         prop_assert_eq!(read["route"].as_str(), record.route.as_deref());
-        prop_assert_eq!(read["consumer"].as_str(), record.consumer.as_deref());
+        prop_assert_eq!(read["consumer"].as_str(), record.consumer());
         prop_assert_eq!(read["status"].as_u64(), Some(record.status.into()));
         prop_assert_eq!(read["bytes_in"].as_u64(), Some(record.bytes_in));
         prop_assert_eq!(read["dropped"].as_u64(), (dropped > 0).then_some(dropped));

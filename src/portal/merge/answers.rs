@@ -1,5 +1,7 @@
 //! What the gateway itself answers: written once, and referred to by the operations whose route can give it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value, json};
 
 use crate::portal::landscape::Place;
@@ -15,80 +17,128 @@ pub(super) struct Answer {
     /// Its status in the document.
     pub status: &'static str,
     /// The name of its component.
-    pub name: &'static str,
+    name: &'static str,
+    /// Which operations can get it.
+    when: When,
     description: &'static str,
     /// A header that comes with it, and what it says.
     header: Option<(&'static str, &'static str)>,
 }
 
-pub(super) const UNAUTHORIZED: Answer = Answer {
-    status: "401",
-    name: "GatewayUnauthorized",
-    description: "The request has no credential that is valid here.",
-    header: Some(("WWW-Authenticate", "The schemes that would do.")),
-};
-const FORBIDDEN: Answer = Answer {
-    status: "403",
-    name: "GatewayForbidden",
-    description: "This caller may not use this route.",
-    header: None,
-};
-const NO_ROUTE: Answer = Answer {
-    status: "404",
-    name: "GatewayNoRoute",
-    description: "Nothing is served under this host and path, with these headers and parameters.",
-    header: None,
-};
-const BODY_TOO_LARGE: Answer = Answer {
-    status: "413",
-    name: "GatewayBodyTooLarge",
-    description: "The request body is larger than this route allows.",
-    header: None,
-};
-const BAD_GATEWAY: Answer = Answer {
-    status: "502",
-    name: "GatewayBadGateway",
-    description: "The service behind the gateway did not give a complete and valid answer.",
-    header: None,
-};
-const UNAVAILABLE: Answer = Answer {
-    status: "503",
-    name: "GatewayUnavailable",
-    description: "The service behind the gateway cannot be reached.",
-    header: Some(("Retry-After", "After how many seconds it makes sense to try again.")),
-};
-const TIMEOUT: Answer = Answer {
-    status: "504",
-    name: "GatewayTimeout",
-    description: "The service behind the gateway did not answer in time.",
-    header: None,
-};
-const OTHER: Answer = Answer {
-    status: "default",
-    name: "GatewayOther",
-    description: "The gateway refuses the request, or failed: `code` says why.",
-    header: None,
-};
+/// Which operations can get an answer.
+#[derive(Clone, Copy)]
+enum When {
+    /// All.
+    Always,
+    /// Those whose route asks for a credential.
+    Guarded,
+    /// Those whose route is not for everybody who is known.
+    Restricted,
+    /// Those whose path may be for no route.
+    Conditional,
+    /// Those that take a body.
+    Body,
+}
 
-const ALL: [Answer; 8] =
-    [UNAUTHORIZED, FORBIDDEN, NO_ROUTE, BODY_TOO_LARGE, BAD_GATEWAY, UNAVAILABLE, TIMEOUT, OTHER];
+impl When {
+    fn holds(self, place: &Place, has_body: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Guarded => !place.schemes.is_empty(),
+            Self::Restricted => place.restricted,
+            Self::Conditional => place.has_conditions(),
+            Self::Body => has_body,
+        }
+    }
+}
 
-/// The answers that a route can give to an operation, the general one last.
-pub(super) fn of(place: &Place, has_body: bool) -> Vec<Answer> {
-    let mut all = Vec::with_capacity(8);
-    if !place.schemes.is_empty() {
-        all.push(UNAUTHORIZED);
+const fn answer(
+    status: &'static str,
+    name: &'static str,
+    when: When,
+    description: &'static str,
+) -> Answer {
+    Answer { status, name, when, description, header: None }
+}
+
+impl Answer {
+    const fn with(self, header: &'static str, says: &'static str) -> Self {
+        Self { header: Some((header, says)), ..self }
     }
-    if place.restricted {
-        all.push(FORBIDDEN);
+}
+
+/// All that have a status of their own.
+const ALL: [Answer; 7] = [
+    answer(
+        "401",
+        "GatewayUnauthorized",
+        When::Guarded,
+        "The request has no credential that is valid here.",
+    )
+    .with("WWW-Authenticate", "The schemes that would do."),
+    answer("403", "GatewayForbidden", When::Restricted, "This caller may not use this route."),
+    answer(
+        "404",
+        "GatewayNoRoute",
+        When::Conditional,
+        "Nothing is served under this host and path, with these headers and parameters.",
+    ),
+    answer(
+        "413",
+        "GatewayBodyTooLarge",
+        When::Body,
+        "The request body is larger than this route allows.",
+    ),
+    answer(
+        "502",
+        "GatewayBadGateway",
+        When::Always,
+        "The service behind the gateway did not give a complete and valid answer.",
+    ),
+    answer(
+        "503",
+        "GatewayUnavailable",
+        When::Always,
+        "The service behind the gateway cannot be reached.",
+    )
+    .with("Retry-After", "After how many seconds it makes sense to try again."),
+    answer(
+        "504",
+        "GatewayTimeout",
+        When::Always,
+        "The service behind the gateway did not answer in time.",
+    ),
+];
+
+/// What stands for the rest.
+const OTHER: Answer = answer(
+    "default",
+    "GatewayOther",
+    When::Always,
+    "The gateway refuses the request, or failed: `code` says why.",
+);
+
+/// Where [`OTHER`] has to stand beside what a service names: the statuses that the rest has, and classes with such. 404 is
+/// none of them, since a path that is described leads to its route.
+const OF_OTHER: [&str; 12] =
+    ["400", "405", "408", "413", "414", "421", "431", "500", "501", "505", "4XX", "5XX"];
+
+/// The answers that a route can give to an operation, with their statuses; `named` are those that the service names.
+pub(super) fn of<'n>(
+    place: &Place,
+    has_body: bool,
+    named: impl Iterator<Item = &'n str>,
+) -> BTreeMap<&'n str, &'static Answer> {
+    let mut all: BTreeMap<&str, &Answer> = ALL
+        .iter()
+        .filter(|answer| answer.when.holds(place, has_body))
+        .chain([&OTHER])
+        .map(|answer| (answer.status, answer))
+        .collect();
+    // A status or a class that is named is looked at before `default`.
+    for status in named.filter(|named| OF_OTHER.contains(named)) {
+        all.entry(status).or_insert(&OTHER);
     }
-    if place.has_conditions() {
-        all.push(NO_ROUTE);
-    }
-    if has_body {
-        all.push(BODY_TOO_LARGE);
-    }
-    all.extend([BAD_GATEWAY, UNAVAILABLE, TIMEOUT, OTHER]);
     all
 }
 
@@ -127,9 +177,12 @@ impl Answer {
         let headers = both.entry("headers").or_insert_with(|| json!({}));
         if let (Some(headers), Some(ours)) = (headers.as_object_mut(), ours["headers"].as_object())
         {
+            // Whichever of the two answers, the other's headers do not come.
+            for theirs in headers.values_mut().filter_map(Value::as_object_mut) {
+                theirs.remove("required");
+            }
             for (name, header) in ours {
                 if !headers.keys().any(|known| known.eq_ignore_ascii_case(name)) {
-                    // The service's answers need not have it.
                     headers.insert(name.clone(), header.clone());
                 }
             }
@@ -155,7 +208,7 @@ pub(super) fn add(components: &mut Map<String, Value>, paths: &Map<String, Value
     }
     let schemas = components.entry("schemas").or_insert_with(|| json!({}));
     schemas[PROBLEM] = problem();
-    let mut used = std::collections::BTreeSet::new();
+    let mut used = BTreeSet::new();
     let operations = paths.values().filter_map(Value::as_object).flat_map(Map::values);
     for response in operations.filter_map(|one| one["responses"].as_object()).flat_map(Map::values)
     {
@@ -164,7 +217,9 @@ pub(super) fn add(components: &mut Map<String, Value>, paths: &Map<String, Value
         }
     }
     let responses = components.entry("responses").or_insert_with(|| json!({}));
-    for answer in ALL.iter().filter(|one| used.contains(to("responses", one.name).as_str())) {
+    for answer in
+        ALL.iter().chain([&OTHER]).filter(|one| used.contains(to("responses", one.name).as_str()))
+    {
         responses[answer.name] = answer.component();
     }
     for section in ["schemas", "responses"] {
@@ -178,7 +233,7 @@ pub(super) fn add(components: &mut Map<String, Value>, paths: &Map<String, Value
 pub(super) fn is_ours(section: &str, name: &str) -> bool {
     match section {
         "schemas" => name == PROBLEM,
-        "responses" => ALL.iter().any(|answer| answer.name == name),
+        "responses" => ALL.iter().chain([&OTHER]).any(|answer| answer.name == name),
         _ => false,
     }
 }

@@ -207,9 +207,6 @@ pub(super) fn relink(
     let Some(links) = object.get_mut("links").and_then(Value::as_object_mut) else { return };
     links.retain(|_, link| {
         let Some(link) = link.as_object_mut() else { return false };
-        if link.contains_key("$ref") {
-            return true;
-        }
         let Some(entry) = targets.find(upstream, route, link) else { return false };
         lead(link, entry);
         true

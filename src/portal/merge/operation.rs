@@ -1,15 +1,20 @@
 //! One operation as it stands in the merged document.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
+use http::HeaderName;
 use serde_json::{Map, Value, json};
 
 use super::components::{self, Parts};
 use super::{About, Entry, Targets, answers};
 use crate::portal::bounds::Budget;
+use crate::portal::landscape::Place;
 use crate::portal::shape::{Kind, OPERATION, RESPONSE, Shape, What, walk};
 use crate::portal::spec::{Spec, component, component_name};
 use crate::route::parameters;
+
+/// Headers that begin like this tell who called, which only the gateway says.
+const CONSUMER: &str = "X-Consumer-";
 
 /// Writes an operation, its keys in one order.
 pub(super) fn write(
@@ -44,7 +49,7 @@ pub(super) fn write(
     };
     walk(&mut value, Kind::Object(&OPERATION), &mut lead);
     for (status, answer) in own_answers(entry, budget, &mut lead) {
-        value["responses"][status] = answer;
+        value["responses"][status.as_str()] = answer;
     }
     if let Some(Value::Object(responses)) = value.get_mut("responses") {
         responses.sort_keys();
@@ -73,12 +78,10 @@ fn description(entry: &Entry<'_>) -> Option<Value> {
 /// The parameters of the public path, and those of the spec that a caller can still send.
 fn parameters_of(entry: &Entry<'_>) -> Vec<Value> {
     let place = entry.place;
-    let ours = |name: &str| {
-        let secret = place.secret_header.iter().chain(place.guard.credential_headers());
-        secret.into_iter().any(|known| known.as_str().eq_ignore_ascii_case(name))
-    };
-    let mut open: Vec<&str> = parameters(&entry.public.path).collect();
-    open.dedup();
+    let ours = |name: &str| is_ours(place, name);
+    let mut seen = HashSet::new();
+    let mut open: Vec<&str> =
+        parameters(&entry.public.path).filter(|name| seen.insert(*name)).collect();
     let mut all = Vec::new();
     let written = entry.operation.value.get("parameters").and_then(Value::as_array);
     for parameter in written.into_iter().flatten() {
@@ -104,8 +107,9 @@ fn parameters_of(entry: &Entry<'_>) -> Vec<Value> {
     let conditions = place.headers.keys().map(|name| ("header", name));
     for (kind, name) in conditions.chain(place.query.keys().map(|name| ("query", name))) {
         let known = all.iter_mut().find(|one| {
+            let known = one["name"].as_str().unwrap_or_default();
             one["in"] == kind
-                && one["name"].as_str().is_some_and(|known| known.eq_ignore_ascii_case(name))
+                && if kind == "header" { known.eq_ignore_ascii_case(name) } else { known == name }
         });
         let elsewhere = ["accept", "content-type", "authorization"];
         match known {
@@ -125,6 +129,15 @@ fn parameters_of(entry: &Entry<'_>) -> Vec<Value> {
     all
 }
 
+/// Whether the gateway takes a header off, or sets it itself, so that what a caller sends there reaches nobody.
+fn is_ours(place: &Place, name: &str) -> bool {
+    let of_consumer = name.get(..CONSUMER.len()).is_some_and(|b| b.eq_ignore_ascii_case(CONSUMER));
+    let secret = place.secret_header.iter().chain(place.guard.credential_headers());
+    let mut ours =
+        secret.map(HeaderName::as_str).chain(place.set_headers.iter().map(String::as_str));
+    of_consumer || ours.any(|known| known.eq_ignore_ascii_case(name))
+}
+
 impl Entry<'_> {
     /// What a parameter of its path is called in the document.
     fn renamed<'n>(&'n self, name: &'n str) -> &'n str {
@@ -142,50 +155,68 @@ fn own_answers(
     entry: &Entry<'_>,
     budget: &mut Budget,
     lead: &mut dyn FnMut(&mut Map<String, Value>, &'static Shape),
-) -> Vec<(&'static str, Value)> {
-    let said = entry.operation.value.get("responses").unwrap_or(&Value::Null);
+) -> Vec<(String, Value)> {
+    let nothing = Map::new();
+    let said = entry.operation.value.get("responses").and_then(Value::as_object);
+    let said = said.unwrap_or(&nothing);
     let has_body = entry.operation.value.contains_key("requestBody");
     let mut all = Vec::new();
-    for answer in answers::of(entry.place, has_body) {
-        let class = format!("{}XX", answer.status.get(..1).unwrap_or_default());
-        let theirs = [answer.status, &class, "default"].into_iter().find_map(|key| said.get(key));
+    for (status, answer) in answers::of(entry.place, has_body, said.keys().map(String::as_str)) {
+        let class = format!("{}XX", status.get(..1).unwrap_or_default());
+        let theirs = [status, &class, "default"].into_iter().find_map(|key| said.get(key));
+        let theirs = theirs.map(|theirs| whole(entry.spec, theirs));
         let written = match theirs {
-            None => answer.reference(),
             // Many that refer to a large one would make a huge document.
-            Some(theirs) if !budget.take(whole(entry.spec, theirs)) => answer.reference(),
-            Some(theirs) => {
-                let mut theirs = whole(entry.spec, theirs).clone();
+            Some(theirs) if budget.take(theirs) => {
+                let mut theirs = theirs.clone();
+                own_headers(entry.spec, &mut theirs, budget);
                 walk(&mut theirs, Kind::Object(&RESPONSE), lead);
                 answer.beside(theirs)
             }
+            _ => answer.reference(),
         };
-        all.push((answer.status, written));
+        all.push((status.to_owned(), written));
     }
     all
 }
 
-/// What a response is, if that stands elsewhere.
-fn whole<'s>(spec: &'s Spec, mut response: &'s Value) -> &'s Value {
+/// Puts the headers that a response refers to into it, so that they can be told otherwise than elsewhere.
+fn own_headers(spec: &Spec, response: &mut Value, budget: &mut Budget) {
+    let headers = response.get_mut("headers").and_then(Value::as_object_mut);
+    for header in headers.into_iter().flat_map(Map::values_mut) {
+        let found = whole(spec, header);
+        if header.get("$ref").is_some() && budget.take(found) {
+            *header = found.clone();
+        }
+    }
+}
+
+/// What a response or a header is, if that stands elsewhere.
+fn whole<'s>(spec: &'s Spec, mut part: &'s Value) -> &'s Value {
     // No circle is left in a clean spec.
-    while let Some(to) = response.get("$ref").and_then(Value::as_str) {
+    while let Some(to) = part.get("$ref").and_then(Value::as_str) {
         let found =
             component(to).and_then(|(section, name)| spec.components.get(section)?.get(name));
-        response = found.unwrap_or(&Value::Null);
+        part = found.unwrap_or(&Value::Null);
     }
-    response
+    part
 }
 
 /// `$request.path.NAME` in a link means a parameter of this operation.
 fn rename_expressions(object: &mut Map<String, Value>, what: What, entry: &Entry<'_>) {
-    if what != What::Link || entry.renamed.is_empty() {
+    if what != What::Link || entry.renamed.is_empty() && entry.public.fixed.is_empty() {
         return;
     }
     let parameters = object.get_mut("parameters").and_then(Value::as_object_mut);
-    for value in parameters.into_iter().flat_map(Map::values_mut) {
-        if let Some(name) = value.as_str().and_then(|text| text.strip_prefix("$request.path.")) {
-            *value = format!("$request.path.{}", entry.renamed(name)).into();
-        }
-    }
+    let Some(parameters) = parameters else { return };
+    parameters.retain(|_, value| {
+        let name = value.as_str().and_then(|text| text.strip_prefix("$request.path."));
+        let Some(name) = name else { return true };
+        // What the route has fixed stands in no request.
+        let is_sent = !entry.public.fixed.iter().any(|fixed| fixed == name);
+        *value = format!("$request.path.{}", entry.renamed(name)).into();
+        is_sent
+    });
 }
 
 fn security(entry: &Entry<'_>) -> Value {

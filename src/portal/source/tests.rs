@@ -85,6 +85,7 @@ async fn the_last_good_document_is_kept_and_the_cause_is_told() {
             assert_eq!(known, None, "what was broken is asked for whole");
             Response::new("no spec")
         }
+        4 => Response::builder().header("content-encoding", "gzip").body("x").unwrap(),
         3 => Response::builder().status(302).header("location", "/other").body("").unwrap(),
         _ => tagged(GOOD),
     })
@@ -93,7 +94,9 @@ async fn the_last_good_document_is_kept_and_the_cause_is_told() {
     source.look().await;
     let good = source.known();
     let mut version = source.version();
-    for cause in ["answered with 502", "no OpenAPI document", "answered with 302"] {
+    let causes =
+        ["answered with 502", "no OpenAPI document", "answered with 302", "a compressed document"];
+    for cause in causes {
         source.look().await;
         let known = source.known();
         assert_eq!((known.state, &known.spec), (State::Broken, &good.spec));
@@ -105,6 +108,22 @@ async fn the_last_good_document_is_kept_and_the_cause_is_told() {
     source.look().await;
     assert_eq!((source.known(), source.status().complaint), (good, None));
     assert!(source.version() > version);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unchanged_is_only_what_was_asked_about() {
+    let (upstream, _) = server(|call, _| match call {
+        // Without a tag no later question names one.
+        1 => Response::new(GOOD),
+        _ => status(StatusCode::NOT_MODIFIED),
+    })
+    .await;
+    let source = Source::of_path(&upstream, "/openapi.json");
+    for state in [State::Broken, State::Good, State::Broken] {
+        source.look().await;
+        assert_eq!(source.known().state, state);
+    }
+    assert!(source.status().complaint.unwrap().contains("answered with 304"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::refs::{self, Target};
+use super::variants::{Variants, chosen_from};
 use super::{fix, upgrade};
 use crate::portal::bounds::{Budget, Unique};
 use crate::portal::shape::{Kind, PATH_ITEM, SCHEMA, SECTIONS, Shape, What};
@@ -30,6 +31,7 @@ pub(super) struct Cleaner<'d> {
     /// Whether schemas are those of 3.0, or of Swagger 2.
     old: bool,
     names: Names,
+    variants: Variants,
     copies: Budget,
     nested: usize,
     /// References that led nowhere.
@@ -42,6 +44,7 @@ impl<'d> Cleaner<'d> {
             document,
             old,
             names: names(document),
+            variants: Variants::new(document),
             copies: Budget::of(MOST_COPIED),
             nested: 0,
             lost: 0,
@@ -54,14 +57,17 @@ impl<'d> Cleaner<'d> {
         for (section, shape) in SECTIONS {
             let mut entries = Map::new();
             let written = self.document["components"][section].as_object();
-            for (name, value) in written.into_iter().flatten() {
-                let Some(name) = self.names.get(&(section, name.clone())).cloned() else {
+            for (written, value) in written.into_iter().flatten() {
+                let Some(name) = self.names.get(&(section, written.clone())).cloned() else {
                     continue;
                 };
+                let discriminates = section == "schemas" && value.get("discriminator").is_some();
+                let heirs = if discriminates { self.variants.of(written) } else { Vec::new() };
                 let mut value = value.clone();
                 let kind = if section == "schemas" { Kind::Schema } else { Kind::Object(shape) };
                 // A name that others refer to has to stay.
                 if self.clean(&mut value, kind) || placeholder(&mut value, shape.what) {
+                    self.tell_apart(value.as_object_mut(), heirs);
                     entries.insert(name, value);
                 }
             }
@@ -130,7 +136,9 @@ impl<'d> Cleaner<'d> {
         if shape.what == What::Schema && self.old {
             upgrade::schema(object);
         }
+        let variants = if shape.what == What::Schema { chosen_from(object) } else { Vec::new() };
         self.fields(object, shape);
+        self.tell_apart(Some(object), variants);
         match shape.what {
             What::Discriminator => {
                 self.mapping(object);
@@ -138,6 +146,15 @@ impl<'d> Cleaner<'d> {
             }
             what => fix::object(object, what),
         }
+    }
+
+    /// Names the schemas among which a schema's discriminator chooses.
+    fn tell_apart(&mut self, schema: Option<&mut Map<String, Value>>, variants: Vec<String>) {
+        let Some(schema) = schema.filter(|_| !variants.is_empty()) else { return };
+        let names = &self.names;
+        self.variants.name(schema, variants, |name| {
+            names.get(&("schemas", name.to_owned())).map(|name| refs::to("schemas", name))
+        });
     }
 
     fn fields(&mut self, object: &mut Map<String, Value>, shape: &'static Shape) {
@@ -238,7 +255,8 @@ pub(in crate::portal) fn component_name(name: &str) -> String {
     if clean.is_empty() { "_".to_owned() } else { clean }
 }
 
-/// Markdown without what could be live in a page: tags, and pictures, which are fetched from wherever they say.
+/// Markdown without what could be live in a page: tags, pictures, which are fetched from wherever they say, and links
+/// that lead elsewhere than to pages.
 ///
 /// Pages are told by their policy, too, to load nothing from elsewhere, and clean what they render; this is so that
 /// the text alone is harmless wherever else it is shown.
@@ -247,15 +265,20 @@ pub(in crate::portal) fn plain(text: &str) -> Cow<'_, str> {
         let rest = &text[at + 1..];
         match text.as_bytes()[at] {
             b'<' => rest.starts_with(|c: char| c.is_alphabetic() || matches!(c, '/' | '!' | '?')),
-            _ => rest.starts_with('['),
+            b'!' => rest.starts_with('['),
+            _ => rest.strip_prefix(['(', ':']).is_some_and(|to| !leads_to_page(to)),
         }
     };
-    let marks = memchr::memchr2_iter(b'<', b'!', text.as_bytes()).filter(|at| live(*at));
+    let marks = memchr::memchr3_iter(b'<', b'!', b']', text.as_bytes()).filter(|at| live(*at));
     let mut clean = String::new();
     let mut done = 0;
     for at in marks {
         clean.push_str(&text[done..at]);
-        clean.push_str(if text.as_bytes()[at] == b'<' { "&lt;" } else { "!\\" });
+        clean.push_str(match text.as_bytes()[at] {
+            b'<' => "&lt;",
+            b'!' => "!\\",
+            _ => "&#93;",
+        });
         done = at + 1;
     }
     if done == 0 {
@@ -263,6 +286,20 @@ pub(in crate::portal) fn plain(text: &str) -> Cow<'_, str> {
     }
     clean.push_str(&text[done..]);
     clean.into()
+}
+
+/// Whether a link of Markdown, here its address and what follows, leads to a page, or to somewhere in this one.
+fn leads_to_page(to: &str) -> bool {
+    let to = to.trim_start();
+    // A colon ends the scheme; it, or a letter, may also be written as an entity.
+    let Some(end) = to.find(|c: char| c.is_whitespace() || ":/?#&\\)".contains(c)) else {
+        return true;
+    };
+    match to.as_bytes()[end] {
+        b':' => ["http", "https", "mailto"].iter().any(|good| to[..end].eq_ignore_ascii_case(good)),
+        b'&' | b'\\' => false,
+        _ => true,
+    }
 }
 
 /// Whether it is an address that a browser opens as a page, and no script.
@@ -285,10 +322,18 @@ mod tests {
             ("<script>alert(1)</script>", "&lt;script>alert(1)&lt;/script>"),
             ("<!-- x --><?php", "&lt;!-- x -->&lt;?php"),
             ("wow! ![x](http://evil/x.png)", "wow! !\\[x](http://evil/x.png)"),
+            ("[x](https://a.b/c) [x](/a:b) [x](#a) [x]( mailto:a@b ) [1]: HTTP://a", ""),
+            ("[x](javascript:alert(1))", "[x&#93;(javascript:alert(1))"),
+            ("[x\\](javascript:alert(1))", "[x\\&#93;(javascript:alert(1))"),
+            ("[x]: \n vbscript:x", "[x&#93;: \n vbscript:x"),
+            ("[x](java&#115;cript&colon;x)", "[x&#93;(java&#115;cript&colon;x)"),
+            ("[x](&#106;avascript:x)", "[x&#93;(&#106;avascript:x)"),
+            ("[x](java\\script:x)", "[x&#93;(java\\script:x)"),
             ("end <", "end <"),
             ("end !", "end !"),
         ] {
-            assert_eq!(plain(text), clean);
+            // Nothing: it stays as it is.
+            assert_eq!(plain(text), if clean.is_empty() { text } else { clean });
         }
     }
 

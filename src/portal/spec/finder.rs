@@ -1,5 +1,6 @@
 //! Finds the operation that a request is for: one walk over the segments of its path.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::Operation;
@@ -44,7 +45,7 @@ impl Finder {
             let next = if segment.contains('{') {
                 *node.parameter.get_or_insert(number)
             } else {
-                *node.literal.entry(segment.into()).or_insert(number)
+                *node.literal.entry(plain(segment).into()).or_insert(number)
             };
             if next == number {
                 self.nodes.push(Node::default());
@@ -78,9 +79,18 @@ impl Finder {
             return None;
         }
         let (segment, rest) = rest.split_once('/').unwrap_or((rest, ""));
-        let literal = node.literal.get(segment).and_then(|next| self.walk(*next, rest, steps));
+        let literal =
+            node.literal.get(&*plain(segment)).and_then(|next| self.walk(*next, rest, steps));
         literal.or_else(|| self.walk(node.parameter?, rest, steps))
     }
+}
+
+/// A segment without encoding, as a spec may have it and a client may not.
+fn plain(segment: &str) -> Cow<'_, str> {
+    if !segment.contains('%') {
+        return Cow::Borrowed(segment);
+    }
+    Cow::Owned(String::from_utf8_lossy(&crate::hygiene::decode(segment)).into_owned())
 }
 
 /// A slash at the end makes no difference here.
@@ -114,6 +124,8 @@ mod tests {
             ("post", "/users/"),
             ("get", "/users/{id}/orders"),
             ("get", "/files/{name}.txt"),
+            ("get", "/straße"),
+            ("get", "/stra%C3%9Fe/x"),
         ]);
         for (method, path, number) in [
             ("GET", "/", Some(0)),
@@ -126,6 +138,9 @@ mod tests {
             ("DELETE", "/users/7", None),
             ("GET", "/users/7/x", None),
             ("GET", "/files/a.txt", Some(5)),
+            ("GET", "/stra%c3%9Fe", Some(6)),
+            ("GET", "/stra%C3%9fe/x", Some(7)),
+            ("GET", "/stra%FFe", None),
             ("GET", "", None),
         ] {
             assert_eq!(finder.find(method, path), number, "{method} {path}");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::refs;
-use crate::portal::bounds::Budget;
+use crate::portal::bounds::{Budget, values};
 use crate::portal::shape::METHODS;
 
 /// So many values may the parameters of all operations have, each counted where it is used.
@@ -45,14 +45,6 @@ impl Operation {
     }
 }
 
-fn nodes(value: &Value) -> usize {
-    1 + match value {
-        Value::Array(items) => items.iter().map(nodes).sum(),
-        Value::Object(fields) => fields.values().map(nodes).sum(),
-        _ => 0,
-    }
-}
-
 pub(super) fn all(
     mut items: Vec<(&str, Value)>,
     servers: &Value,
@@ -86,7 +78,7 @@ pub(super) fn all(
             let at_operation = value.remove("servers").unwrap_or_default();
             let base = [&at_operation, &at_path, servers].into_iter().find_map(base);
             let (path, base) = (path.to_owned(), base.unwrap_or_default());
-            let nodes = value.values().map(nodes).sum();
+            let nodes = value.values().map(values).sum();
             all.push(Operation { path, base, method, value, nodes });
         }
     }

@@ -90,7 +90,9 @@ fn operation(operation: &Map<String, Value>, shared: Option<&Value>, old: &Value
                 continue;
             }
             match place {
-                "body" => body = Some(request_body(parameter, consumes)),
+                "body" => {
+                    body.get_or_insert_with(|| request_body(parameter, consumes));
+                }
                 "formData" => form.push(parameter),
                 _ => parameters.push(self::parameter(parameter)),
             }
@@ -141,18 +143,26 @@ fn parameter(written: &Value) -> Value {
         }
     }
     new.insert("schema".to_owned(), schema(written));
-    let style = match (written["collectionFormat"].as_str(), written["in"].as_str()) {
-        (Some("multi"), _) => Some(("form", true)),
-        (Some("ssv"), Some("query")) => Some(("spaceDelimited", false)),
-        (Some("pipes"), Some("query")) => Some(("pipeDelimited", false)),
-        (_, Some("query")) if written["type"] == "array" => Some(("form", false)),
-        _ => None,
-    };
-    if let Some((style, explode)) = style {
+    if written["in"] == "query" {
+        new.extend(style(written));
+    }
+    Value::Object(new)
+}
+
+/// How the values of a list stand in a query or a form.
+fn style(written: &Value) -> Map<String, Value> {
+    let mut new = Map::new();
+    if written["type"] == "array" {
+        let (style, explode) = match written["collectionFormat"].as_str() {
+            Some("multi") => ("form", true),
+            Some("ssv") => ("spaceDelimited", false),
+            Some("pipes") => ("pipeDelimited", false),
+            _ => ("form", false),
+        };
         new.insert("style".to_owned(), style.into());
         new.insert("explode".to_owned(), explode.into());
     }
-    Value::Object(new)
+    new
 }
 
 /// The media types of a list, or this one if there is none.
@@ -179,7 +189,7 @@ fn request_body(parameter: &Value, consumes: &Value) -> Value {
 fn form_body(fields: &[&Value], consumes: &Value) -> Value {
     const MULTIPART: &str = "multipart/form-data";
     const ENCODED: &str = "application/x-www-form-urlencoded";
-    let (mut properties, mut required) = (Map::new(), Vec::new());
+    let (mut properties, mut required, mut encoding) = (Map::new(), Vec::new(), Map::new());
     for field in fields {
         let Some(name) = field["name"].as_str() else { continue };
         let mut schema = self::schema(field);
@@ -187,6 +197,10 @@ fn form_body(fields: &[&Value], consumes: &Value) -> Value {
             schema["description"] = description.clone();
         }
         properties.insert(name.to_owned(), schema);
+        let style = style(field);
+        if !style.is_empty() {
+            encoding.insert(name.to_owned(), Value::Object(style));
+        }
         if field["required"] == true {
             required.push(name);
         }
@@ -202,8 +216,12 @@ fn form_body(fields: &[&Value], consumes: &Value) -> Value {
     if has_file || types.is_empty() {
         types = vec![if has_file { MULTIPART } else { ENCODED }];
     }
+    let mut form = json!({ "schema": schema });
+    if !encoding.is_empty() {
+        form["encoding"] = Value::Object(encoding);
+    }
     let content: Map<String, Value> =
-        types.into_iter().map(|name| (name.to_owned(), json!({ "schema": schema }))).collect();
+        types.into_iter().map(|name| (name.to_owned(), form.clone())).collect();
     json!({ "content": content, "required": !required.is_empty() })
 }
 

@@ -179,7 +179,7 @@ impl Way {
                 Some((_, Bound::Segment(segment))) => path.push_str(&segment),
                 Some((name, Bound::Free)) => {
                     let mut name = name.to_owned();
-                    while taken.contains(&name.as_str()) {
+                    while taken.contains(&name.as_str()) || added.contains(&name) {
                         name.push('_');
                     }
                     path.push('{');

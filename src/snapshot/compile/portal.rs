@@ -50,6 +50,7 @@ pub(super) fn place(
     auth: &Auth,
 ) -> Option<Place> {
     let Action::Forward(forward) = &route.action else { return None };
+    let changed = written.request_headers.over(&config.defaults.request_headers);
     Some(Place {
         route: Arc::clone(&route.name),
         upstream: Arc::clone(forward.upstream.name()),
@@ -61,6 +62,7 @@ pub(super) fn place(
         schemes: auth.schemes(written.auth.as_ref().or(config.defaults.auth.as_ref())),
         restricted: written.allow.is_some(),
         guard: Arc::clone(&route.guard),
+        set_headers: changed.set.into_keys().chain(changed.remove).collect(),
         secret_header: forward.upstream.secret_header().cloned(),
     })
 }

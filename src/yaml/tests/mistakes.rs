@@ -35,6 +35,18 @@ fn invisible_characters_are_named() {
     }
 }
 
+#[test]
+fn a_mistake_at_the_end_stands_within_the_text() {
+    for (text, place) in [
+        ("version: 1\nlisteners users:\n    target:\ns ", "f:4:3:"),
+        ("version: 1\r\nlisteners: [", "f:2:13:"),
+        ("version: 1\rlisteners: [", "f:2:13:"),
+    ] {
+        let told = report::<File>(text);
+        assert!(told.starts_with(place), "{told}");
+    }
+}
+
 fn large(routes: usize, wrong: impl Fn(usize) -> bool) -> String {
     let mut text = "routes:\n".to_owned();
     for n in 0..routes {

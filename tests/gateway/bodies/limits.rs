@@ -1,11 +1,17 @@
 //! `body_limit`: judged by the announced length before a byte is read, and while a body streams.
 
-use http::Response;
-use http_body_util::Full;
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::{Rest, sending, with_limit};
+use crate::support::origin::listen;
 use crate::support::{Client, Gateway, Origin, RawOrigin, Seen, send};
 
 const UPLOAD: usize = 20_000_000;
@@ -118,6 +124,42 @@ async fn a_body_that_is_sent_again_is_counted_once() {
     let lines = gateway.log(2).await;
     assert!(lines.iter().any(|line| line["tries"] == 2), "{lines:?}");
     assert!(lines.iter().all(|line| line["bytes_in"] == 40_000), "{lines:?}");
+}
+
+/// Answers over HTTP/2, without TLS, with the length of what it was sent, once that has come to its end.
+async fn reads_all(stream: TcpStream) {
+    let answer = hyper::service::service_fn(async |request: Request<Incoming>| {
+        let Ok(body) = request.into_body().collect().await else { std::future::pending().await };
+        let length = body.to_bytes().len().to_string();
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(length))))
+    });
+    let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    let _ = server.serve_connection(TokioIo::new(stream), answer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_judged_at_once_where_the_upstream_speaks_http2() {
+    let listener = listen("127.0.0.1:0".parse().unwrap());
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(reads_all(stream));
+        }
+    });
+    let gateway = Gateway::start(&format!(
+        "upstreams: {{ origin: {{ targets: [ \"{address}\" ], protocol: h2 }} }}\n\
+         routes: {{ all: {{ path: /, to: origin, auth: none, body_limit: 1MiB }} }}\n"
+    ))
+    .await;
+    const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (size, status) in [(1 << 20, 200), ((1 << 20) + 1, 413)] {
+        let mut client = sending(&gateway, HEAD).await;
+        assert!(client.try_write(&chunked(size)).await, "the upload was reset");
+        let answer = client.read(false).await;
+        assert_eq!(answer.status, status, "{size}: {}", answer.text());
+    }
+    let lines = gateway.log(2).await;
+    assert_eq!(lines[1]["why"], "body_too_large", "{lines:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

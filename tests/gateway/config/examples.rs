@@ -413,6 +413,20 @@ async fn h2_upstream() {
     origin.abort();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_web() {
+    let gateway = start("grpc-web.yaml", &[]);
+    let headers =
+        [("Content-Type", "application/grpc-web-text"), ("Origin", "https://app.example.com")];
+    let call = "/helloworld.Greeter/SayHello";
+    let answer = send(gateway.address(), "POST", call, &headers, b"AAAAAAA=").await;
+    assert_eq!(answer.header("content-type"), "application/grpc-web-text+proto");
+    assert_eq!(answer.header("access-control-allow-origin"), "https://app.example.com");
+    // A frame of trailers, whose first is `grpc-status:16`.
+    assert!(answer.text().starts_with("gAAAA"), "{}", answer.text());
+    assert!(answer.text().contains("cnBjLXN0YXR1czoxNg0K"), "{}", answer.text());
+}
+
 fn certificate(name: &str) -> (String, TlsAcceptor) {
     install_default_crypto_provider();
     let CertifiedKey { cert, signing_key } =

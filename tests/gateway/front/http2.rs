@@ -1,6 +1,10 @@
 //! HTTP/2 at the front door: over TLS and without, and those who only make work.
 
+mod abuse;
+mod cases;
+mod ends;
 mod floods;
+mod frames;
 
 use bytes::Bytes;
 use http::{Request, Response, Version};

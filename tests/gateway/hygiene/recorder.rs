@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use portcullis::listen::Guard;
+use portcullis::listen::{Flaw, Guard};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -42,17 +42,33 @@ impl Recorder {
 
     /// How many whole requests it got; that what it got reads in one way only is checked with it.
     pub fn requests(&self) -> usize {
+        let (whole, flaws) = self.read();
+        assert!(flaws.is_empty(), "{}", flaws.join("\n"));
+        whole
+    }
+
+    /// How many whole requests it got, and what it got that does not read in one way only.
+    pub fn read(&self) -> (usize, Vec<String>) {
         let heard = self.heard.lock().unwrap();
-        heard.iter().map(|bytes| whole_requests(bytes)).sum()
+        let (mut whole, mut flaws) = (0, Vec::new());
+        for bytes in heard.iter() {
+            let (requests, flaw) = whole_requests(bytes);
+            whole += requests;
+            flaws.extend(
+                flaw.map(|flaw| format!("the origin got what is {flaw}: {}", bytes.escape_ascii())),
+            );
+        }
+        (whole, flaws)
     }
 }
 
-fn whole_requests(bytes: &[u8]) -> usize {
+/// How many whole requests these bytes begin with, and what is wrong with what follows.
+fn whole_requests(bytes: &[u8]) -> (usize, Option<Flaw>) {
     let (mut guard, mut rest, mut requests) = (Guard::default(), bytes, 0);
     while !rest.is_empty() {
         match guard.feed(rest) {
             Ok(passed) => rest = &rest[passed..],
-            Err(flaw) => panic!("the origin got what is {flaw}: {}", bytes.escape_ascii()),
+            Err(flaw) => return (requests, Some(flaw)),
         }
         if !guard.is_complete() {
             break;
@@ -60,7 +76,7 @@ fn whole_requests(bytes: &[u8]) -> usize {
         requests += 1;
         guard.next();
     }
-    requests
+    (requests, None)
 }
 
 async fn serve(mut stream: TcpStream, place: usize, heard: Arc<Mutex<Vec<Vec<u8>>>>) {
@@ -71,7 +87,7 @@ async fn serve(mut stream: TcpStream, place: usize, heard: Arc<Mutex<Vec<Vec<u8>
         let whole = {
             let mut heard = heard.lock().unwrap();
             heard[place].extend_from_slice(&buffer[..read]);
-            whole_requests(&heard[place])
+            whole_requests(&heard[place]).0
         };
         while answered < whole {
             answered += 1;

@@ -1,5 +1,6 @@
 //! The page, its files and the document over HTTP; and in a real browser.
 
+use std::net::SocketAddr;
 use std::process::Command;
 
 use http::Response;
@@ -63,7 +64,7 @@ async fn the_page_and_its_files_are_served() {
     let gateway =
         Gateway::start(&yaml(&origin, "auth: none, portal: { title: A <b> & \"c\" }")).await;
     let answer = at(&gateway, "/docs", &[]).await;
-    assert_eq!((answer.status, answer.header("location")), (308, "docs/"));
+    assert_eq!((answer.status, answer.header("location")), (308, "./docs/"));
     let page = at(&gateway, "/docs/", &[]).await;
     assert_eq!(page.status, 200);
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
@@ -125,6 +126,8 @@ async fn the_document_has_a_tag_until_it_changes() {
             "{known}"
         );
     }
+    let lines = [("If-None-Match", "\"x\""), ("If-None-Match", etag.as_str())];
+    assert_eq!(at(&gateway, "/docs/openapi.json", &lines).await.status, 304);
     let other = at(&gateway, "/docs/openapi.json", &[("If-None-Match", "\"x\"")]).await;
     assert_eq!(other.status, 200);
     let yaml = at(&gateway, "/docs/openapi.yaml", &[]).await;
@@ -161,6 +164,32 @@ async fn each_caller_is_shown_what_it_may_call() {
     assert_eq!(paths(&wrong), ["/open"]);
     assert!(wrong.header("vary").contains("x-api-key"), "{wrong:?}");
     assert_eq!(wrong.header("cache-control"), "private, no-cache");
+    // Who knows the tag of another's document gets its own.
+    let tag = at(&gateway, "/docs/openapi.json", &key).await.header("etag").to_owned();
+    let own = at(&gateway, "/docs/openapi.json", &[("If-None-Match", &tag)]).await;
+    assert_eq!((own.status, paths(&own)), (200, vec!["/open".to_owned()]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_tells_no_host_that_is_not_for_everybody() {
+    let origin = service(SPEC).await;
+    let hosts = "  inside: { host: inside.example.com, path: /users, to: users }\n  \
+                 outside: { host: outside.example.com, path: /open, to: users, auth: none }\n";
+    let policy = async |portal: &str| {
+        let gateway = Gateway::start(&(yaml(&origin, portal) + hosts)).await;
+        let page = at(&gateway, "/docs/", &[]).await;
+        assert!(!page.text().contains("example.com"), "{}", page.text());
+        let policy = page.header("content-security-policy").to_owned();
+        policy.split(';').find(|part| part.contains("connect-src")).unwrap().trim().to_owned()
+    };
+    assert_eq!(
+        policy("auth: none, portal: true").await,
+        "connect-src 'self' inside.example.com:* outside.example.com:*"
+    );
+    assert_eq!(
+        policy("auth: none, portal: { show: allowed }").await,
+        "connect-src 'self' http: https: outside.example.com:*"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,27 +251,56 @@ async fn calls_are_compared_with_the_document() {
     assert_eq!(route("admin")["never_called"][0]["path"], "/admin");
 }
 
-/// What a browser saw of a portal.
-async fn browse(story: &str, gateway: std::net::SocketAddr, arguments: &[&str]) -> Value {
+/// What a browser saw of a portal, which had no reason to complain.
+async fn browse(story: &str, gateway: SocketAddr, arguments: &[&str]) -> Value {
+    let seen = look(story, gateway, arguments).await;
+    assert!(seen["requests"].as_array().unwrap().len() > 5, "{seen}");
+    assert_eq!(complaints(&seen, gateway), Vec::<String>::new());
+    seen
+}
+
+async fn look(story: &str, gateway: SocketAddr, arguments: &[&str]) -> Value {
     let mut command = Command::new(python::interpreter());
     command.arg(python::script("browser.py")).args([story, &format!("http://{gateway}/docs"), KEY]);
     command.args(arguments);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
-    let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Requests that leave the gateway, and lines of the console that have no reason to be there: all but those of a refused
+/// answer.
+fn complaints(seen: &Value, gateway: SocketAddr) -> Vec<String> {
     let own = format!("http://{gateway}/");
-    let requests = seen["requests"].as_array().unwrap();
-    assert!(requests.len() > 5, "{seen}");
-    for request in requests {
-        assert!(request[1].as_str().unwrap().starts_with(&own), "{request} leaves the gateway");
+    let requests = seen["requests"].as_array().unwrap().iter();
+    let away =
+        requests.filter_map(|request| request[1].as_str()).filter(|to| !to.starts_with(&own));
+    let lines = seen["console"].as_array().unwrap().iter().filter_map(Value::as_str);
+    let refused = "the server responded with a status of 401";
+    away.chain(lines.filter(|line| !line.contains(refused))).map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_tells_what_a_page_may_not_do() {
+    let page = |policy: &'static str| async move {
+        let page = "<script>1</script><img src=\"http://evil.test/a.png\"><p>here</p>";
+        let page = Response::builder().header("content-type", "text/html").body(page).unwrap();
+        let origin = Origin::with(move |_| {
+            let mut page = page.clone().map(Full::from);
+            page.headers_mut().insert("content-security-policy", policy.parse().unwrap());
+            page
+        })
+        .await;
+        let seen = look("plain", origin.address, &[]).await;
+        complaints(&seen, origin.address)
+    };
+    let strict = page("default-src 'none'").await;
+    for told in ["inline script", "http://evil.test/a.png"] {
+        assert!(strict.iter().any(|line| line.contains(told)), "{told}: {strict:?}");
     }
-    // A refused answer is a line of the console; nothing else has a reason to be there.
-    for line in seen["console"].as_array().unwrap() {
-        let line = line.as_str().unwrap();
-        assert!(line.contains("the server responded with a status of 401"), "{line}");
-    }
-    seen
+    let none = page("default-src * 'unsafe-inline'").await;
+    assert!(none.iter().any(|line| line == "http://evil.test/a.png"), "{none:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use crate::observe::access_log::Record;
 pub(super) fn write(out: &mut Vec<u8>, record: &Record, clock: &mut Clock) {
     address(out, record.client);
     out.extend_from_slice(b" - ");
-    match record.consumer.as_deref() {
+    match record.consumer() {
         Some(consumer) => escape(out, consumer.as_bytes()),
         None => out.push(b'-'),
     }

@@ -4,31 +4,21 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::frames::{
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, PRIORITY,
+    RST_STREAM, SETTINGS, WINDOW_UPDATE, fields, frame,
+};
 use super::{get, house, send, speak};
 use crate::support::{Origin, PATIENCE, Reloading};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const PRIORITY: u8 = 2;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const ACK: u8 = 1;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// The header block of GET `http://one.test/echo`, without any compression but the static table.
+/// GET `http://one.test/echo`.
 fn block() -> Vec<u8> {
-    [&[0x82, 0x86, 0x04, 5][..], b"/echo", &[0x01, 8], b"one.test"].concat()
+    fields(&[
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":path", "/echo"),
+        (":authority", "one.test"),
+    ])
 }
 
 /// How a connection ended.
