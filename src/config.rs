@@ -20,7 +20,7 @@ use crate::auth::{Allow, ConsumersConfig, MethodsConfig, RouteAuth};
 use crate::rewrite::{HeadersConfig, cors, security};
 use crate::route::StripPrefix;
 use crate::units::{OneOrMany, Period, Size};
-use crate::{compress, listen, maintenance, observe, portal, upstream};
+use crate::{compress, ip, listen, maintenance, observe, portal, upstream};
 
 pub use expectation::{Expect, Expectation, With};
 pub use policy::{PolicyConfig, PolicyKeys, nearest};
@@ -164,7 +164,7 @@ fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(expecting = "a map such as { body_limit: 10MiB }", deny_unknown_fields, default)]
 pub struct Defaults {
-    /// Who may pass: names of methods under `auth`, any of which will do, or `none`.
+    /// Who may pass: names of methods under `auth`, any of which will do, `{ all: [...] }`, or `none`.
     /// Default: all methods under `auth`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<RouteAuth>,
@@ -197,6 +197,10 @@ pub struct Defaults {
     /// Whether requests are answered with 503 and told to come back later. Default: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<maintenance::Setting>,
+
+    /// Which addresses may call; `none`: all. Default: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<ip::Setting>,
 }
 
 impl Default for Defaults {
@@ -211,6 +215,7 @@ impl Default for Defaults {
             security_headers: None,
             compress: None,
             maintenance: None,
+            ip: None,
         }
     }
 }
@@ -257,7 +262,7 @@ pub struct RouteConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<String>,
 
-    /// Who may pass: names of methods under `auth`, any of which will do, or `none`.
+    /// Who may pass: names of methods under `auth`, any of which will do, `{ all: [...] }`, or `none`.
     /// Default: `defaults.auth`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<RouteAuth>,
@@ -297,6 +302,10 @@ pub struct RouteConfig {
     /// Whether requests are answered with 503 and told to come back later. Default: as in `defaults`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<maintenance::Setting>,
+
+    /// Which addresses may call; `none`: all. Default: as in `defaults`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<ip::Setting>,
 
     /// Answers by itself.
     #[serde(skip_serializing_if = "Option::is_none")]

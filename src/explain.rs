@@ -24,7 +24,7 @@ use std::sync::Arc;
 use pingora::http::RequestHeader;
 use serde::Serialize;
 
-use crate::auth::Consumer;
+use crate::auth::{Claims, Consumer};
 use crate::diagnostic::did_you_mean;
 use crate::exchange::{Exchange, Kind};
 use crate::hygiene::{CleanTarget, clean_host};
@@ -115,12 +115,18 @@ pub struct Verdict {
 pub struct Auth {
     /// The headers in which the route looks for a credential; none on an open route.
     pub asks_for: Vec<String>,
+    /// The same in words.
+    #[serde(skip)]
+    asks: String,
     /// Who it is, if that is known.
     pub consumer: Option<String>,
     /// Whether it may pass.
     pub admitted: bool,
     /// Why not, in the word of the access log.
     pub reason: Option<&'static str>,
+    /// What it would be refused for, by a rule that only observes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed: Option<&'static str>,
 }
 
 /// An answer of the gateway's own.
@@ -205,6 +211,7 @@ fn explain_as(
 ) -> Result<Explanation, InvalidQuestion> {
     let consumer = question.consumer.as_deref();
     let consumer = consumer.map(|name| find_consumer(snapshot, name)).transpose()?;
+    let claims = (!question.claims.is_empty()).then(|| Claims::from(&question.claims));
     let head = question.head()?;
     let mask = Mask::new(snapshot, &head);
     let mut x = Exchange::begin();
@@ -216,7 +223,11 @@ fn explain_as(
         peer: (question.client, 0).into(),
         local_port: port,
         facts: facts.as_ref(),
-        caller: consumer.map_or(Caller::Credentials, Caller::TakenFor),
+        caller: if consumer.is_some() || claims.is_some() {
+            Caller::TakenFor { consumer, claims: claims.as_ref() }
+        } else {
+            Caller::Credentials
+        },
     };
     let decision = intake::take_in(snapshot, &arriving, &mut x);
     let preflight = Preflight::of(&head.method, &head.headers).map(|asked| asked.method);
@@ -316,16 +327,23 @@ fn captures(
 
 fn auth(x: &Exchange, decision: &Result<Decision, Rejection>) -> Option<Auth> {
     let route = x.route.as_ref()?;
-    let denied = matches!(decision, Err(Rejection::Unauthorized { .. } | Rejection::Forbidden));
+    let pending = matches!(decision, Ok(Decision::Wait(_)));
+    let denied = pending
+        || matches!(
+            decision,
+            Err(Rejection::Unauthorized { .. } | Rejection::Forbidden | Rejection::AuthUnavailable)
+        );
     if x.permit.is_none() && !denied {
         // It was answered before.
         return None;
     }
     Some(Auth {
-        asks_for: route.guard.asks_for().map(ToString::to_string).collect(),
+        asks_for: route.guard.asks_for().map(|header| header.to_string()).collect(),
+        asks: text::asks(&route.guard),
         consumer: x.consumer.as_ref().map(|consumer| consumer.name().to_owned()),
         admitted: !denied,
-        reason: x.detail.filter(|_| denied),
+        reason: if pending { Some("auth_pending") } else { x.detail.filter(|_| denied) },
+        observed: x.observed,
     })
 }
 
@@ -336,7 +354,7 @@ fn answer(
     mask: &Mask<'_>,
 ) -> Option<Answer> {
     let (reply, code, detail) = match decision {
-        Ok(Decision::Forward) => return None,
+        Ok(Decision::Forward | Decision::Wait(_)) => return None,
         Ok(Decision::Answer(reply)) => (reply.clone(), None, None),
         Ok(Decision::Portal(ask)) => {
             let detail = "served by the portal".to_owned();

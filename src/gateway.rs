@@ -128,7 +128,7 @@ impl ProxyHttp for Gateway {
         match self.take_in(session, x) {
             Ok(None) => return Ok(false),
             // Boxed, so that what every forwarded request allocates for this phase stays small.
-            Ok(Some(own)) => Box::pin(answer::give(session, x, own)).await?,
+            Ok(Some(own)) => return Box::pin(self.give(session, x, own)).await,
             Err(rejection) => Box::pin(answer::refuse(session, x, &rejection)).await?,
         }
         Ok(true)

@@ -5,6 +5,7 @@
 //! touched, no target is chosen and nothing is counted, so [`crate::explain`] asks these very functions what
 //! would become of a request, and what it says can't differ from what [`crate::gateway`] does.
 
+mod admit;
 mod connection;
 mod grpc;
 
@@ -16,7 +17,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
 use pingora::http::RequestHeader;
 
-use crate::auth::{Consumer, Denied, Presented};
+use crate::auth::{Claims, Consumer, Wait, remove_cookies};
 use crate::exchange::{self, Client, Exchange, Line, Onward, protocol};
 use crate::grpc_web::Bridge;
 use crate::hygiene::{
@@ -33,7 +34,8 @@ use crate::route::{Found, Matched, Prefixes, Request};
 use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
 use crate::template::{Fill, Part};
 use crate::upstream::{HashKey, HashSource, Switch, Upstream};
-use connection::{is_misdirected, to_https};
+use admit::{admit, is_for_address};
+use connection::to_https;
 use grpc::grpc_timeout;
 
 /// Room for what the gateway adds to a request's headers, so that the map grows once.
@@ -63,8 +65,14 @@ pub struct Arriving<'a> {
 pub enum Caller<'a> {
     /// By the credentials in its head. Nothing else counts for traffic.
     Credentials,
-    /// It is taken for this consumer's, whose key nobody has to know: for questions about a configuration.
-    TakenFor(&'a Arc<Consumer>),
+    /// It is taken for this consumer's, whose key nobody has to know, or for that of somebody whose token says this:
+    /// for questions about a configuration.
+    TakenFor {
+        /// Who it is.
+        consumer: Option<&'a Arc<Consumer>>,
+        /// What the token says.
+        claims: Option<&'a Claims>,
+    },
 }
 
 /// What is done with a request that is let in.
@@ -78,6 +86,9 @@ pub enum Decision {
     Health,
     /// The portal answers, which may take a moment.
     Portal(Box<Ask>),
+    /// Who sent it is not known yet: what has become of this is to be added to [`Exchange::settled`], and all to be
+    /// decided anew.
+    Wait(Wait),
 }
 
 /// Decides everything about a request that its head allows, and notes it in the exchange.
@@ -150,7 +161,10 @@ fn decide(
     x.captures = matched.captures;
 
     serves(&route, x)?;
-    admit(&route, arriving, &host, x)?;
+    is_for_address(&route, x)?;
+    if let Some(wait) = admit(&route, arriving, &host, x)? {
+        return Ok(Decision::Wait(wait));
+    }
     within_body_limit(&route, &head.headers)?;
     act(&route, &matched, &target, arriving, x)
 }
@@ -168,6 +182,9 @@ fn preflight(
     let cors = matched.value.policy.as_deref()?.cors.as_ref()?;
     x.enter(matched.value.clone());
     x.captures = matched.captures;
+    if let Err(denied) = is_for_address(matched.value, x) {
+        return Some(Err(denied));
+    }
     Some(cors.preflight(&asked).map(Decision::Answer).ok_or(Rejection::CorsRefused))
 }
 
@@ -275,12 +292,16 @@ pub fn send_on(
     let is_traced = trace.is_some_and(Trace::is_given);
     let (credentials, secret) = (route.guard.credential_headers(), upstream.secret_header());
     screen(headers, x.client.trusted, is_traced, credentials, secret);
+    remove_cookies(headers, route.guard.credential_cookies());
     if let Some(bridge) = &x.grpc_web {
         bridge.request(headers);
     }
     forwarded::forward(headers, &arrival(x, forward, sent.version));
     trace::stamp(headers, trace, &x.id, exchange::random());
     identity::stamp(headers, permit.consumer().map(|consumer| consumer.header_value()));
+    for (name, value) in permit.headers() {
+        headers.insert(name, value.clone());
+    }
     route.request_headers.apply(headers, &x.fill(&sent.headers));
     // Last, so that nothing above can reach a backend in the gateway's name.
     upstream.dress(authority, headers);
@@ -321,42 +342,6 @@ pub fn hash_key<'a>(
             headers.get(name).map_or(HashKey::NONE, |value| HashKey::of(value.as_bytes()))
         }
         Some(HashSource::Cookie(name)) => cookie(headers, name).map_or(HashKey::NONE, HashKey::of),
-    }
-}
-
-fn admit(
-    route: &Route,
-    arriving: &Arriving<'_>,
-    host: &str,
-    x: &mut Exchange,
-) -> Result<(), Rejection> {
-    let admitted = match arriving.caller {
-        Caller::Credentials => {
-            let certificate = x.certificate.as_deref();
-            let presented = Presented { headers: &arriving.head.headers, certificate };
-            route.guard.admit(&presented, x.time)
-        }
-        Caller::TakenFor(consumer) => route.guard.admit_as(consumer, x.time),
-    };
-    match admitted {
-        Ok(permit) => {
-            x.consumer = permit.consumer().cloned();
-            x.permit = Some(permit);
-            Ok(())
-        }
-        Err(denied) => {
-            x.detail = Some(denied.reason());
-            x.consumer = denied.consumer().cloned();
-            Err(match denied {
-                Denied::Unauthorized { .. } if is_misdirected(route, arriving, host) => {
-                    Rejection::Misdirected
-                }
-                Denied::Unauthorized { .. } => {
-                    Rejection::Unauthorized { challenge: route.guard.challenge() }
-                }
-                Denied::Forbidden { .. } => Rejection::Forbidden,
-            })
-        }
     }
 }
 

@@ -46,6 +46,8 @@ pub mod reply;
 
 pub mod workers;
 
+pub mod fetch;
+
 // -- stations, in the order in which a request passes them --
 pub mod hygiene;
 
@@ -60,6 +62,8 @@ pub mod rewrite;
 pub mod compress;
 
 pub mod maintenance;
+
+pub mod ip;
 
 pub mod upstream;
 

@@ -10,6 +10,7 @@
 //! | `ambiguous_path` | 400 | a path that another reader would take for another route's |
 //! | `unauthorized` | 401 | no credential that is known here |
 //! | `forbidden` | 403 | a known caller that the route leaves out |
+//! | `ip_denied` | 403 | an address that the route is not for |
 //! | `cors_refused` | 403 | a browser asks for a page of an origin that the route does not list |
 //! | `no_route` | 404 | no route for this host and path |
 //! | `method_not_allowed` | 405 | a route, but not for this method |
@@ -26,6 +27,7 @@
 //! | `upstream_unreachable` | 503 | no connection to any target tried |
 //! | `no_healthy_target` | 503 | no target is fit for use |
 //! | `maintenance` | 503 | the route is in maintenance |
+//! | `auth_unavailable` | 503 | it cannot be found out now who calls |
 //! | `upstream_timeout` | 504 | a target took longer than `timeouts.connect`, `read` or `write` |
 //! | `deadline_exceeded` | 504 | the whole request took longer than `timeouts.total` |
 //! | `unsupported_version` | 505 | a version of HTTP that is not spoken here |
@@ -53,6 +55,8 @@ pub enum Rejection {
     },
     /// A known caller that the route leaves out.
     Forbidden,
+    /// An address that the route's `ip` leaves out.
+    IpDenied,
     /// A browser asks for a page of an origin that the route's `cors` does not list.
     CorsRefused,
     /// No route for this host and path.
@@ -99,6 +103,8 @@ pub enum Rejection {
         /// When clients shall try again.
         retry_after: Duration,
     },
+    /// The keys cannot be fetched, or the service not be asked, that say who calls.
+    AuthUnavailable,
     /// A target took too long.
     UpstreamTimeout,
     /// The whole request took too long.
@@ -108,11 +114,12 @@ pub enum Rejection {
 }
 
 /// All words that [`Rejection::code`] can give.
-pub const CODES: [&str; 23] = [
+pub const CODES: [&str; 25] = [
     "bad_request",
     "ambiguous_path",
     "unauthorized",
     "forbidden",
+    "ip_denied",
     "cors_refused",
     "no_route",
     "method_not_allowed",
@@ -129,6 +136,7 @@ pub const CODES: [&str; 23] = [
     "upstream_unreachable",
     "no_healthy_target",
     "maintenance",
+    "auth_unavailable",
     "upstream_timeout",
     "deadline_exceeded",
     "unsupported_version",
@@ -175,6 +183,9 @@ impl Rejection {
             ),
             Self::Forbidden => {
                 (403, "forbidden", "Forbidden", "This caller may not use this route.")
+            }
+            Self::IpDenied => {
+                (403, "ip_denied", "Forbidden", "Clients at this address may not use this route.")
             }
             Self::CorsRefused => (
                 403,
@@ -258,6 +269,12 @@ impl Rejection {
                 "Under maintenance",
                 "The service is being worked on; please try again later.",
             ),
+            Self::AuthUnavailable => (
+                503,
+                "auth_unavailable",
+                "Service unavailable",
+                "The credential cannot be verified now; please try again.",
+            ),
             Self::UpstreamTimeout => (
                 504,
                 "upstream_timeout",
@@ -288,6 +305,7 @@ impl Rejection {
             Self::UpstreamUnreachable { retry_after }
             | Self::NoHealthyTarget { retry_after }
             | Self::Maintenance { retry_after, .. } => Some(whole_seconds(*retry_after)),
+            Self::AuthUnavailable => Some(1),
             _ => None,
         };
         let problem = Problem { status, code, title, detail, request_id, retry_after };

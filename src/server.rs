@@ -229,8 +229,11 @@ impl Server {
         if let Some(library) = &snapshot.library {
             library.start(&handle);
         }
+        snapshot.auth.start(&handle);
         let ready = join_all(snapshot.upstreams.values().map(|upstream| upstream.ready()));
-        if tokio::time::timeout(FIRST_RESOLUTION, ready).await.is_err() {
+        let (first, ()) =
+            tokio::join!(tokio::time::timeout(FIRST_RESOLUTION, ready), snapshot.auth.ready());
+        if first.is_err() {
             log::warn!("some host names are not resolved yet; serving all the same");
         }
     }

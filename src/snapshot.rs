@@ -118,6 +118,7 @@ impl Snapshot {
                 .values()
                 .filter_map(|door| Some((&*door.name, door.tls.as_deref()?)))
                 .collect(),
+            key_sets: self.auth.key_sets(std::time::SystemTime::now()),
         }
     }
 }

@@ -34,6 +34,7 @@ pub(super) async fn give(session: &mut Session, x: &mut Exchange, own: Own) -> R
             tokio::task::spawn_blocking(move || ask.answer()).await
         }
         Own::Portal(ask) => Ok(ask.answer()),
+        Own::Wait(_) => return refuse(session, x, &Rejection::Internal).await,
     };
     match reply {
         Ok(reply) => send(session, x, reply).await,
@@ -260,6 +261,7 @@ pub(super) fn record(session: &Session, x: &mut Exchange, wants_agent: bool) -> 
         },
         why: x.why,
         detail: x.detail,
+        observed: x.observed,
         agent: wants_agent.then(|| Box::new(agent(&session.req_header().headers))),
     }
 }

@@ -3,9 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
+use pingora::prelude::Result;
 use pingora::proxy::Session;
 
-use super::Gateway;
+use super::{Gateway, answer};
+use crate::auth::Wait;
 use crate::exchange::Exchange;
 use crate::intake::{self, Arriving, Caller, Decision};
 use crate::listen::Facts;
@@ -21,7 +23,12 @@ pub(super) enum Own {
     Ready(Reply),
     /// The portal makes it.
     Portal(Box<Ask>),
+    /// None yet: it is not known who asks.
+    Wait(Wait),
 }
+
+/// So often who sends a request may have to be waited for: once for each way to prove it.
+const MOST_WAITS: usize = 8;
 
 impl Gateway {
     /// Decides everything about a request that its head allows. `None`: it is to be forwarded.
@@ -29,7 +36,7 @@ impl Gateway {
         &self,
         session: &Session,
         x: &mut Exchange,
-    ) -> Result<Option<Own>, Rejection> {
+    ) -> std::result::Result<Option<Own>, Rejection> {
         let inet = |address: Option<&pingora::protocols::l4::socket::SocketAddr>| {
             address.and_then(|a| a.as_inet()).copied()
         };
@@ -46,12 +53,42 @@ impl Gateway {
             Decision::Answer(reply) => Some(Own::Ready(reply)),
             Decision::Health => Some(Own::Ready(intake::health(*self.shutdown.borrow()))),
             Decision::Portal(ask) => Some(Own::Portal(ask)),
+            Decision::Wait(wait) => Some(Own::Wait(wait)),
         })
+    }
+
+    /// Gives an answer of our own, as soon as it is there; false if the request is to be forwarded after all.
+    pub(super) async fn give(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        own: Own,
+    ) -> Result<bool> {
+        let mut own = own;
+        while let Own::Wait(wait) = own {
+            if x.settled.len() >= MOST_WAITS {
+                answer::refuse(session, x, &Rejection::AuthUnavailable).await?;
+                return Ok(true);
+            }
+            x.settled.push(wait.settle().await);
+            // All is decided anew, so that what holds is one configuration.
+            x.leave();
+            own = match self.take_in(session, x) {
+                Ok(None) => return Ok(false),
+                Ok(Some(own)) => own,
+                Err(rejection) => {
+                    answer::refuse(session, x, &rejection).await?;
+                    return Ok(true);
+                }
+            };
+        }
+        answer::give(session, x, own).await?;
+        Ok(true)
     }
 }
 
 /// Picks the target of the next try.
-pub(super) fn choose(session: &Session, x: &mut Exchange) -> Result<(), Rejection> {
+pub(super) fn choose(session: &Session, x: &mut Exchange) -> std::result::Result<(), Rejection> {
     let now = Instant::now();
     if x.is_overdue(now) {
         return Err(Rejection::DeadlineExceeded);

@@ -23,8 +23,9 @@ use http::Method;
 
 pub use encode::most_series;
 pub use format::Format;
-pub use meter::{METHODS, RouteMeter, STATUSES};
+pub use meter::{METHODS, Observed, RouteMeter, STATUSES};
 
+use crate::auth::KeySetStatus;
 use crate::counter::Counters;
 use crate::listen::tls::Tls;
 use crate::listen::{Flaw, Traffic};
@@ -41,6 +42,8 @@ pub struct View<'a> {
     pub upstreams: Vec<&'a Upstream>,
     /// The listeners that speak TLS, by name.
     pub tls: Vec<(&'a str, &'a Tls)>,
+    /// The sets of keys that are fetched.
+    pub key_sets: Vec<KeySetStatus>,
 }
 
 /// The numbers that belong to the process, and not to a part of the configuration.

@@ -195,9 +195,9 @@ fn compile_auth(
     if let Some(previous) = previous
         && previous.config.auth == config.auth
         && previous.config.consumers == config.consumers
-        && keys_files(config).all(|path| {
-            let now = sources.data(path).ok().map(|data| Mark::of(&data));
-            now.is_some() && now == previous.record.files.get(path).copied()
+        && config.auth.files().all(|path| {
+            let now = sources.data(&path).ok().map(|data| Mark::of(&data));
+            now.is_some() && now == previous.record.files.get(&path).copied()
         })
     {
         return Some(Arc::clone(&previous.auth));
@@ -206,7 +206,9 @@ fn compile_auth(
         let text = String::from_utf8(sources.data(path)?);
         text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not a text in UTF-8"))
     };
-    auth::compile(&config.auth, &config.consumers, &read_keys, diagnostics).map(Arc::new)
+    let before = previous.map(|previous| &*previous.auth);
+    let auth = auth::compile(&config.auth, &config.consumers, before, &read_keys, diagnostics);
+    auth.map(Arc::new)
 }
 
 /// A method that no connection can satisfy.
@@ -224,11 +226,6 @@ fn refuse_unasked_certificates(config: &Config, gaps: &Gaps, diagnostics: &mut D
             "add `client_auth: { ca: clients.pem }` to the `tls` of a listener",
         );
     }
-}
-
-fn keys_files(config: &Config) -> impl Iterator<Item = &Path> {
-    let methods = config.auth.0.values().filter_map(|method| method.api_key.as_ref());
-    methods.filter_map(|method| method.keys_file.as_deref())
 }
 
 /// All upstreams by name; one with a mistake is there without a value, so that its name is still known.

@@ -68,7 +68,9 @@ impl Gaps {
         config.upstreams.retain(|name, _| !upstreams.contains(name));
         let auth = wrong.reaches("auth", config.auth == MethodsConfig::default())
             || wrong.reaches("defaults", config.defaults == Defaults::default())
-            || wrong.lost("consumers", config.consumers.0.is_empty());
+            || wrong.lost("consumers", config.consumers.0.is_empty())
+            // Somebody who could not be read may be all of a group.
+            || (!wrong.names("consumers").is_empty() && names_groups(config));
         let methods = wrong.names("auth");
         config.auth.0.retain(|name, _| !methods.contains(name));
         if wrong.lost("policies", config.policies.is_empty()) {
@@ -84,6 +86,12 @@ impl Gaps {
         config.consumers.0.extend(names.map(|name| (name, ConsumerConfig::default())));
         Some(Self { listeners, routes, upstreams, trusted, auth })
     }
+}
+
+/// Whether a route is for groups.
+fn names_groups(config: &Config) -> bool {
+    let mut allows = config.routes.values().filter_map(|route| route.allow.as_ref());
+    allows.any(|allow| allow.groups.is_some())
 }
 
 /// The paths of the mistakes of the text.

@@ -9,6 +9,7 @@
 mod support;
 
 mod access_log;
+mod addresses;
 mod admin;
 mod answers;
 mod balance;
@@ -23,6 +24,7 @@ mod fuzz;
 mod headers;
 mod house;
 mod hygiene;
+mod jwt;
 mod keys;
 mod logs;
 mod maintenance;

@@ -7,6 +7,7 @@ use http::HeaderName;
 use crate::compress::{self, Compress};
 use crate::config::{Config, PolicyKeys, nearest};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
+use crate::ip::{self, AddressRule};
 use crate::maintenance::{self, Maintenance};
 use crate::rewrite::cors::{self, Cors};
 use crate::rewrite::security::SecurityHeaders;
@@ -57,12 +58,12 @@ pub(super) fn check_use(config: &Config, names: &[String], at: &At, diagnostics:
 #[expect(clippy::option_option, reason = "the outer one says whether it compiled")]
 pub(super) fn compile(
     layers: &[(At, PolicyKeys<'_>)],
-    credentials: &[&HeaderName],
+    credentials: &[HeaderName],
     diagnostics: &mut Diagnostics,
 ) -> Option<Option<Arc<Policy>>> {
     let cors = match nearest(layers, "cors", |keys| keys.cors) {
         Some((at, cors::Setting::On(config))) => {
-            Some(Cors::compile(config, credentials.iter().copied(), &at, diagnostics))
+            Some(Cors::compile(config, credentials.iter(), &at, diagnostics))
         }
         _ => None,
     };
@@ -80,16 +81,22 @@ pub(super) fn compile(
         }
         _ => None,
     };
+    let ip = match nearest(layers, "ip", |keys| keys.ip) {
+        Some((at, ip::Setting::On(config))) => Some(AddressRule::compile(config, &at, diagnostics)),
+        _ => None,
+    };
     let policy = Policy {
         cors: sound(cors)?,
         security: sound(security)?.filter(|headers| !headers.is_empty()),
         compress: sound(compress)?,
         maintenance: sound(maintenance)?,
+        ip: sound(ip)?,
     };
     let is_empty = policy.cors.is_none()
         && policy.security.is_none()
         && policy.compress.is_none()
-        && policy.maintenance.is_none();
+        && policy.maintenance.is_none()
+        && policy.ip.is_none();
     Some((!is_empty).then(|| Arc::new(policy)))
 }
 

@@ -60,6 +60,20 @@ routes:
     assert_eq!(told.forwarded_header, minimal.forwarded_header);
     assert_eq!(told.drain, minimal.drain);
     assert_eq!(told.auth.0["key"], minimal.auth.0["key"]);
+    let login = told.auth.0["login"].jwt.clone().unwrap();
+    let bare = portcullis::auth::JwtConfig::default();
+    assert_eq!(login.header.as_deref(), Some("authorization"), "which is where it is looked for");
+    let said = portcullis::auth::JwtConfig { header: None, ..login.clone() };
+    let silent = portcullis::auth::JwtConfig {
+        issuer: login.issuer,
+        audience: login.audience,
+        keys: vec![portcullis::auth::JwtKeyConfig {
+            file: login.keys[0].file.clone(),
+            ..Default::default()
+        }],
+        ..bare
+    };
+    assert_eq!(said, silent);
     assert_eq!(told.consumers.0["partner"].certificates, minimal.consumers.0["c"].certificates);
     assert_eq!(told.defaults, minimal.defaults);
     assert_eq!(told.logs, minimal.logs);
@@ -128,6 +142,8 @@ fn it_has_every_key_of_the_schema() {
         "logs.sample.route",
         "logs.sample.status",
         "logs.sample.keep",
+        "routes.*.auth.all",
+        "defaults.auth.all",
         "upstreams.*.balance.hash",
         "upstreams.*.openapi.file",
         "upstreams.*.balance.hash.header",
@@ -152,7 +168,7 @@ fn in_policies(path: &str) -> String {
     let rest = ["routes.*.", "defaults."].iter().find_map(|place| path.strip_prefix(place));
     match rest.and_then(|rest| rest.split_once('.')) {
         Some((key, rest))
-            if ["cors", "security_headers", "compress", "maintenance"].contains(&key) =>
+            if ["cors", "security_headers", "compress", "maintenance", "ip"].contains(&key) =>
         {
             format!("policies.*.{key}.{rest}")
         }

@@ -16,11 +16,13 @@ fn load(value: &Value, base: &Path) -> Diagnostics {
     loading::load_text(&serde_yaml::to_string(value).unwrap(), &sources).diagnostics
 }
 
-/// All paths of a tree but the root.
+/// All paths of a tree but the root, and but claims: whatever stands there is one.
 fn paths(node: &Value, at: &At, found: &mut Vec<At>) {
     for (key, value) in node.as_object().into_iter().flatten() {
         found.push(at.key(key));
-        paths(value, &at.key(key), found);
+        if key != "claims" {
+            paths(value, &at.key(key), found);
+        }
     }
     for (index, value) in node.as_array().into_iter().flatten().enumerate() {
         found.push(at.index(index));
@@ -41,7 +43,7 @@ fn names_are_free(map: &[Step]) -> bool {
     match map {
         [Step::Key(section)] => sections.contains(&section.as_str()),
         [.., Step::Key(key)] => {
-            ["set", "add", "rename", "headers", "query"].contains(&key.as_str())
+            ["set", "add", "rename", "headers", "query", "require"].contains(&key.as_str())
         }
         _ => false,
     }
