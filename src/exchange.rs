@@ -15,6 +15,7 @@ use crate::auth::{Consumer, Permit};
 use crate::compress::Encoder;
 use crate::grpc_web::Bridge;
 use crate::hygiene::clean_host;
+use crate::limit::{Rule, Standing};
 use crate::listen::{ClientCertificate, TlsVersion};
 use crate::reject::Rejection;
 use crate::rewrite::Trace;
@@ -154,6 +155,12 @@ pub struct Exchange {
     pub why: Option<&'static str>,
     /// More about it, for the log only.
     pub detail: Option<&'static str>,
+    /// What is left to the caller, where it is limited.
+    pub standing: Option<Standing>,
+    /// The limit that refused it or held it up, or would have.
+    pub limit: Option<Arc<Rule>>,
+    /// The word for why it would have been refused, by what only looks on.
+    pub observed: Option<&'static str>,
     /// A cause that a phase ended with, until it is answered.
     pub rejection: Option<Rejection>,
     /// When what happened.
@@ -198,6 +205,9 @@ impl Exchange {
             attempt: None,
             tried: Vec::new(),
             last: None,
+            standing: None,
+            limit: None,
+            observed: None,
             rejection: None,
             tries: 0,
             unsent: 0,

@@ -63,6 +63,8 @@ pub struct Explanation {
     pub preflight: Option<String>,
     /// Who the caller is, and whether it may pass; none if nobody asks for it.
     pub auth: Option<Auth>,
+    /// The limits that it would be counted at.
+    pub limits: Vec<Limit>,
     /// What the upstream would see; none if the gateway answers by itself.
     pub forward: Option<Forward>,
     /// What the gateway would answer by itself; none if it forwards.
@@ -121,6 +123,15 @@ pub struct Auth {
     pub admitted: bool,
     /// Why not, in the word of the access log.
     pub reason: Option<&'static str>,
+}
+
+/// A limit that a request is counted at. How much of it is used up is known to a running gateway only.
+#[derive(Debug, Serialize)]
+pub struct Limit {
+    /// Its place in the configuration.
+    pub at: String,
+    /// What it says.
+    pub says: String,
 }
 
 /// An answer of the gateway's own.
@@ -240,6 +251,7 @@ fn explain_as(
         captures: captures(&x, &tried, &mask),
         preflight: preflight.as_ref().map(ToString::to_string),
         auth,
+        limits: limits(&x),
         forward,
         answer: answer(&decision, &head, &x, &mask),
         nearest: nearest.map(|near| mask.text(&near)),
@@ -327,6 +339,14 @@ fn auth(x: &Exchange, decision: &Result<Decision, Rejection>) -> Option<Auth> {
         admitted: !denied,
         reason: x.detail.filter(|_| denied),
     })
+}
+
+/// What a request is counted at, once it is let in.
+fn limits(x: &Exchange) -> Vec<Limit> {
+    let (Some(route), Some(_)) = (&x.route, &x.permit) else { return Vec::new() };
+    let rules = route.limits.iter();
+    let rules = rules.flat_map(|limits| limits.rules(x.consumer.as_deref(), &x.line.method));
+    rules.map(|rule| Limit { at: rule.name().to_string(), says: rule.sentence() }).collect()
 }
 
 fn answer(

@@ -8,6 +8,7 @@ mod bridge;
 mod cause;
 mod head;
 mod intake;
+mod limits;
 mod refusals;
 
 pub use refusals::Refusals;
@@ -125,7 +126,15 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, x: &mut Box<Exchange>) -> Result<bool> {
-        match self.take_in(session, x) {
+        let mut taken = self.take_in(session, x);
+        if taken.is_ok() {
+            match limits::ask(session, x) {
+                Ok(None) => {}
+                Ok(Some(delay)) => Box::pin(delay.over()).await,
+                Err(rejection) => taken = Err(rejection),
+            }
+        }
+        match taken {
             Ok(None) => return Ok(false),
             // Boxed, so that what every forwarded request allocates for this phase stays small.
             Ok(Some(own)) => Box::pin(answer::give(session, x, own)).await?,

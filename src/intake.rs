@@ -2,17 +2,18 @@
 //!
 //! The order of the checks is the order of the code, and each ends the request with its own cause. What
 //! is decided here is written into the [`Exchange`]; nothing of it is decided again later. No socket is
-//! touched, no target is chosen and nothing is counted, so [`crate::explain`] asks these very functions what
+//! touched, no target is chosen, and nothing but refused credentials is counted, so [`crate::explain`] asks these very functions what
 //! would become of a request, and what it says can't differ from what [`crate::gateway`] does.
 
 mod connection;
+mod failures;
 mod grpc;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
 use pingora::http::RequestHeader;
 
@@ -20,6 +21,7 @@ use crate::auth::{Consumer, Denied, Presented};
 use crate::exchange::{self, Client, Exchange, Line, Onward, protocol};
 use crate::grpc_web::Bridge;
 use crate::hygiene::{CleanTarget, MAX_HEAD, MAX_HEADERS, MAX_TARGET, clean_host, is_websocket};
+use crate::limit::{Failures, cookie};
 use crate::listen::Facts;
 use crate::portal::{Ask, Portal};
 use crate::reject::Rejection;
@@ -147,7 +149,7 @@ fn decide(
     x.captures = matched.captures;
 
     serves(&route, x)?;
-    admit(&route, arriving, &host, x)?;
+    admit(&route, arriving, &host, &snapshot.limiter.failures, x)?;
     within_body_limit(&route, &head.headers)?;
     act(&route, &matched, &target, arriving, x)
 }
@@ -324,13 +326,18 @@ fn admit(
     route: &Route,
     arriving: &Arriving<'_>,
     host: &str,
+    failures: &Failures,
     x: &mut Exchange,
 ) -> Result<(), Rejection> {
     let admitted = match arriving.caller {
         Caller::Credentials => {
+            let credential = failures::credential(failures, route, arriving, x);
+            failures::hold_back(failures, credential, x)?;
             let certificate = x.certificate.as_deref();
             let presented = Presented { headers: &arriving.head.headers, certificate };
-            route.guard.admit(&presented, x.time)
+            let admitted = route.guard.admit(&presented, x.time);
+            failures::note(failures, credential, &admitted, x);
+            admitted
         }
         Caller::TakenFor(consumer) => route.guard.admit_as(consumer, x.time),
     };
@@ -354,16 +361,6 @@ fn admit(
             })
         }
     }
-}
-
-/// The value of a cookie (RFC 6265, section 4.2).
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let pairs =
-        headers.get_all(COOKIE).into_iter().flat_map(|v| v.as_bytes().split(|b| *b == b';'));
-    pairs.map(<[u8]>::trim_ascii).find_map(|pair| {
-        let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-        Some(value).filter(|value| !value.is_empty())
-    })
 }
 
 /// The Host as the client sent it: in a header, or (HTTP/2) in the target's authority.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{Config, Defaults, RouteConfig};
 use crate::diagnostic::At;
 use crate::rewrite::{cors, security};
-use crate::{compress, maintenance};
+use crate::{compress, limit, maintenance};
 
 /// A bundle of settings, which routes and `defaults` take over with `use`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -36,6 +36,10 @@ pub struct PolicyConfig {
     /// Whether requests are answered with 503 and told to come back later. Default: not said here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<maintenance::Setting>,
+
+    /// How often callers may call; `none`: as often as they like. Default: not said here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<limit::Setting>,
 }
 
 /// What one place says of the keys that may stand in a policy.
@@ -49,6 +53,8 @@ pub struct PolicyKeys<'a> {
     pub compress: Option<&'a compress::Setting>,
     /// `maintenance`
     pub maintenance: Option<&'a maintenance::Setting>,
+    /// `limits`
+    pub limits: Option<&'a limit::Setting>,
 }
 
 macro_rules! keys {
@@ -62,6 +68,7 @@ macro_rules! keys {
                     security_headers: self.security_headers.as_ref(),
                     compress: self.compress.as_ref(),
                     maintenance: self.maintenance.as_ref(),
+                    limits: self.limits.as_ref(),
                 }
             }
         }
@@ -80,6 +87,7 @@ impl PolicyKeys<'_> {
             ("security_headers", self.security_headers.is_some()),
             ("compress", self.compress.is_some()),
             ("maintenance", self.maintenance.is_some()),
+            ("limits", self.limits.is_some()),
         ];
         all.into_iter().filter(|(_, written)| *written).map(|(name, _)| name)
     }

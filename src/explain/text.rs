@@ -62,6 +62,9 @@ pub(super) fn text(told: &Explanation) -> String {
             page.line("auth", &hint);
         }
     }
+    for limit in &told.limits {
+        page.line("limits", &format!("{} ({})", limit.says, limit.at));
+    }
     if let Some(forward) = &told.forward {
         self::forward(&mut page, forward);
     }

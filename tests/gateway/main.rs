@@ -24,6 +24,7 @@ mod headers;
 mod house;
 mod hygiene;
 mod keys;
+mod limits;
 mod logs;
 mod maintenance;
 mod metrics;

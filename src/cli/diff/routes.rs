@@ -9,7 +9,7 @@ use crate::diagnostic::At;
 use crate::rewrite::{HeadersConfig, cors, security};
 use crate::snapshot::Snapshot;
 use crate::units::OneOrMany;
-use crate::{compress, maintenance};
+use crate::{compress, limit, maintenance};
 
 /// The methods of which one lets in; `None` on an open route.
 pub(super) fn auth<'a>(config: &'a Config, route: &'a RouteConfig) -> Option<BTreeSet<&'a str>> {
@@ -49,6 +49,13 @@ type Layers<'a> = [(At, PolicyKeys<'a>)];
 fn cors_of<'a>(layers: &Layers<'a>) -> Option<&'a cors::Config> {
     match nearest(layers, "", |keys| keys.cors) {
         Some((_, cors::Setting::On(config))) => Some(config),
+        _ => None,
+    }
+}
+
+fn limits_of<'a>(layers: &Layers<'a>) -> Option<&'a [limit::config::RuleConfig]> {
+    match nearest(layers, "", |keys| keys.limits) {
+        Some((_, limit::Setting::On(rules))) => Some(rules),
         _ => None,
     }
 }
@@ -239,13 +246,19 @@ impl Notes {
         }
     }
 
-    /// What holds of browsers, compression and maintenance in the end, wherever it is written.
+    /// What holds of browsers, compression, limits and maintenance in the end, wherever it is written.
     fn policy(&mut self, was: &Layers<'_>, is: &Layers<'_>) {
         self.cors(cors_of(was), cors_of(is));
         match (maintenance_of(was), maintenance_of(is)) {
             (None, Some(_)) => self.note("goes into maintenance: 503 for its clients"),
             (Some(_), None) => self.note("comes out of maintenance"),
             (Some(was), Some(is)) if was != is => self.note("its maintenance changes"),
+            _ => {}
+        }
+        match (limits_of(was), limits_of(is)) {
+            (None, Some(_)) => self.note("is limited"),
+            (Some(_), None) => self.note("is not limited any more"),
+            (Some(was), Some(is)) if was != is => self.note("its limits change"),
             _ => {}
         }
         let compress = |layers: &Layers<'_>| match nearest(layers, "", |keys| keys.compress) {
