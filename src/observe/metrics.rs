@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Method;
 
-pub use encode::most_series;
+pub use encode::{Extent, most_series};
 pub use format::Format;
 pub use meter::{METHODS, Observed, RouteMeter, STATUSES};
 

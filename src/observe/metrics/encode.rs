@@ -27,19 +27,33 @@ const OF_A_CERTIFICATE: usize = 2;
 /// Build, reloads (2), last good one (2), lines dropped, buckets, process (7), allocator (5).
 const OF_THE_PROCESS: usize = 19;
 
+/// How much of what metrics are kept of there is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extent {
+    /// Routes.
+    pub routes: usize,
+    /// Upstreams.
+    pub upstreams: usize,
+    /// Targets in all of them.
+    pub targets: usize,
+    /// Listeners.
+    pub listeners: usize,
+    /// Certificates.
+    pub certificates: usize,
+    /// Auth methods whose keys are fetched.
+    pub key_sets: usize,
+    /// Limits.
+    pub limits: usize,
+    /// Words for why we answer ourselves.
+    pub codes: usize,
+}
+
 /// The largest number of series that a configuration of this size can have, whatever clients send. The formula
 /// of `docs/metrics.md`.
 #[must_use]
-pub const fn most_series(
-    routes: usize,
-    upstreams: usize,
-    targets: usize,
-    listeners: usize,
-    certificates: usize,
-    key_sets: usize,
-    limits: usize,
-    codes: usize,
-) -> usize {
+pub const fn most_series(extent: Extent) -> usize {
+    let Extent { routes, upstreams, targets, listeners, certificates, key_sets, limits, codes } =
+        extent;
     // Requests that no route took have no number in flight.
     let of_a_route = METHODS.len() * (STATUSES.len() + 1) + HISTOGRAM;
     let of_an_upstream = HISTOGRAM + Outcome::ALL.len() - 2;

@@ -193,7 +193,18 @@ fn the_formula_is_what_there_can_be_and_no_more() {
     let all = series(&text);
     let distinct: BTreeSet<_> = all.iter().collect();
     assert_eq!(distinct.len(), all.len(), "a series stands there twice");
-    assert_eq!(all.len(), most_series(3, 2, 3, 2, 0, 0, 0, CODES.len()), "{all:#?}");
+    assert_eq!(
+        all.len(),
+        most_series(Extent {
+            routes: 3,
+            upstreams: 2,
+            targets: 3,
+            listeners: 2,
+            codes: CODES.len(),
+            ..Extent::default()
+        }),
+        "{all:#?}"
+    );
 }
 
 #[test]
@@ -221,12 +232,12 @@ fn the_documentation_has_every_family_and_the_formula() {
     let reasons = number("codes +", "reasons for refusals");
     let process = number("refusals +", "of the process");
     assert_eq!(
-        most_series(0, 0, 0, 0, 0, 0, 0, codes),
+        most_series(Extent { codes, ..Extent::default() }),
         8 * 61 + histogram + codes + reasons + process
     );
     let of = |routes, upstreams, targets, listeners| {
-        most_series(routes, upstreams, targets, listeners, 0, 0, 0, 0)
-            - most_series(0, 0, 0, 0, 0, 0, 0, 0)
+        most_series(Extent { routes, upstreams, targets, listeners, ..Extent::default() })
+            - most_series(Extent::default())
     };
     assert_eq!(of(1, 0, 0, 0), 8 * 61 + histogram + 3);
     assert_eq!(
@@ -236,7 +247,17 @@ fn the_documentation_has_every_family_and_the_formula() {
     assert_eq!(of(0, 0, 1, 0), number("T × (", "outcomes") + number("outcomes +", ")"));
     assert_eq!(of(0, 0, 0, 1), number("L × (", "+") + number("L × (4 +", "reasons"));
     assert_eq!(number("L × (4 +", "reasons"), Refusal::ALL.len());
-    assert_eq!(most_series(0, 0, 0, 0, 1, 0, 0, 0) - most_series(0, 0, 0, 0, 0, 0, 0, 0), 2);
-    assert_eq!(most_series(0, 0, 0, 0, 0, 1, 0, 0) - most_series(0, 0, 0, 0, 0, 0, 0, 0), 3);
-    assert_eq!(most_series(0, 0, 0, 0, 0, 0, 1, 0) - most_series(0, 0, 0, 0, 0, 0, 0, 0), 4);
+    assert_eq!(
+        most_series(Extent { certificates: 1, ..Extent::default() })
+            - most_series(Extent::default()),
+        2
+    );
+    assert_eq!(
+        most_series(Extent { key_sets: 1, ..Extent::default() }) - most_series(Extent::default()),
+        3
+    );
+    assert_eq!(
+        most_series(Extent { limits: 1, ..Extent::default() }) - most_series(Extent::default()),
+        4
+    );
 }
