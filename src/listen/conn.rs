@@ -119,7 +119,7 @@ impl Conn {
             peer,
             local,
             accepted: SystemTime::now(),
-            facts: facts.pack(),
+            facts: facts.pack(http2),
             http2: http2.then(|| Box::new(Http2::new(&clients))),
             born: Instant::now(),
             inbound: (!http2).then(|| Inbound::new(&clients.pace)),

@@ -35,9 +35,10 @@ impl Facts {
         self.tls.is_some() || self.door.redirect_to_https.is_some()
     }
 
-    /// The facts in the form in which they travel; none where there is nothing to know.
-    pub(super) fn pack(self) -> Option<Arc<ProxyDigest>> {
-        if !self.matter() {
+    /// The facts in the form in which they travel; none where there is nothing to know. Streams of HTTP/2 have no
+    /// other way to their listener's settings.
+    pub(super) fn pack(self, http2: bool) -> Option<Arc<ProxyDigest>> {
+        if !http2 && !self.matter() {
             return None;
         }
         // No proxy answered anything, but there has to be an answer.

@@ -1,14 +1,18 @@
 //! How connections of HTTP/2 end: when they are old, have had their requests, or were never begun.
 
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::super::{ECHO, House, comes_to};
 use super::frames::{
-    ACK, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, SETTINGS, fields, frame, status,
+    ACK, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, fields,
+    frame, status,
 };
-use crate::support::{PATIENCE, Reloading};
+use crate::support::{Origin, PATIENCE, Reloading};
 
 async fn gateway(listener: &str) -> Reloading {
     let yaml = format!(
@@ -64,6 +68,38 @@ async fn a_connection_that_is_old_or_has_had_its_requests_is_told_to_end() {
     let (answers, codes) = heard(&spent, &[&begin[..], &request(1), &request(3)].concat()).await;
     assert_eq!(answers, 2);
     assert!(!codes.is_empty() && codes.iter().all(|code| *code == 0), "{codes:?}");
+}
+
+/// A stream that takes nothing of its answer is reset, and what it held is given back; others on its connection go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_takes_nothing_is_reset() {
+    let large = Bytes::from(vec![b'x'; 4 << 20]);
+    let origin = Origin::with(move |_| Response::new(Full::new(large.clone()))).await;
+    let yaml = format!(
+        "listeners: {{ public: {{ address: \"127.0.0.1:0\", timeouts: {{ stall: 1s }} }} }}\n\
+         upstreams: {{ a: {{ targets: [ \"{}\" ] }} }}\n\
+         routes:\n  all: {{ path: /, to: a, auth: none }}\n",
+        origin.address
+    );
+    let gateway = House::with(&[]).open(&yaml).await;
+    let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+    let nothing = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    stream.write_all(&[PREFACE, &nothing, &request(1)].concat()).await.unwrap();
+    let mut head = [0; 9];
+    let reset = async {
+        loop {
+            stream.read_exact(&mut head).await.unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            stream.read_exact(&mut vec![0; length]).await.unwrap();
+            if head[3] == RST_STREAM {
+                return head[8];
+            }
+        }
+    };
+    // Its number, which is the first.
+    assert_eq!(timeout(PATIENCE, reset).await.expect("it is reset"), 1);
+    let busy = "portcullis_requests_in_flight{route=\"all\"}";
+    comes_to(gateway.admin(), busy, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
