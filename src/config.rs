@@ -20,7 +20,7 @@ use crate::auth::{Allow, ConsumersConfig, MethodsConfig, RouteAuth};
 use crate::rewrite::{HeadersConfig, cors, security};
 use crate::route::StripPrefix;
 use crate::units::{OneOrMany, Period, Size};
-use crate::{compress, ip, listen, maintenance, observe, portal, upstream};
+use crate::{compress, ip, limit, listen, maintenance, observe, portal, upstream};
 
 pub use expectation::{Expect, Expectation, With};
 pub use policy::{PolicyConfig, PolicyKeys, nearest};
@@ -77,6 +77,15 @@ pub struct Config {
     /// The callers, by name.
     #[serde(default)]
     pub consumers: ConsumersConfig,
+
+    /// What consumers have bought, by name: how often they may call.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plans: BTreeMap<String, limit::PlanConfig>,
+
+    /// How often credentials from one address may be refused before no more of them are looked up, or `none`.
+    /// Default: `60/min burst 100`.
+    #[serde(default)]
+    pub failed_credentials: limit::FailedCredentials,
 
     /// Bundles of settings, by name, which routes and `defaults` take over with `use`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -201,6 +210,10 @@ pub struct Defaults {
     /// Which addresses may call; `none`: all. Default: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<ip::Setting>,
+
+    /// How often callers may call; `none`: as often as they like. Default: as often as they like.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<limit::Setting>,
 }
 
 impl Default for Defaults {
@@ -216,6 +229,7 @@ impl Default for Defaults {
             compress: None,
             maintenance: None,
             ip: None,
+            limits: None,
         }
     }
 }
@@ -306,6 +320,10 @@ pub struct RouteConfig {
     /// Which addresses may call; `none`: all. Default: as in `defaults`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<ip::Setting>,
+
+    /// How often callers may call; `none`: as often as they like. Default: as in `defaults`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<limit::Setting>,
 
     /// Answers by itself.
     #[serde(skip_serializing_if = "Option::is_none")]

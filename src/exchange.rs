@@ -15,6 +15,7 @@ use crate::auth::{Claims, Consumer, Permit, Settled};
 use crate::compress::Encoder;
 use crate::grpc_web::Bridge;
 use crate::hygiene::clean_host;
+use crate::limit::{Rule, Standing};
 use crate::listen::{ClientCertificate, TlsVersion};
 use crate::observe::metrics::Observed;
 use crate::reject::Rejection;
@@ -123,7 +124,7 @@ pub struct Exchange {
     pub consumer: Option<Arc<Consumer>>,
     /// What had to be waited for to find that out.
     pub settled: Vec<Settled>,
-    /// What a rule that only observes would have refused it for.
+    /// What a rule or a limit that only observes would have refused it for.
     pub observed: Option<&'static str>,
     /// What is sent on.
     pub onward: Onward,
@@ -159,6 +160,10 @@ pub struct Exchange {
     pub why: Option<&'static str>,
     /// More about it, for the log only.
     pub detail: Option<&'static str>,
+    /// What is left to the caller, where it is limited.
+    pub standing: Option<Standing>,
+    /// The limit that refused it or held it up, or would have.
+    pub limit: Option<Arc<Rule>>,
     /// A cause that a phase ended with, until it is answered.
     pub rejection: Option<Rejection>,
     /// When what happened.
@@ -205,6 +210,8 @@ impl Exchange {
             attempt: None,
             tried: Vec::new(),
             last: None,
+            standing: None,
+            limit: None,
             rejection: None,
             tries: 0,
             unsent: 0,

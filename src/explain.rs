@@ -63,6 +63,8 @@ pub struct Explanation {
     pub preflight: Option<String>,
     /// Who the caller is, and whether it may pass; none if nobody asks for it.
     pub auth: Option<Auth>,
+    /// The limits that it would be counted at.
+    pub limits: Vec<Limit>,
     /// What the upstream would see; none if the gateway answers by itself.
     pub forward: Option<Forward>,
     /// What the gateway would answer by itself; none if it forwards.
@@ -127,6 +129,15 @@ pub struct Auth {
     /// What it would be refused for, by a rule that only observes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed: Option<&'static str>,
+}
+
+/// A limit that a request is counted at. How much of it is used up is known to a running gateway only.
+#[derive(Debug, Serialize)]
+pub struct Limit {
+    /// Its place in the configuration.
+    pub at: String,
+    /// What it says.
+    pub says: String,
 }
 
 /// An answer of the gateway's own.
@@ -251,6 +262,7 @@ fn explain_as(
         captures: captures(&x, &tried, &mask),
         preflight: preflight.as_ref().map(ToString::to_string),
         auth,
+        limits: limits(&x),
         forward,
         answer: answer(&decision, &head, &x, &mask),
         nearest: nearest.map(|near| mask.text(&near)),
@@ -345,6 +357,14 @@ fn auth(x: &Exchange, decision: &Result<Decision, Rejection>) -> Option<Auth> {
         reason: if pending { Some("auth_pending") } else { x.detail.filter(|_| denied) },
         observed: x.observed,
     })
+}
+
+/// What a request is counted at, once it is let in.
+fn limits(x: &Exchange) -> Vec<Limit> {
+    let (Some(route), Some(_)) = (&x.route, &x.permit) else { return Vec::new() };
+    let rules = route.limits.iter();
+    let rules = rules.flat_map(|limits| limits.rules(x.consumer.as_deref(), &x.line.method));
+    rules.map(|rule| Limit { at: rule.name().to_string(), says: rule.sentence() }).collect()
 }
 
 fn answer(

@@ -2,18 +2,19 @@
 //!
 //! The order of the checks is the order of the code, and each ends the request with its own cause. What
 //! is decided here is written into the [`Exchange`]; nothing of it is decided again later. No socket is
-//! touched, no target is chosen and nothing is counted, so [`crate::explain`] asks these very functions what
-//! would become of a request, and what it says can't differ from what [`crate::gateway`] does.
+//! touched, no target is chosen, and nothing but refused credentials is counted, so [`crate::explain`] asks these
+//! very functions what would become of a request, and what it says can't differ from what [`crate::gateway`] does.
 
 mod admit;
 mod connection;
+mod failures;
 mod grpc;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
 use pingora::http::RequestHeader;
 
@@ -23,13 +24,14 @@ use crate::grpc_web::Bridge;
 use crate::hygiene::{
     CleanTarget, MAX_HEAD, MAX_HEADERS, MAX_TARGET, clean_host, has_one_length, is_websocket,
 };
+use crate::limit::cookie;
 use crate::listen::Facts;
 use crate::portal::{Ask, Portal};
 use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::rewrite::cors::Preflight;
 use crate::rewrite::forwarded::{Arrival, accepted_request_id};
-use crate::rewrite::{Trace, client_address, forwarded, identity, screen, trace};
+use crate::rewrite::{Trace, client_address, forwarded, identity, screen, trace, without_twins};
 use crate::route::{Found, Matched, Prefixes, Request};
 use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
 use crate::template::{Fill, Part};
@@ -162,7 +164,7 @@ fn decide(
 
     serves(&route, x)?;
     is_for_address(&route, x)?;
-    if let Some(wait) = admit(&route, arriving, &host, x)? {
+    if let Some(wait) = admit(&route, arriving, &host, &snapshot.limiter.failures, x)? {
         return Ok(Decision::Wait(wait));
     }
     within_body_limit(&route, &head.headers)?;
@@ -305,6 +307,7 @@ pub fn send_on(
     route.request_headers.apply(headers, &x.fill(&sent.headers));
     // Last, so that nothing above can reach a backend in the gateway's name.
     upstream.dress(authority, headers);
+    without_twins(headers, &sent.headers);
     *head = RequestHeader::from(parts);
     match &x.onward.target {
         Some(target) => head.set_raw_path(target.as_bytes()).map_err(|_| Rejection::Internal),
@@ -342,16 +345,6 @@ pub fn hash_key<'a>(
         }
         Some(HashSource::Cookie(name)) => cookie(headers, name).map_or(HashKey::NONE, HashKey::of),
     }
-}
-
-/// The value of a cookie (RFC 6265, section 4.2).
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let pairs =
-        headers.get_all(COOKIE).into_iter().flat_map(|v| v.as_bytes().split(|b| *b == b';'));
-    pairs.map(<[u8]>::trim_ascii).find_map(|pair| {
-        let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-        Some(value).filter(|value| !value.is_empty())
-    })
 }
 
 /// The Host as the client sent it: in a header, or (HTTP/2) in the target's authority.

@@ -10,10 +10,11 @@
 //!    Where that route has CORS, a browser's question whether a page may call is answered here; a route in
 //!    [`maintenance`] says so.
 //! 4. [`auth`] admits the caller, or does not. Its [`auth::Permit`] is the only way on.
-//! 5. [`upstream`] chooses a target; a failed try may be followed by another.
-//! 6. [`rewrite`] changes the heads, there and back; [`compress`] the body of the answer; [`grpc_web`] both, for calls
+//! 5. [`limit`] counts how often the caller has called, and may tell it to come back later.
+//! 6. [`upstream`] chooses a target; a failed try may be followed by another.
+//! 7. [`rewrite`] changes the heads, there and back; [`compress`] the body of the answer; [`grpc_web`] both, for calls
 //!    of browsers to gRPC.
-//! 7. [`reject`] turns every cause of a refusal or failure into an answer; [`observe`] writes one line.
+//! 8. [`reject`] turns every cause of a refusal or failure into an answer; [`observe`] writes one line.
 //!
 //! # The life of a configuration
 //!
@@ -56,6 +57,8 @@ pub mod listen;
 pub mod route;
 
 pub mod auth;
+
+pub mod limit;
 
 pub mod rewrite;
 

@@ -18,6 +18,7 @@
 //! | `body_too_large` | 413 | a body above `body_limit` |
 //! | `uri_too_long` | 414 | a target above 8 KiB |
 //! | `misdirected` | 421 | a connection for another host, on which no certificate was shown |
+//! | `rate_limited` | 429 | the caller has called too often, or too many of its credentials were refused |
 //! | `header_too_large` | 431 | a head above 64 KiB or 100 lines |
 //! | `client_closed` | 499 | the client left before the answer (only in the log) |
 //! | `internal_error` | 500 | a fault of this program |
@@ -74,6 +75,11 @@ pub enum Rejection {
     UriTooLong,
     /// The route asks for a certificate, which the client can show on a connection of its own for this host.
     Misdirected,
+    /// The caller has called too often.
+    RateLimited {
+        /// When it may again.
+        retry_after: Duration,
+    },
     /// A head above [`MAX_HEAD`] or [`MAX_HEADERS`].
     HeaderTooLarge,
     /// The client left before the answer.
@@ -114,7 +120,7 @@ pub enum Rejection {
 }
 
 /// All words that [`Rejection::code`] can give.
-pub const CODES: [&str; 25] = [
+pub const CODES: [&str; 26] = [
     "bad_request",
     "ambiguous_path",
     "unauthorized",
@@ -127,6 +133,7 @@ pub const CODES: [&str; 25] = [
     "body_too_large",
     "uri_too_long",
     "misdirected",
+    "rate_limited",
     "header_too_large",
     "client_closed",
     "internal_error",
@@ -223,6 +230,12 @@ impl Rejection {
                 "Misdirected request",
                 "The connection was opened for another host; open one for this host.",
             ),
+            Self::RateLimited { .. } => (
+                429,
+                "rate_limited",
+                "Too many requests",
+                "This caller has sent too many requests; Retry-After says when it may send another.",
+            ),
             Self::HeaderTooLarge => (
                 431,
                 "header_too_large",
@@ -302,7 +315,8 @@ impl Rejection {
         let (status, code, title, _) = self.words();
         let detail = self.detail();
         let retry_after = match self {
-            Self::UpstreamUnreachable { retry_after }
+            Self::RateLimited { retry_after }
+            | Self::UpstreamUnreachable { retry_after }
             | Self::NoHealthyTarget { retry_after }
             | Self::Maintenance { retry_after, .. } => Some(whole_seconds(*retry_after)),
             Self::AuthUnavailable => Some(1),

@@ -98,6 +98,9 @@ pub struct ConsumerConfig {
     pub groups: OneOrMany,
     /// Whether all its keys are refused. Default: false.
     pub disabled: bool,
+    /// The name of its plan, which says how often it may call. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
 }
 
 /// A list of keys; a single one may stand without the list.

@@ -316,6 +316,12 @@ impl Guard {
         self.demand.methods().iter().filter_map(|method| method.header())
     }
 
+    /// Whether a cookie of the client may be what lets it pass.
+    #[must_use]
+    pub fn asks_for_cookie(&self) -> bool {
+        self.demand.methods().iter().any(|method| method.has_cookie())
+    }
+
     /// The ways in which a caller can prove to this route who it is, and whether all are demanded.
     #[must_use]
     pub fn schemes(&self) -> (Vec<Scheme>, bool) {

@@ -133,6 +133,14 @@ impl Method {
         }
     }
 
+    /// Whether a cookie carries the credential.
+    pub(super) fn has_cookie(&self) -> bool {
+        match self {
+            Self::Jwt(method) => method.place.cookie().is_some(),
+            Self::ApiKey(_) | Self::Mtls(_) => false,
+        }
+    }
+
     /// The header and the cookie that carry the credential, unless upstreams get it too.
     pub(super) fn stripped(&self) -> (Option<HeaderName>, Option<&str>) {
         match self {

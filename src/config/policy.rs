@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{Config, Defaults, RouteConfig};
 use crate::diagnostic::At;
 use crate::rewrite::{cors, security};
-use crate::{compress, ip, maintenance};
+use crate::{compress, ip, limit, maintenance};
 
 /// A bundle of settings, which routes and `defaults` take over with `use`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -40,6 +40,10 @@ pub struct PolicyConfig {
     /// Which addresses may call; `none`: all. Default: not said here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<ip::Setting>,
+
+    /// How often callers may call; `none`: as often as they like. Default: not said here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<limit::Setting>,
 }
 
 /// What one place says of the keys that may stand in a policy.
@@ -55,6 +59,8 @@ pub struct PolicyKeys<'a> {
     pub maintenance: Option<&'a maintenance::Setting>,
     /// `ip`
     pub ip: Option<&'a ip::Setting>,
+    /// `limits`
+    pub limits: Option<&'a limit::Setting>,
 }
 
 macro_rules! keys {
@@ -69,6 +75,7 @@ macro_rules! keys {
                     compress: self.compress.as_ref(),
                     maintenance: self.maintenance.as_ref(),
                     ip: self.ip.as_ref(),
+                    limits: self.limits.as_ref(),
                 }
             }
         }
@@ -88,6 +95,7 @@ impl PolicyKeys<'_> {
             ("compress", self.compress.is_some()),
             ("maintenance", self.maintenance.is_some()),
             ("ip", self.ip.is_some()),
+            ("limits", self.limits.is_some()),
         ];
         all.into_iter().filter(|(_, written)| *written).map(|(name, _)| name)
     }

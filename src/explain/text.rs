@@ -66,6 +66,9 @@ pub(super) fn text(told: &Explanation) -> String {
     if let Some(observed) = told.auth.as_ref().and_then(|auth| auth.observed) {
         page.line("observe", &format!("a rule would refuse it ({observed}), but only observes"));
     }
+    for limit in &told.limits {
+        page.line("limits", &format!("{} ({})", limit.says, limit.at));
+    }
     if let Some(forward) = &told.forward {
         self::forward(&mut page, forward);
     }

@@ -3,10 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use pingora::prelude::Result;
 use pingora::proxy::Session;
 
-use super::{Gateway, answer};
+use super::Gateway;
 use crate::auth::Wait;
 use crate::exchange::Exchange;
 use crate::intake::{self, Arriving, Caller, Decision};
@@ -36,7 +35,7 @@ impl Gateway {
         &self,
         session: &Session,
         x: &mut Exchange,
-    ) -> std::result::Result<Option<Own>, Rejection> {
+    ) -> Result<Option<Own>, Rejection> {
         let inet = |address: Option<&pingora::protocols::l4::socket::SocketAddr>| {
             address.and_then(|a| a.as_inet()).copied()
         };
@@ -57,38 +56,28 @@ impl Gateway {
         })
     }
 
-    /// Gives an answer of our own, as soon as it is there; false if the request is to be forwarded after all.
-    pub(super) async fn give(
+    /// Waits until it is known who asks, and decides all anew, so that what holds is one configuration.
+    pub(super) async fn settle(
         &self,
-        session: &mut Session,
+        session: &Session,
         x: &mut Exchange,
-        own: Own,
-    ) -> Result<bool> {
-        let mut own = own;
-        while let Own::Wait(wait) = own {
-            if x.settled.len() >= MOST_WAITS {
-                answer::refuse(session, x, &Rejection::AuthUnavailable).await?;
-                return Ok(true);
-            }
+        wait: Wait,
+    ) -> Result<Option<Own>, Rejection> {
+        let mut wait = wait;
+        while x.settled.len() < MOST_WAITS {
             x.settled.push(wait.settle().await);
-            // All is decided anew, so that what holds is one configuration.
             x.leave();
-            own = match self.take_in(session, x) {
-                Ok(None) => return Ok(false),
-                Ok(Some(own)) => own,
-                Err(rejection) => {
-                    answer::refuse(session, x, &rejection).await?;
-                    return Ok(true);
-                }
-            };
+            match self.take_in(session, x)? {
+                Some(Own::Wait(next)) => wait = next,
+                own => return Ok(own),
+            }
         }
-        answer::give(session, x, own).await?;
-        Ok(true)
+        Err(Rejection::AuthUnavailable)
     }
 }
 
 /// Picks the target of the next try.
-pub(super) fn choose(session: &Session, x: &mut Exchange) -> std::result::Result<(), Rejection> {
+pub(super) fn choose(session: &Session, x: &mut Exchange) -> Result<(), Rejection> {
     let now = Instant::now();
     if x.is_overdue(now) {
         return Err(Rejection::DeadlineExceeded);

@@ -95,6 +95,7 @@ fn record(
         timings: Timings { total: refused.took, ..Timings::default() },
         why,
         detail: Some(refused.flaw.word()),
+        limit: None,
         observed: None,
         agent: None,
     }

@@ -1,9 +1,10 @@
 //! Whether a route is for whoever sends a request: for its address, and for who it proves to be.
 
 use super::connection::is_misdirected;
-use super::{Arriving, Caller};
+use super::{Arriving, Caller, failures};
 use crate::auth::{Denied, Presented, Sent, Wait};
 use crate::exchange::Exchange;
+use crate::limit::Failures;
 use crate::observe::metrics::Observed;
 use crate::reject::Rejection;
 use crate::snapshot::Route;
@@ -26,11 +27,14 @@ pub(super) fn admit(
     route: &Route,
     arriving: &Arriving<'_>,
     host: &str,
+    failures: &Failures,
     x: &mut Exchange,
 ) -> Result<Option<Wait>, Rejection> {
     let head = arriving.head;
     let admitted = match arriving.caller {
         Caller::Credentials => {
+            let credential = failures::credential(failures, route, arriving, x);
+            failures::hold_back(failures, credential, x)?;
             let sent = Sent {
                 method: &head.method,
                 host,
@@ -40,7 +44,10 @@ pub(super) fn admit(
             };
             let certificate = x.certificate.as_deref();
             let (headers, request, settled) = (&head.headers, Some(sent), &*x.settled);
-            route.guard.admit(&Presented { headers, certificate, request, settled }, x.time)
+            let presented = Presented { headers, certificate, request, settled };
+            let admitted = route.guard.admit(&presented, x.time);
+            failures::note(failures, credential, &admitted, x);
+            admitted
         }
         Caller::TakenFor { consumer, claims } => route.guard.admit_as(consumer, claims, x.time),
     };

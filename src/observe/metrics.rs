@@ -11,6 +11,7 @@
 
 mod encode;
 mod format;
+mod limits;
 mod meter;
 mod process;
 mod write;
@@ -27,6 +28,7 @@ pub use meter::{METHODS, Observed, RouteMeter, STATUSES};
 
 use crate::auth::KeySetStatus;
 use crate::counter::Counters;
+use crate::limit::Rule;
 use crate::listen::tls::Tls;
 use crate::listen::{Flaw, Traffic};
 #[cfg(doc)]
@@ -40,6 +42,10 @@ pub struct View<'a> {
     pub routes: Vec<(&'a str, &'a RouteMeter)>,
     /// The upstreams, with theirs.
     pub upstreams: Vec<&'a Upstream>,
+    /// The limits, each with how often it said what.
+    pub limits: Vec<&'a Rule>,
+    /// How many buckets are kept for them.
+    pub limit_keys: u64,
     /// The listeners that speak TLS, by name.
     pub tls: Vec<(&'a str, &'a Tls)>,
     /// The sets of keys that are fetched.

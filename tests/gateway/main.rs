@@ -26,6 +26,7 @@ mod house;
 mod hygiene;
 mod jwt;
 mod keys;
+mod limits;
 mod logs;
 mod maintenance;
 mod metrics;

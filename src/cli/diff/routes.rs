@@ -9,7 +9,7 @@ use crate::diagnostic::At;
 use crate::rewrite::{HeadersConfig, cors, security};
 use crate::snapshot::Snapshot;
 use crate::units::OneOrMany;
-use crate::{compress, ip, maintenance};
+use crate::{compress, ip, limit, maintenance};
 
 /// One way in: the methods that are demanded together.
 type Way<'a> = BTreeSet<&'a str>;
@@ -59,6 +59,13 @@ type Layers<'a> = [(At, PolicyKeys<'a>)];
 fn cors_of<'a>(layers: &Layers<'a>) -> Option<&'a cors::Config> {
     match nearest(layers, "", |keys| keys.cors) {
         Some((_, cors::Setting::On(config))) => Some(config),
+        _ => None,
+    }
+}
+
+fn limits_of<'a>(layers: &Layers<'a>) -> Option<&'a [limit::config::RuleConfig]> {
+    match nearest(layers, "", |keys| keys.limits) {
+        Some((_, limit::Setting::On(rules))) => Some(rules),
         _ => None,
     }
 }
@@ -271,7 +278,7 @@ impl Notes {
         }
     }
 
-    /// What holds of browsers, compression, maintenance and addresses in the end, wherever it is written.
+    /// What holds of browsers, compression, limits, maintenance and addresses in the end, wherever it is written.
     fn policy(&mut self, was: &Layers<'_>, is: &Layers<'_>) {
         let ip = |layers: &Layers<'_>| match nearest(layers, "", |keys| keys.ip) {
             Some((_, ip::Setting::On(config))) => Some(config.clone()),
@@ -288,6 +295,12 @@ impl Notes {
             (None, Some(_)) => self.note("goes into maintenance: 503 for its clients"),
             (Some(_), None) => self.note("comes out of maintenance"),
             (Some(was), Some(is)) if was != is => self.note("its maintenance changes"),
+            _ => {}
+        }
+        match (limits_of(was), limits_of(is)) {
+            (None, Some(_)) => self.note("is limited"),
+            (Some(_), None) => self.note("is not limited any more"),
+            (Some(was), Some(is)) if was != is => self.note("its limits change"),
             _ => {}
         }
         let compress = |layers: &Layers<'_>| match nearest(layers, "", |keys| keys.compress) {

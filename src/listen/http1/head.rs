@@ -91,12 +91,9 @@ impl Head {
                     return Ok(None);
                 }
                 Err(flaw) => {
-                    let begin = self.begin;
-                    return match begin {
-                        Some(begin) if !self.has_line_feed(window, begin)? => Ok(None),
-                        // What can't be the beginning of a request won't become one.
-                        _ => Err(flaw),
-                    };
+                    // What can't be the beginning of a request won't become one.
+                    let Some(begin) = self.begin else { return Err(flaw) };
+                    return if self.has_line_feed(window, begin)? { Err(flaw) } else { Ok(None) };
                 }
             }
         }

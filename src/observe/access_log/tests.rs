@@ -43,6 +43,7 @@ pub(super) fn record() -> Record {
         },
         why: None,
         detail: None,
+        limit: None,
         observed: None,
         agent: None,
     }
@@ -62,6 +63,7 @@ pub(super) fn bare() -> Record {
         timings: Timings { total: Duration::from_micros(50), ..Timings::default() },
         why: Some("no_route"),
         detail: Some("no route has this host"),
+        limit: None,
         observed: None,
         ..record()
     }

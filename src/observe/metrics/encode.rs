@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
-use super::process;
 use super::write::{Exposition, Kind};
 use super::{Format, METHODS, Metrics, Observed, STATUSES, View};
+use super::{limits, process};
 use crate::auth::KeySetStatus;
 use crate::counter::{BOUNDS, Histogram};
 use crate::listen::tls::Tls;
@@ -24,8 +24,8 @@ const OF_A_LISTENER: usize = 4;
 const OF_A_KEY_SET: usize = 3;
 /// Its end, and whether it is stale.
 const OF_A_CERTIFICATE: usize = 2;
-/// Build, reloads (2), last good one (2), lines dropped, process (7), allocator (5).
-const OF_THE_PROCESS: usize = 18;
+/// Build, reloads (2), last good one (2), lines dropped, buckets, process (7), allocator (5).
+const OF_THE_PROCESS: usize = 19;
 
 /// The largest number of series that a configuration of this size can have, whatever clients send. The formula
 /// of `docs/metrics.md`.
@@ -37,6 +37,7 @@ pub const fn most_series(
     listeners: usize,
     certificates: usize,
     key_sets: usize,
+    limits: usize,
     codes: usize,
 ) -> usize {
     // Requests that no route took have no number in flight.
@@ -49,6 +50,7 @@ pub const fn most_series(
         + targets * (OUTCOMES.len() + OF_TARGETS)
         + listeners * (OF_A_LISTENER + Refusal::ALL.len())
         + certificates * OF_A_CERTIFICATE
+        + limits * limits::OF_A_LIMIT
         + codes
         + Flaw::ALL.len()
         + OF_THE_PROCESS
@@ -70,6 +72,7 @@ impl Metrics {
         write_certificates(&view.tls, out_ref);
         write_tries(&view.upstreams, out_ref);
         write_targets(&view.upstreams, out_ref);
+        limits::write(view, out_ref);
         self.write_state(dropped, out_ref);
         process::write(out_ref);
         out.finish()

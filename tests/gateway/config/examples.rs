@@ -669,6 +669,27 @@ async fn compression() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn limits() {
+    let orders = Origin::start("orders").await;
+    let gateway = start("limits.yaml", &[("127.0.0.1:8001", orders.address)]);
+    let answer = call(&gateway, "/orders", &[]).await;
+    assert!(answer.header("ratelimit").starts_with("\"60/min\";r=59;"), "{:?}", answer.headers);
+    let mut posts = Vec::new();
+    for _ in 0..6 {
+        posts.push(send(gateway.address(), "POST", "/orders", &[KEY], b"").await.status);
+    }
+    assert_eq!(posts, [200, 200, 200, 200, 200, 429]);
+    let login = get(gateway.address(), "/login", &[]).await;
+    assert_eq!(login.header("ratelimit-policy"), "\"10/min\";q=10;w=60");
+    let search = get(gateway.address(), "/search", &[]).await;
+    assert!(
+        search.header("ratelimit").starts_with("\"30/min burst 60\";r=55;"),
+        "{:?}",
+        search.headers
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn maintenance() {
     let users = Origin::start("users").await;
     let gateway = start("maintenance.yaml", &[("127.0.0.1:8001", users.address)]);

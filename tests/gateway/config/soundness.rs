@@ -39,7 +39,7 @@ fn find<'v>(value: &'v mut Value, steps: &[Step]) -> &'v mut Value {
 
 /// Whether the names of this map are the user's choice.
 fn names_are_free(map: &[Step]) -> bool {
-    let sections = ["listeners", "upstreams", "auth", "consumers", "policies", "routes"];
+    let sections = ["listeners", "upstreams", "auth", "consumers", "policies", "plans", "routes"];
     match map {
         [Step::Key(section)] => sections.contains(&section.as_str()),
         [.., Step::Key(key)] => {
@@ -107,7 +107,7 @@ fn a_mistake_of_the_text_hides_none_of_the_meaning() {
     for (text, meaning) in [
         (("upstreams.users", "balanse"), ("routes.tenants", "to")),
         (("routes.users", "hots"), ("routes.tenants", "path")),
-        (("consumers.me", "plan"), ("routes.users", "host")),
+        (("consumers.me", "plam"), ("routes.users", "host")),
         (("listeners.public", "tls"), ("routes.users", "auth")),
     ] {
         let mut broken = good.clone();
