@@ -10,8 +10,10 @@ use crate::support::{Gateway, Origin, get};
 
 /// A method for each kind of key, and routes that demand this and that of tokens.
 fn configuration(origin: &Origin) -> String {
+    // Most of what is asked here is refused, from one address.
     format!(
         r#"
+failed_credentials: none
 upstreams: {{ svc: {{ targets: [ "{0}" ] }} }}
 auth:
   login:
