@@ -97,7 +97,7 @@ impl Local {
         u64::try_from(since).unwrap_or(u64::MAX - 1) + 1
     }
 
-    /// Asks these buckets together, at a moment; at most [`MOST`], no two of which are the same.
+    /// Asks these buckets together, at a moment; at most as many as a request can need, no two of which are the same.
     pub fn take(&self, draws: &[Draw], now: u64, levels: &mut [Level]) {
         if let [draw] = draws {
             let mut shard = self.lock(lane_of(draw.key));
