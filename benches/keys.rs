@@ -48,6 +48,7 @@ fn load(text: &str) -> Auth {
     auth::compile(
         &MethodsConfig(methods.into()),
         &ConsumersConfig::default(),
+        None,
         &read,
         &mut diagnostics,
     )
@@ -79,13 +80,29 @@ fn admit(criterion: &mut Criterion) {
                     headers.insert(HEADER, value);
                     black_box(
                         guard
-                            .admit(&Presented { headers: &headers, certificate: None }, now)
+                            .admit(
+                                &Presented {
+                                    headers: &headers,
+                                    certificate: None,
+                                    request: None,
+                                    settled: &[],
+                                },
+                                now,
+                            )
                             .is_ok(),
                     )
                 });
             });
             let admitted = guard
-                .admit(&Presented { headers: &headers, certificate: None }, now)
+                .admit(
+                    &Presented {
+                        headers: &headers,
+                        certificate: None,
+                        request: None,
+                        settled: &[],
+                    },
+                    now,
+                )
                 .expect("every key drawn is known");
             assert!(admitted.consumer().is_some());
         }

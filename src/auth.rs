@@ -8,16 +8,22 @@
 //! for. Whether a key is missing, unknown, expired or switched off is for the access log. Keys are
 //! looked up by their SHA-256 digest; [`keyring`] says why that needs no constant-time comparison.
 
+mod cache;
 mod certificate;
 mod compile;
 pub mod config;
 mod consumer;
 mod guard;
+mod jwt;
 pub mod key;
 pub mod keyring;
 mod keys_file;
+mod method;
 mod named;
+mod place;
 mod routes;
+mod rules;
+mod wait;
 
 pub use compile::compile;
 pub use config::{
@@ -25,11 +31,14 @@ pub use config::{
     MethodsConfig, MtlsConfig, RouteAuth,
 };
 pub use consumer::Consumer;
-pub use guard::{Denied, Guard, Permit, Presented, Scheme};
+pub use guard::{Denied, Guard, Permit, Presented, Scheme, Sent};
+pub use jwt::{Algorithm, Claims, JwtConfig, JwtKeyConfig, KeySetStatus};
 pub use key::{Digest, InvalidDigest, digest, new_key};
 pub use keyring::{Keyring, Reason};
 pub use named::names_a_credential;
+pub use place::remove_cookies;
 pub use routes::Auth;
+pub use wait::{Settled, Wait};
 
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ use crate::auth::{Allow, ConsumersConfig, MethodsConfig, RouteAuth};
 use crate::rewrite::{HeadersConfig, cors, security};
 use crate::route::StripPrefix;
 use crate::units::{OneOrMany, Period, Size};
-use crate::{compress, listen, maintenance, observe, portal, upstream};
+use crate::{compress, ip, limit, listen, maintenance, observe, portal, upstream};
 
 pub use expectation::{Expect, Expectation, With};
 pub use policy::{PolicyConfig, PolicyKeys, nearest};
@@ -77,6 +77,15 @@ pub struct Config {
     /// The callers, by name.
     #[serde(default)]
     pub consumers: ConsumersConfig,
+
+    /// What consumers have bought, by name: how often they may call.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plans: BTreeMap<String, limit::PlanConfig>,
+
+    /// How often credentials from one address may be refused before no more of them are looked up, or `none`.
+    /// Default: `60/min burst 100`.
+    #[serde(default)]
+    pub failed_credentials: limit::FailedCredentials,
 
     /// Bundles of settings, by name, which routes and `defaults` take over with `use`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -164,7 +173,7 @@ fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(expecting = "a map such as { body_limit: 10MiB }", deny_unknown_fields, default)]
 pub struct Defaults {
-    /// Who may pass: names of methods under `auth`, any of which will do, or `none`.
+    /// Who may pass: names of methods under `auth`, any of which will do, `{ all: [...] }`, or `none`.
     /// Default: all methods under `auth`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<RouteAuth>,
@@ -197,6 +206,14 @@ pub struct Defaults {
     /// Whether requests are answered with 503 and told to come back later. Default: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<maintenance::Setting>,
+
+    /// Which addresses may call; `none`: all. Default: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<ip::Setting>,
+
+    /// How often callers may call; `none`: as often as they like. Default: as often as they like.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<limit::Setting>,
 }
 
 impl Default for Defaults {
@@ -211,6 +228,8 @@ impl Default for Defaults {
             security_headers: None,
             compress: None,
             maintenance: None,
+            ip: None,
+            limits: None,
         }
     }
 }
@@ -257,7 +276,7 @@ pub struct RouteConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<String>,
 
-    /// Who may pass: names of methods under `auth`, any of which will do, or `none`.
+    /// Who may pass: names of methods under `auth`, any of which will do, `{ all: [...] }`, or `none`.
     /// Default: `defaults.auth`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<RouteAuth>,
@@ -297,6 +316,14 @@ pub struct RouteConfig {
     /// Whether requests are answered with 503 and told to come back later. Default: as in `defaults`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<maintenance::Setting>,
+
+    /// Which addresses may call; `none`: all. Default: as in `defaults`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<ip::Setting>,
+
+    /// How often callers may call; `none`: as often as they like. Default: as in `defaults`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<limit::Setting>,
 
     /// Answers by itself.
     #[serde(skip_serializing_if = "Option::is_none")]

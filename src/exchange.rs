@@ -11,11 +11,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
-use crate::auth::{Consumer, Permit};
+use crate::auth::{Claims, Consumer, Permit, Settled};
 use crate::compress::Encoder;
 use crate::grpc_web::Bridge;
 use crate::hygiene::clean_host;
+use crate::limit::{Rule, Standing};
 use crate::listen::{ClientCertificate, TlsVersion};
+use crate::observe::metrics::Observed;
 use crate::reject::Rejection;
 use crate::rewrite::Trace;
 use crate::route::{Captures, Prefixes};
@@ -120,6 +122,10 @@ pub struct Exchange {
     pub permit: Option<Permit>,
     /// Who sent it, if that is known, let in or not.
     pub consumer: Option<Arc<Consumer>>,
+    /// What had to be waited for to find that out.
+    pub settled: Vec<Settled>,
+    /// What a rule or a limit that only observes would have refused it for.
+    pub observed: Option<&'static str>,
     /// What is sent on.
     pub onward: Onward,
     /// The try under way.
@@ -154,6 +160,10 @@ pub struct Exchange {
     pub why: Option<&'static str>,
     /// More about it, for the log only.
     pub detail: Option<&'static str>,
+    /// What is left to the caller, where it is limited.
+    pub standing: Option<Standing>,
+    /// The limit that refused it or held it up, or would have.
+    pub limit: Option<Arc<Rule>>,
     /// A cause that a phase ended with, until it is answered.
     pub rejection: Option<Rejection>,
     /// When what happened.
@@ -194,10 +204,14 @@ impl Exchange {
             captures: Captures::default(),
             permit: None,
             consumer: None,
+            settled: Vec::new(),
+            observed: None,
             onward: Onward::default(),
             attempt: None,
             tried: Vec::new(),
             last: None,
+            standing: None,
+            limit: None,
             rejection: None,
             tries: 0,
             unsent: 0,
@@ -223,6 +237,27 @@ impl Exchange {
             route.meter.enter();
         }
         self.route = Some(route);
+    }
+
+    /// Notes what a rule that only observes would have refused it for.
+    pub fn observe(&mut self, rule: Observed, reason: &'static str) {
+        self.observed.get_or_insert(reason);
+        if let Some(route) = self.route.as_ref().filter(|_| self.kind == Kind::Real) {
+            route.meter.observe(rule);
+        }
+    }
+
+    /// Forgets the route, so that it can be found anew.
+    pub fn leave(&mut self) {
+        if let Some(route) = self.route.take().filter(|_| self.kind == Kind::Real) {
+            route.meter.leave();
+        }
+    }
+
+    /// What the caller's token says.
+    #[must_use]
+    pub fn claims(&self) -> Option<&Claims> {
+        self.permit.as_ref().and_then(Permit::claims)
     }
 
     /// What the route says of browsers, compression and maintenance, or the defaults where none is known.
@@ -279,9 +314,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if let Some(route) = self.route.as_ref().filter(|_| self.kind == Kind::Real) {
-            route.meter.leave();
-        }
+        self.leave();
     }
 }
 
@@ -360,6 +393,9 @@ impl Fill for Values<'_> {
             }
             Variable::Path(index) => {
                 x.captures.nth(usize::from(*index), &x.line.path).unwrap_or_default()
+            }
+            Variable::Claim(name) => {
+                return x.claims().into_iter().for_each(|claims| claims.write(name, out));
             }
             Variable::Header(name) => {
                 let value = self.headers.get(name).map(HeaderValue::as_bytes);

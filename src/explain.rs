@@ -24,7 +24,7 @@ use std::sync::Arc;
 use pingora::http::RequestHeader;
 use serde::Serialize;
 
-use crate::auth::Consumer;
+use crate::auth::{Claims, Consumer};
 use crate::diagnostic::did_you_mean;
 use crate::exchange::{Exchange, Kind};
 use crate::hygiene::{CleanTarget, clean_host};
@@ -63,6 +63,8 @@ pub struct Explanation {
     pub preflight: Option<String>,
     /// Who the caller is, and whether it may pass; none if nobody asks for it.
     pub auth: Option<Auth>,
+    /// The limits that it would be counted at.
+    pub limits: Vec<Limit>,
     /// What the upstream would see; none if the gateway answers by itself.
     pub forward: Option<Forward>,
     /// What the gateway would answer by itself; none if it forwards.
@@ -115,12 +117,27 @@ pub struct Verdict {
 pub struct Auth {
     /// The headers in which the route looks for a credential; none on an open route.
     pub asks_for: Vec<String>,
+    /// The same in words.
+    #[serde(skip)]
+    asks: String,
     /// Who it is, if that is known.
     pub consumer: Option<String>,
     /// Whether it may pass.
     pub admitted: bool,
     /// Why not, in the word of the access log.
     pub reason: Option<&'static str>,
+    /// What it would be refused for, by a rule that only observes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed: Option<&'static str>,
+}
+
+/// A limit that a request is counted at. How much of it is used up is known to a running gateway only.
+#[derive(Debug, Serialize)]
+pub struct Limit {
+    /// Its place in the configuration.
+    pub at: String,
+    /// What it says.
+    pub says: String,
 }
 
 /// An answer of the gateway's own.
@@ -205,6 +222,7 @@ fn explain_as(
 ) -> Result<Explanation, InvalidQuestion> {
     let consumer = question.consumer.as_deref();
     let consumer = consumer.map(|name| find_consumer(snapshot, name)).transpose()?;
+    let claims = (!question.claims.is_empty()).then(|| Claims::from(&question.claims));
     let head = question.head()?;
     let mask = Mask::new(snapshot, &head);
     let mut x = Exchange::begin();
@@ -216,7 +234,11 @@ fn explain_as(
         peer: (question.client, 0).into(),
         local_port: port,
         facts: facts.as_ref(),
-        caller: consumer.map_or(Caller::Credentials, Caller::TakenFor),
+        caller: if consumer.is_some() || claims.is_some() {
+            Caller::TakenFor { consumer, claims: claims.as_ref() }
+        } else {
+            Caller::Credentials
+        },
     };
     let decision = intake::take_in(snapshot, &arriving, &mut x);
     let preflight = Preflight::of(&head.method, &head.headers).map(|asked| asked.method);
@@ -240,6 +262,7 @@ fn explain_as(
         captures: captures(&x, &tried, &mask),
         preflight: preflight.as_ref().map(ToString::to_string),
         auth,
+        limits: limits(&x),
         forward,
         answer: answer(&decision, &head, &x, &mask),
         nearest: nearest.map(|near| mask.text(&near)),
@@ -316,17 +339,32 @@ fn captures(
 
 fn auth(x: &Exchange, decision: &Result<Decision, Rejection>) -> Option<Auth> {
     let route = x.route.as_ref()?;
-    let denied = matches!(decision, Err(Rejection::Unauthorized { .. } | Rejection::Forbidden));
+    let pending = matches!(decision, Ok(Decision::Wait(_)));
+    let denied = pending
+        || matches!(
+            decision,
+            Err(Rejection::Unauthorized { .. } | Rejection::Forbidden | Rejection::AuthUnavailable)
+        );
     if x.permit.is_none() && !denied {
         // It was answered before.
         return None;
     }
     Some(Auth {
-        asks_for: route.guard.asks_for().map(ToString::to_string).collect(),
+        asks_for: route.guard.asks_for().map(|header| header.to_string()).collect(),
+        asks: text::asks(&route.guard),
         consumer: x.consumer.as_ref().map(|consumer| consumer.name().to_owned()),
         admitted: !denied,
-        reason: x.detail.filter(|_| denied),
+        reason: if pending { Some("auth_pending") } else { x.detail.filter(|_| denied) },
+        observed: x.observed,
     })
+}
+
+/// What a request is counted at, once it is let in.
+fn limits(x: &Exchange) -> Vec<Limit> {
+    let (Some(route), Some(_)) = (&x.route, &x.permit) else { return Vec::new() };
+    let rules = route.limits.iter();
+    let rules = rules.flat_map(|limits| limits.rules(x.consumer.as_deref(), &x.line.method));
+    rules.map(|rule| Limit { at: rule.name().to_string(), says: rule.sentence() }).collect()
 }
 
 fn answer(
@@ -336,7 +374,7 @@ fn answer(
     mask: &Mask<'_>,
 ) -> Option<Answer> {
     let (reply, code, detail) = match decision {
-        Ok(Decision::Forward) => return None,
+        Ok(Decision::Forward | Decision::Wait(_)) => return None,
         Ok(Decision::Answer(reply)) => (reply.clone(), None, None),
         Ok(Decision::Portal(ask)) => {
             let detail = "served by the portal".to_owned();

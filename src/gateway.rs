@@ -8,6 +8,7 @@ mod bridge;
 mod cause;
 mod head;
 mod intake;
+mod limits;
 mod refusals;
 
 pub use refusals::Refusals;
@@ -34,6 +35,8 @@ use crate::observe::metrics::Metrics;
 use crate::reject::Rejection;
 use crate::rewrite::{forwarded, hop};
 use crate::upstream::{Attempt, FailureKind, Outcome, PeerWish};
+
+use intake::Own;
 
 /// That a client keeps its connection; for how long, the listener sees to.
 const KEPT: Option<u64> = Some(0);
@@ -129,9 +132,20 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, x: &mut Box<Exchange>) -> Result<bool> {
-        match self.take_in(session, x) {
+        let mut taken = self.take_in(session, x);
+        // Boxed, so that what every forwarded request allocates for this phase stays small.
+        if let Ok(Some(Own::Wait(wait))) = taken {
+            taken = Box::pin(self.settle(session, x, wait)).await;
+        }
+        if taken.is_ok() {
+            match limits::ask(session, x) {
+                Ok(None) => {}
+                Ok(Some(delay)) => Box::pin(delay.over()).await,
+                Err(rejection) => taken = Err(rejection),
+            }
+        }
+        match taken {
             Ok(None) => return Ok(false),
-            // Boxed, so that what every forwarded request allocates for this phase stays small.
             Ok(Some(own)) => Box::pin(answer::give(session, x, own)).await?,
             Err(rejection) => Box::pin(answer::refuse(session, x, &rejection)).await?,
         }
@@ -236,7 +250,13 @@ impl ProxyHttp for Gateway {
         if x.deadline.is_some() && x.is_overdue(Instant::now()) {
             return Err(cause::raise_of_body(x, Rejection::DeadlineExceeded));
         }
-        bridge::request_body(x, body, end)
+        bridge::request_body(x, body, end)?;
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            // HTTP/2 may end a body with an empty frame. Towards HTTP/1 Pingora would write that as a last chunk, and then
+            // the last chunk, which is the beginning of another request.
+            *body = None;
+        }
+        Ok(())
     }
 
     async fn upstream_response_filter(

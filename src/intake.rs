@@ -2,38 +2,42 @@
 //!
 //! The order of the checks is the order of the code, and each ends the request with its own cause. What
 //! is decided here is written into the [`Exchange`]; nothing of it is decided again later. No socket is
-//! touched, no target is chosen and nothing is counted, so [`crate::explain`] asks these very functions what
-//! would become of a request, and what it says can't differ from what [`crate::gateway`] does.
+//! touched, no target is chosen, and nothing but refused credentials is counted, so [`crate::explain`] asks these
+//! very functions what would become of a request, and what it says can't differ from what [`crate::gateway`] does.
 
+mod admit;
 mod connection;
+mod failures;
 mod grpc;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
 use pingora::http::RequestHeader;
 
-use crate::auth::{Consumer, Denied, Presented};
+use crate::auth::{Claims, Consumer, Wait, remove_cookies};
 use crate::exchange::{self, Client, Exchange, Line, Onward, protocol};
 use crate::grpc_web::Bridge;
 use crate::hygiene::{
     CleanTarget, MAX_HEAD, MAX_HEADERS, MAX_TARGET, clean_host, has_one_length, is_websocket,
 };
+use crate::limit::cookie;
 use crate::listen::Facts;
 use crate::portal::{Ask, Portal};
 use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::rewrite::cors::Preflight;
 use crate::rewrite::forwarded::{Arrival, accepted_request_id};
-use crate::rewrite::{Trace, client_address, forwarded, identity, screen, trace};
+use crate::rewrite::{Trace, client_address, forwarded, identity, screen, trace, without_twins};
 use crate::route::{Found, Matched, Prefixes, Request};
 use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
 use crate::template::{Fill, Part};
 use crate::upstream::{HashKey, HashSource, Switch, Upstream};
-use connection::{is_misdirected, to_https};
+use admit::{admit, is_for_address};
+use connection::to_https;
 use grpc::grpc_timeout;
 
 /// Room for what the gateway adds to a request's headers, so that the map grows once.
@@ -63,8 +67,14 @@ pub struct Arriving<'a> {
 pub enum Caller<'a> {
     /// By the credentials in its head. Nothing else counts for traffic.
     Credentials,
-    /// It is taken for this consumer's, whose key nobody has to know: for questions about a configuration.
-    TakenFor(&'a Arc<Consumer>),
+    /// It is taken for this consumer's, whose key nobody has to know, or for that of somebody whose token says this:
+    /// for questions about a configuration.
+    TakenFor {
+        /// Who it is.
+        consumer: Option<&'a Arc<Consumer>>,
+        /// What the token says.
+        claims: Option<&'a Claims>,
+    },
 }
 
 /// What is done with a request that is let in.
@@ -78,6 +88,9 @@ pub enum Decision {
     Health,
     /// The portal answers, which may take a moment.
     Portal(Box<Ask>),
+    /// Who sent it is not known yet: what has become of this is to be added to [`Exchange::settled`], and all to be
+    /// decided anew.
+    Wait(Wait),
 }
 
 /// Decides everything about a request that its head allows, and notes it in the exchange.
@@ -150,7 +163,10 @@ fn decide(
     x.captures = matched.captures;
 
     serves(&route, x)?;
-    admit(&route, arriving, &host, x)?;
+    is_for_address(&route, x)?;
+    if let Some(wait) = admit(&route, arriving, &host, &snapshot.limiter.failures, x)? {
+        return Ok(Decision::Wait(wait));
+    }
     within_body_limit(&route, &head.headers)?;
     act(&route, &matched, &target, arriving, x)
 }
@@ -168,6 +184,9 @@ fn preflight(
     let cors = matched.value.policy.as_deref()?.cors.as_ref()?;
     x.enter(matched.value.clone());
     x.captures = matched.captures;
+    if let Err(denied) = is_for_address(matched.value, x) {
+        return Some(Err(denied));
+    }
     Some(cors.preflight(&asked).map(Decision::Answer).ok_or(Rejection::CorsRefused))
 }
 
@@ -275,15 +294,20 @@ pub fn send_on(
     let is_traced = trace.is_some_and(Trace::is_given);
     let (credentials, secret) = (route.guard.credential_headers(), upstream.secret_header());
     screen(headers, x.client.trusted, is_traced, credentials, secret);
+    remove_cookies(headers, route.guard.credential_cookies());
     if let Some(bridge) = &x.grpc_web {
         bridge.request(headers);
     }
     forwarded::forward(headers, &arrival(x, forward, sent.version));
     trace::stamp(headers, trace, &x.id, exchange::random());
     identity::stamp(headers, permit.consumer().map(|consumer| consumer.header_value()));
+    for (name, value) in permit.headers() {
+        headers.insert(name, value.clone());
+    }
     route.request_headers.apply(headers, &x.fill(&sent.headers));
     // Last, so that nothing above can reach a backend in the gateway's name.
     upstream.dress(authority, headers);
+    without_twins(headers, &sent.headers);
     *head = RequestHeader::from(parts);
     match &x.onward.target {
         Some(target) => head.set_raw_path(target.as_bytes()).map_err(|_| Rejection::Internal),
@@ -321,52 +345,6 @@ pub fn hash_key<'a>(
         }
         Some(HashSource::Cookie(name)) => cookie(headers, name).map_or(HashKey::NONE, HashKey::of),
     }
-}
-
-fn admit(
-    route: &Route,
-    arriving: &Arriving<'_>,
-    host: &str,
-    x: &mut Exchange,
-) -> Result<(), Rejection> {
-    let admitted = match arriving.caller {
-        Caller::Credentials => {
-            let certificate = x.certificate.as_deref();
-            let presented = Presented { headers: &arriving.head.headers, certificate };
-            route.guard.admit(&presented, x.time)
-        }
-        Caller::TakenFor(consumer) => route.guard.admit_as(consumer, x.time),
-    };
-    match admitted {
-        Ok(permit) => {
-            x.consumer = permit.consumer().cloned();
-            x.permit = Some(permit);
-            Ok(())
-        }
-        Err(denied) => {
-            x.detail = Some(denied.reason());
-            x.consumer = denied.consumer().cloned();
-            Err(match denied {
-                Denied::Unauthorized { .. } if is_misdirected(route, arriving, host) => {
-                    Rejection::Misdirected
-                }
-                Denied::Unauthorized { .. } => {
-                    Rejection::Unauthorized { challenge: route.guard.challenge() }
-                }
-                Denied::Forbidden { .. } => Rejection::Forbidden,
-            })
-        }
-    }
-}
-
-/// The value of a cookie (RFC 6265, section 4.2).
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let pairs =
-        headers.get_all(COOKIE).into_iter().flat_map(|v| v.as_bytes().split(|b| *b == b';'));
-    pairs.map(<[u8]>::trim_ascii).find_map(|pair| {
-        let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-        Some(value).filter(|value| !value.is_empty())
-    })
 }
 
 /// The Host as the client sent it: in a header, or (HTTP/2) in the target's authority.

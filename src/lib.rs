@@ -10,10 +10,11 @@
 //!    Where that route has CORS, a browser's question whether a page may call is answered here; a route in
 //!    [`maintenance`] says so.
 //! 4. [`auth`] admits the caller, or does not. Its [`auth::Permit`] is the only way on.
-//! 5. [`upstream`] chooses a target; a failed try may be followed by another.
-//! 6. [`rewrite`] changes the heads, there and back; [`compress`] the body of the answer; [`grpc_web`] both, for calls
+//! 5. [`limit`] counts how often the caller has called, and may tell it to come back later.
+//! 6. [`upstream`] chooses a target; a failed try may be followed by another.
+//! 7. [`rewrite`] changes the heads, there and back; [`compress`] the body of the answer; [`grpc_web`] both, for calls
 //!    of browsers to gRPC.
-//! 7. [`reject`] turns every cause of a refusal or failure into an answer; [`observe`] writes one line.
+//! 8. [`reject`] turns every cause of a refusal or failure into an answer; [`observe`] writes one line.
 //!
 //! # The life of a configuration
 //!
@@ -46,6 +47,8 @@ pub mod reply;
 
 pub mod workers;
 
+pub mod fetch;
+
 // -- stations, in the order in which a request passes them --
 pub mod hygiene;
 
@@ -55,11 +58,15 @@ pub mod route;
 
 pub mod auth;
 
+pub mod limit;
+
 pub mod rewrite;
 
 pub mod compress;
 
 pub mod maintenance;
+
+pub mod ip;
 
 pub mod upstream;
 

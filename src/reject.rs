@@ -10,6 +10,7 @@
 //! | `ambiguous_path` | 400 | a path that another reader would take for another route's |
 //! | `unauthorized` | 401 | no credential that is known here |
 //! | `forbidden` | 403 | a known caller that the route leaves out |
+//! | `ip_denied` | 403 | an address that the route is not for |
 //! | `cors_refused` | 403 | a browser asks for a page of an origin that the route does not list |
 //! | `no_route` | 404 | no route for this host and path |
 //! | `method_not_allowed` | 405 | a route, but not for this method |
@@ -17,6 +18,7 @@
 //! | `body_too_large` | 413 | a body above `body_limit` |
 //! | `uri_too_long` | 414 | a target above 8 KiB |
 //! | `misdirected` | 421 | a connection for another host, on which no certificate was shown |
+//! | `rate_limited` | 429 | the caller has called too often, or too many of its credentials were refused |
 //! | `header_too_large` | 431 | a head above 64 KiB or 100 lines |
 //! | `client_closed` | 499 | the client left before the answer (only in the log) |
 //! | `internal_error` | 500 | a fault of this program |
@@ -26,6 +28,7 @@
 //! | `upstream_unreachable` | 503 | no connection to any target tried |
 //! | `no_healthy_target` | 503 | no target is fit for use |
 //! | `maintenance` | 503 | the route is in maintenance |
+//! | `auth_unavailable` | 503 | it cannot be found out now who calls |
 //! | `upstream_timeout` | 504 | a target took longer than `timeouts.connect`, `read` or `write` |
 //! | `deadline_exceeded` | 504 | the whole request took longer than `timeouts.total` |
 //! | `unsupported_version` | 505 | a version of HTTP that is not spoken here |
@@ -53,6 +56,8 @@ pub enum Rejection {
     },
     /// A known caller that the route leaves out.
     Forbidden,
+    /// An address that the route's `ip` leaves out.
+    IpDenied,
     /// A browser asks for a page of an origin that the route's `cors` does not list.
     CorsRefused,
     /// No route for this host and path.
@@ -70,6 +75,11 @@ pub enum Rejection {
     UriTooLong,
     /// The route asks for a certificate, which the client can show on a connection of its own for this host.
     Misdirected,
+    /// The caller has called too often.
+    RateLimited {
+        /// When it may again.
+        retry_after: Duration,
+    },
     /// A head above [`MAX_HEAD`] or [`MAX_HEADERS`].
     HeaderTooLarge,
     /// The client left before the answer.
@@ -99,6 +109,8 @@ pub enum Rejection {
         /// When clients shall try again.
         retry_after: Duration,
     },
+    /// The keys cannot be fetched, or the service not be asked, that say who calls.
+    AuthUnavailable,
     /// A target took too long.
     UpstreamTimeout,
     /// The whole request took too long.
@@ -108,11 +120,12 @@ pub enum Rejection {
 }
 
 /// All words that [`Rejection::code`] can give.
-pub const CODES: [&str; 23] = [
+pub const CODES: [&str; 26] = [
     "bad_request",
     "ambiguous_path",
     "unauthorized",
     "forbidden",
+    "ip_denied",
     "cors_refused",
     "no_route",
     "method_not_allowed",
@@ -120,6 +133,7 @@ pub const CODES: [&str; 23] = [
     "body_too_large",
     "uri_too_long",
     "misdirected",
+    "rate_limited",
     "header_too_large",
     "client_closed",
     "internal_error",
@@ -129,6 +143,7 @@ pub const CODES: [&str; 23] = [
     "upstream_unreachable",
     "no_healthy_target",
     "maintenance",
+    "auth_unavailable",
     "upstream_timeout",
     "deadline_exceeded",
     "unsupported_version",
@@ -176,6 +191,9 @@ impl Rejection {
             Self::Forbidden => {
                 (403, "forbidden", "Forbidden", "This caller may not use this route.")
             }
+            Self::IpDenied => {
+                (403, "ip_denied", "Forbidden", "Clients at this address may not use this route.")
+            }
             Self::CorsRefused => (
                 403,
                 "cors_refused",
@@ -211,6 +229,12 @@ impl Rejection {
                 "misdirected",
                 "Misdirected request",
                 "The connection was opened for another host; open one for this host.",
+            ),
+            Self::RateLimited { .. } => (
+                429,
+                "rate_limited",
+                "Too many requests",
+                "This caller has sent too many requests; Retry-After says when it may send another.",
             ),
             Self::HeaderTooLarge => (
                 431,
@@ -258,6 +282,12 @@ impl Rejection {
                 "Under maintenance",
                 "The service is being worked on; please try again later.",
             ),
+            Self::AuthUnavailable => (
+                503,
+                "auth_unavailable",
+                "Service unavailable",
+                "The credential cannot be verified now; please try again.",
+            ),
             Self::UpstreamTimeout => (
                 504,
                 "upstream_timeout",
@@ -285,9 +315,11 @@ impl Rejection {
         let (status, code, title, _) = self.words();
         let detail = self.detail();
         let retry_after = match self {
-            Self::UpstreamUnreachable { retry_after }
+            Self::RateLimited { retry_after }
+            | Self::UpstreamUnreachable { retry_after }
             | Self::NoHealthyTarget { retry_after }
             | Self::Maintenance { retry_after, .. } => Some(whole_seconds(*retry_after)),
+            Self::AuthUnavailable => Some(1),
             _ => None,
         };
         let problem = Problem { status, code, title, detail, request_id, retry_after };

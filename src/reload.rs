@@ -272,7 +272,11 @@ async fn begin(old: &Snapshot, new: &Snapshot, diagnostics: &mut Diagnostics) ->
     // For those that are taken over both do nothing.
     new.upstreams.values().for_each(|upstream| upstream.start(&handle));
     new.library.iter().for_each(|library| library.start(&handle));
-    join_all(new.upstreams.values().map(|upstream| upstream.ready())).await;
+    new.auth.start(&handle);
+    tokio::join!(
+        join_all(new.upstreams.values().map(|upstream| upstream.ready())),
+        new.auth.ready(),
+    );
     let before = diagnostics.len();
     for (upstream, old) in changed(old, new) {
         if upstream.known_targets().is_empty() && !old.known_targets().is_empty() {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::future::join_all;
 use pingora::apps::{HttpServerOptions, ServerApp};
@@ -39,6 +39,9 @@ const FIRST_RESOLUTION: Duration = Duration::from_secs(3);
 
 /// Between two looks at the certificates.
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Between two tables of limits that are swept.
+const A_SECOND: Duration = Duration::from_secs(1);
 
 /// How long the stop waits for the last lines of the access log.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -166,11 +169,13 @@ impl Server {
         });
         let reloads = self.reloads.take().map(|task| tokio::spawn(task.run()));
         let expiry = tokio::spawn(watch_certificates(self.live.clone()));
+        let sweeping = tokio::spawn(sweep_limits(self.live.clone()));
 
         stop.await;
         let drain = self.live.now().config.drain;
         log::info!("stopping: waiting up to {drain} for requests in flight");
         expiry.abort();
+        sweeping.abort();
         if let Some(task) = reloads {
             task.abort();
         }
@@ -229,8 +234,11 @@ impl Server {
         if let Some(library) = &snapshot.library {
             library.start(&handle);
         }
+        snapshot.auth.start(&handle);
         let ready = join_all(snapshot.upstreams.values().map(|upstream| upstream.ready()));
-        if tokio::time::timeout(FIRST_RESOLUTION, ready).await.is_err() {
+        let (first, ()) =
+            tokio::join!(tokio::time::timeout(FIRST_RESOLUTION, ready), snapshot.auth.ready());
+        if first.is_err() {
             log::warn!("some host names are not resolved yet; serving all the same");
         }
     }
@@ -267,6 +275,15 @@ async fn watch_certificates(live: Arc<Live>) {
                 }
             }
         }
+    }
+}
+
+/// Leaves out the buckets of limits that are full again, one table after the other: each about once a minute.
+async fn sweep_limits(live: Arc<Live>) {
+    for turn in 0_usize.. {
+        tokio::time::sleep(A_SECOND).await;
+        let local = live.now().limiter.local.clone();
+        local.sweep(turn, local.moment(Instant::now()));
     }
 }
 

@@ -25,6 +25,7 @@ pub use record::{Mark, Record};
 use crate::auth::{Auth, Guard};
 use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics, Severity};
+use crate::limit::{self, Limiter};
 use crate::listen::{Door, Limits};
 use crate::observe::access_log::{self, Sampling};
 use crate::observe::metrics::{RouteMeter, View};
@@ -57,6 +58,8 @@ pub struct Snapshot {
     pub trusted: TrustedProxies,
     /// The methods and consumers; requests reach them through the guards of their routes.
     pub auth: Arc<Auth>,
+    /// How often callers may call; requests reach it through their routes.
+    pub limiter: Arc<Limiter>,
     /// The file as written, with what came from outside put in.
     pub config: Arc<Config>,
     /// What came from outside.
@@ -113,11 +116,14 @@ impl Snapshot {
         View {
             routes: self.routes.iter().map(|(name, route)| (&**name, &route.meter)).collect(),
             upstreams: self.upstreams.values().map(Arc::as_ref).collect(),
+            limits: self.limiter.rules.values().map(Arc::as_ref).collect(),
+            limit_keys: self.limiter.local.keys() as u64,
             tls: self
                 .doors
                 .values()
                 .filter_map(|door| Some((&*door.name, door.tls.as_deref()?)))
                 .collect(),
+            key_sets: self.auth.key_sets(std::time::SystemTime::now()),
         }
     }
 }
@@ -145,6 +151,8 @@ pub struct Route {
     pub body_limit: u64,
     /// What it says of browsers, compression and maintenance, if it says anything.
     pub policy: Option<Arc<Policy>>,
+    /// How often callers may call, if anybody is limited.
+    pub limits: Option<Arc<limit::Limits>>,
     /// How many of its requests are logged.
     pub sampling: Sampling,
     /// Its requests, in numbers.

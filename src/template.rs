@@ -9,6 +9,7 @@
 //! | `${request.method}`, `${request.scheme}`, `${request.host}` | as the client sent them; scheme and host behind a trusted proxy: as it says |
 //! | `${request.path}`, `${request.query}` | the path as the client sent it, normalised; the query without its `?` |
 //! | `${consumer.name}` | who was let in |
+//! | `${claim.NAME}` | a claim of the caller's token, such as `sub`; a list with commas, and nothing without a token |
 //! | `${route.name}`, `${upstream.name}` | names from the configuration |
 //! | `${path.NAME}` | what the route's `{NAME}` caught, still percent-encoded |
 //! | `${header.NAME}` | the first value of a request header |
@@ -82,6 +83,8 @@ pub enum Variable {
     Path(u8),
     /// The first value of this request header.
     Header(HeaderName),
+    /// This claim of the caller's token.
+    Claim(Box<str>),
 }
 
 /// Gives the values of one request.
@@ -214,6 +217,7 @@ impl fmt::Display for Variable {
         match self {
             Self::Path(index) => write!(f, "path.{index}"),
             Self::Header(name) => write!(f, "header.{name}"),
+            Self::Claim(name) => write!(f, "claim.{name}"),
             fixed => {
                 let name = FIXED.iter().find(|(_, variable)| variable == fixed);
                 f.write_str(name.map_or("", |(name, _)| name))
@@ -235,6 +239,13 @@ fn variable(name: &str, captures: &[impl AsRef<str>]) -> Result<Variable, Invali
     if let Some(header) = name.strip_prefix("header.") {
         return header_variable(header);
     }
+    if let Some(claim) = name.strip_prefix("claim.") {
+        if claim.is_empty() {
+            let help = "name one, such as `${claim.sub}`";
+            return Err(InvalidTemplate::new("`${claim.}` names no claim", help));
+        }
+        return Ok(Variable::Claim(claim.into()));
+    }
     FIXED.iter().find(|(known, _)| *known == name).map(|(_, variable)| variable.clone()).ok_or_else(
         || {
             let help = if let Some(rest) = name.strip_prefix("env:").or(name.strip_prefix("file:"))
@@ -244,7 +255,7 @@ fn variable(name: &str, captures: &[impl AsRef<str>]) -> Result<Variable, Invali
                 format!("did you mean `${{{near}}}`?")
             } else {
                 let all = FIXED.map(|(known, _)| known).join(", ");
-                format!("known are {all}, path.NAME and header.NAME; a literal `${{` is written `$${{`")
+                format!("known are {all}, path.NAME, header.NAME and claim.NAME; a literal `${{` is written `$${{`")
             };
             InvalidTemplate::new(format!("there is no variable `${{{name}}}`"), help)
         },

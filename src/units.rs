@@ -1,9 +1,10 @@
-//! The typed words of the configuration: durations, sizes, shares, and text that must not be printed.
+//! The typed words of the configuration: durations, sizes, rates, shares, and text that must not be printed.
 //!
 //! Units are written, never implied by a key's name: `5s`, `10MiB`, `20%`. A bare number is refused,
 //! because nobody can tell seconds from milliseconds by looking at `5`.
 
 mod address;
+mod rate;
 mod status;
 mod toggle;
 
@@ -16,6 +17,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use address::write_ip;
+pub use rate::Rate;
 pub use status::Statuses;
 pub use toggle::{Toggle, Toggled};
 
@@ -263,6 +265,12 @@ unit_serde!(
     "10MiB"
 );
 unit_serde!(Share, "^(100|[0-9]{1,2})%$", "A share from 0% to 100%.", "50%");
+unit_serde!(
+    Rate,
+    "^[0-9]+/(s|min|hour|day)( burst [0-9]+)?$",
+    "So much in so long, refilled evenly: 5/min, 100/s; with a bucket of another size: 100/s burst 50.",
+    "5/min"
+);
 
 /// One word or a list of words, so that the common case needs no brackets.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::auth::{RouteAuth, names_a_credential};
+use crate::auth::{Allow, RouteAuth, names_a_credential};
 use crate::config::{Config, RouteConfig};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::reload::{Outcome, Status};
@@ -130,7 +130,9 @@ struct RouteView<'a> {
     action: &'static str,
     to: Option<String>,
     auth: Vec<&'a str>,
-    allow: Option<&'a [String]>,
+    auth_all: bool,
+    allow: Option<Vec<String>>,
+    require: Vec<&'a String>,
     body_limit: u64,
 }
 
@@ -152,7 +154,12 @@ pub(super) fn routes(snapshot: &Snapshot) -> Value {
             action: action(route),
             to: route.to.as_ref().map(show),
             auth: auth_of(config, route),
-            allow: route.allow.as_ref().map(|allow| &*allow.consumers),
+            auth_all: matches!(
+                route.auth.as_ref().or(config.defaults.auth.as_ref()),
+                Some(RouteAuth::AllOf(_))
+            ),
+            allow: route.allow.as_ref().and_then(Allow::callers),
+            require: route.allow.iter().flat_map(|allow| allow.require.keys()).collect(),
             body_limit: route.body_limit.unwrap_or(config.defaults.body_limit).bytes(),
         })
         .collect();
@@ -169,11 +176,13 @@ fn action(route: &RouteConfig) -> &'static str {
     }
 }
 
-/// The methods of which one lets in; none on an open route.
+/// The methods of which one lets in, or all are demanded; none on an open route.
 fn auth_of<'a>(config: &'a Config, route: &'a RouteConfig) -> Vec<&'a str> {
     match route.auth.as_ref().or(config.defaults.auth.as_ref()) {
         Some(RouteAuth::None) => Vec::new(),
-        Some(RouteAuth::AnyOf(names)) => names.iter().map(String::as_str).collect(),
+        Some(RouteAuth::AnyOf(names) | RouteAuth::AllOf(names)) => {
+            names.iter().map(String::as_str).collect()
+        }
         None => config.auth.0.keys().map(String::as_str).collect(),
     }
 }

@@ -34,7 +34,9 @@ impl Certificates {
     ) -> Self {
         let mut by_name: HashMap<Box<str>, u32> = HashMap::new();
         for (name, consumer) in &config.0 {
-            let Some(id) = consumers.find(name).map(|consumer| consumer.id()) else { continue };
+            let Some(id) = consumers.find(name).and_then(|consumer| consumer.id()) else {
+                continue;
+            };
             let at = At::root().key("consumers").key(name).key("certificates");
             let many = consumer.certificates.0.len() > 1;
             for (index, written) in consumer.certificates.0.iter().enumerate() {
@@ -70,7 +72,7 @@ impl Certificates {
 
     /// Whether this consumer has a certificate.
     pub(super) fn has(&self, consumer: &Consumer) -> Result<(), Reason> {
-        if !self.by_name.values().any(|id| *id == consumer.id()) {
+        if !self.by_name.values().any(|id| Some(*id) == consumer.id()) {
             return Err(Reason::Missing);
         }
         if consumer.is_disabled() { Err(Reason::Disabled) } else { Ok(()) }

@@ -1,6 +1,6 @@
 //! From `auth` and `consumers` as written to keyrings.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,12 +10,16 @@ use http::HeaderName;
 use super::certificate::Certificates;
 use super::config::{ApiKeyConfig, ConsumersConfig, MethodConfig, MethodsConfig};
 use super::consumer::{NAME_HELP, Registry};
-use super::guard::{ApiKey, Method};
+use super::jwt::{self, JwtConfig};
 use super::key::{DIGEST_HELP, Digest};
 use super::keyring::{Entry, Keyring};
 use super::keys_file::{self, Report, TIME_HELP, until};
+use super::method::{ApiKey, Method};
 use super::routes::Auth;
 use crate::diagnostic::{At, Diagnostics, unreadable};
+
+/// How the texts of files are read.
+pub(super) type ReadText<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
 /// The keys that stand in the configuration itself.
 #[derive(Default)]
@@ -26,11 +30,12 @@ struct Inline {
 
 /// Reads all methods and consumers, and the files of keys through `read_file`. Mistakes are among the
 /// diagnostics. If they are in keys only, what is there can still tell which names are known, and is
-/// given back for that.
+/// given back for that. What a `previous` configuration has fetched is taken over.
 pub fn compile(
     methods: &MethodsConfig,
     consumers: &ConsumersConfig,
-    read_file: &dyn Fn(&Path) -> io::Result<String>,
+    previous: Option<&Auth>,
+    read_file: ReadText<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Auth> {
     let before = diagnostics.len();
@@ -38,24 +43,17 @@ pub fn compile(
     let inline = inline_keys(consumers, &mut registry, diagnostics);
     let mut names_known = consumers.0.keys().all(|name| registry.find(name).is_some());
     let mut found: Vec<Source<'_>> = Vec::new();
-    let mut by_certificate = Vec::new();
+    let mut others = Vec::new();
     for (name, config) in &methods.0 {
         let at = At::root().key("auth").key(name);
         let (header, config) = match kind(name, config, &at, diagnostics) {
             Some(Kind::ApiKey(header, config)) => (header, config),
-            Some(Kind::Mtls) => {
-                by_certificate.push(name);
+            Some(other) => {
+                others.push((name, other));
                 continue;
             }
             None => continue,
         };
-        if let Some(other) = found.iter().find(|other| other.header == header) {
-            diagnostics.error(
-                at.key("api_key").key("header"),
-                format!("header \"{header}\" is that of the method \"{}\" already", other.name),
-                "give each method its own header",
-            );
-        }
         let mut source = Source {
             name,
             header,
@@ -70,25 +68,104 @@ pub fn compile(
         }
         found.push(source);
     }
+    let groups = groups(consumers, &registry);
     let registry = Arc::new(registry);
     let mut compiled = Vec::new();
     for source in found {
         compiled.extend(source.method(&registry, &inline.places, diagnostics));
     }
     let certificates = Certificates::compile(consumers, &registry, diagnostics);
-    if let Some(name) = by_certificate.pop() {
-        for name in &by_certificate {
-            diagnostics.error(
-                At::root().key("auth").key(*name),
-                "there is another method for certificates already",
-                "one is enough: it knows the certificates of all consumers",
-            );
-        }
-        compiled.push((name.clone(), Arc::new(Method::Mtls(certificates))));
+    let mut certificates = Some(certificates);
+    for (name, kind) in others {
+        let at = At::root().key("auth").key(name);
+        let method = match kind {
+            Kind::ApiKey(..) => continue,
+            Kind::Mtls => by_certificate(certificates.take(), &at, diagnostics),
+            Kind::Jwt(config) => {
+                let at = at.key("jwt");
+                let reader =
+                    jwt::Compiler { name, config, at: &at, read_text: read_file, diagnostics };
+                let before = |name: &str, wish: &jwt::Wish| previous?.fetched(name, wish);
+                reader.compile(&registry, before).map(|jwt| Method::Jwt(Box::new(jwt)))
+            }
+        };
+        compiled.extend(method.map(|method| (name.clone(), Arc::new(method))));
     }
+    refuse_shared_headers(&compiled, diagnostics);
+    refuse_taken_names(&compiled, &registry, diagnostics);
+    compiled.sort_by(|(one, _), (other, _)| one.cmp(other));
     let sound = diagnostics.len() == before;
     let all_there = names_known && compiled.len() == methods.0.len();
-    all_there.then(|| Auth::new(compiled, registry, sound))
+    all_there.then(|| Auth::new(compiled, registry, groups, sound))
+}
+
+/// The consumers of each group, by number.
+fn groups(config: &ConsumersConfig, registry: &Registry) -> BTreeMap<String, Vec<u32>> {
+    let mut groups: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for (name, consumer) in &config.0 {
+        let Some(id) = registry.find(name).and_then(|consumer| consumer.id()) else { continue };
+        for group in &consumer.groups.0 {
+            groups.entry(group.clone()).or_default().push(id);
+        }
+    }
+    groups
+}
+
+fn by_certificate(
+    certificates: Option<Certificates>,
+    at: &At,
+    diagnostics: &mut Diagnostics,
+) -> Option<Method> {
+    if certificates.is_none() {
+        diagnostics.error(
+            at.clone(),
+            "there is another method for certificates already",
+            "one is enough: it knows the certificates of all consumers",
+        );
+    }
+    certificates.map(Method::Mtls)
+}
+
+/// A header with a key in it belongs to one method; tokens of several issuers may share one.
+fn refuse_shared_headers(methods: &[(String, Arc<Method>)], diagnostics: &mut Diagnostics) {
+    for (index, (name, method)) in methods.iter().enumerate() {
+        let Some(header) = method.header() else { continue };
+        let is_key = |method: &Method| matches!(method, Method::ApiKey(_));
+        let mut before = methods[..index].iter();
+        let other = before.find(|(_, other)| {
+            other.header().as_ref() == Some(&header) && (is_key(method) || is_key(other))
+        });
+        if let Some((other, _)) = other {
+            let kind = if is_key(method) { "api_key" } else { "jwt" };
+            diagnostics.error(
+                At::root().key("auth").key(name).key(kind).key("header"),
+                format!("header \"{header}\" is that of the method \"{other}\" already"),
+                "give each method its own header",
+            );
+        }
+    }
+}
+
+/// No consumer may have a name that bearers of tokens are given.
+fn refuse_taken_names(
+    methods: &[(String, Arc<Method>)],
+    registry: &Registry,
+    diagnostics: &mut Diagnostics,
+) {
+    for (name, method) in methods {
+        let Method::Jwt(jwt) = &**method else { continue };
+        let prefix = jwt.prefix();
+        if let Some(taken) = registry.all().iter().find(|known| known.name().starts_with(&prefix)) {
+            diagnostics.error(
+                At::root().key("auth").key(name),
+                format!(
+                    "callers by this method are named {prefix} and their subject, and a consumer is named {:?}",
+                    taken.name()
+                ),
+                "rename the method or the consumer: a token could be taken for that consumer",
+            );
+        }
+    }
 }
 
 fn inline_keys(
@@ -135,6 +212,7 @@ fn inline_keys(
 enum Kind<'a> {
     ApiKey(HeaderName, &'a ApiKeyConfig),
     Mtls,
+    Jwt(&'a JwtConfig),
 }
 
 fn kind<'a>(
@@ -143,25 +221,26 @@ fn kind<'a>(
     at: &At,
     diagnostics: &mut Diagnostics,
 ) -> Option<Kind<'a>> {
-    if name == "none" || name.is_empty() {
+    if name == "none" || name == "all" || name.is_empty() {
         diagnostics.error(
             at.clone(),
             format!("{name:?} can't be the name of an auth method"),
             "`auth: none` opens a route; use another name, such as `key`",
         );
     }
-    let config = match config {
-        MethodConfig { api_key: Some(config), mtls: None } => config,
-        MethodConfig { api_key: None, mtls: Some(_) } => return Some(Kind::Mtls),
-        MethodConfig { api_key: None, mtls: None } => {
+    let MethodConfig { api_key, mtls, jwt } = config;
+    let kinds = [api_key.is_some(), mtls.is_some(), jwt.is_some()];
+    match kinds.into_iter().filter(|is| *is).count() {
+        1 => {}
+        0 => {
             diagnostics.error(
                 at.clone(),
                 format!("the auth method \"{name}\" does not say of what kind it is"),
-                "write `api_key: {}` for keys in the header x-api-key, or `mtls: {}` for certificates",
+                "write `api_key: {}` for keys in the header x-api-key, or one of `mtls` and `jwt`",
             );
             return None;
         }
-        MethodConfig { api_key: Some(_), mtls: Some(_) } => {
+        _ => {
             diagnostics.error(
                 at.clone(),
                 format!("the auth method \"{name}\" is of two kinds"),
@@ -169,7 +248,14 @@ fn kind<'a>(
             );
             return None;
         }
-    };
+    }
+    if mtls.is_some() {
+        return Some(Kind::Mtls);
+    }
+    if let Some(config) = jwt {
+        return Some(Kind::Jwt(config));
+    }
+    let config = api_key.as_ref()?;
     match header(&config.header) {
         Ok(header) => Some(Kind::ApiKey(header, config)),
         Err((what, help)) => {
@@ -180,7 +266,7 @@ fn kind<'a>(
 }
 
 /// Headers that mean something else, and which it would be a mistake to remove from a request.
-fn header(written: &str) -> Result<HeaderName, (String, &'static str)> {
+pub(super) fn header(written: &str) -> Result<HeaderName, (String, &'static str)> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     let name = Some(written)
         .filter(|name| name.bytes().all(plain))
@@ -235,7 +321,7 @@ impl Source<'_> {
     fn read(
         &mut self,
         file: &Path,
-        read_file: &dyn Fn(&Path) -> io::Result<String>,
+        read_file: ReadText<'_>,
         registry: &mut Registry,
         diagnostics: &mut Diagnostics,
     ) {

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::jwt::JwtConfig;
 use super::key::{Digest, InvalidDigest};
 use crate::units::OneOrMany;
 
@@ -21,7 +22,8 @@ pub struct MethodsConfig(pub BTreeMap<String, MethodConfig>);
 
 impl Default for MethodsConfig {
     fn default() -> Self {
-        let key = MethodConfig { api_key: Some(ApiKeyConfig::default()), mtls: None };
+        let key =
+            MethodConfig { api_key: Some(ApiKeyConfig::default()), ..MethodConfig::default() };
         Self(BTreeMap::from([("key".to_owned(), key)]))
     }
 }
@@ -37,6 +39,19 @@ pub struct MethodConfig {
     /// `tls.client_auth`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtls: Option<MtlsConfig>,
+    /// A signed token, of an issuer such as an identity provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<JwtConfig>,
+}
+
+impl MethodsConfig {
+    /// The files that they name.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.0.values().flat_map(|method| {
+            let keys = method.api_key.iter().filter_map(|method| method.keys_file.clone());
+            keys.chain(method.jwt.iter().flat_map(JwtConfig::files))
+        })
+    }
 }
 
 /// The certificate that the client shows when it connects. Consumers say which are theirs.
@@ -78,8 +93,14 @@ pub struct ConsumerConfig {
     /// `dns:NAME` or `uri:URI`. Default: none.
     #[serde(skip_serializing_if = "OneOrMany::is_empty")]
     pub certificates: OneOrMany,
+    /// The groups it belongs to, for `allow`. Default: none.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    pub groups: OneOrMany,
     /// Whether all its keys are refused. Default: false.
     pub disabled: bool,
+    /// The name of its plan, which says how often it may call. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
 }
 
 /// A list of keys; a single one may stand without the list.
@@ -112,14 +133,41 @@ pub enum RouteAuth {
     None,
     /// Whoever is known to one of these methods may call.
     AnyOf(Vec<String>),
+    /// Whoever is known to each of these methods may call.
+    AllOf(Vec<String>),
 }
 
-/// Who of those that are known may call a route.
+/// Who of those that are known may call a route. Whoever is named by `consumers` or `groups`, if one of these is
+/// there, and whose token says what `require` demands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(expecting = "a map such as { consumers: [ partner ] }", deny_unknown_fields)]
+#[serde(expecting = "a map such as { consumers: [ partner ] }", deny_unknown_fields, default)]
 pub struct Allow {
-    /// The names of consumers. All others get 403.
-    pub consumers: Vec<String>,
+    /// The names of consumers. Default: all, or those of `groups`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consumers: Option<OneOrMany>,
+    /// Names of groups, whose consumers may call. Default: all, or those of `consumers`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<OneOrMany>,
+    /// What the caller's token must say: claims with a word that each must hold, or a list of words of which it must
+    /// hold one, such as `{ scope: orders:write }`. Default: nothing.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub require: BTreeMap<String, OneOrMany>,
+    /// Whether all this is only found out and told, and nobody refused. Default: false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub observe: bool,
+}
+
+impl Allow {
+    /// Who is named: consumers, and groups after the word `group`; none if nobody is.
+    #[must_use]
+    pub fn callers(&self) -> Option<Vec<String>> {
+        if self.consumers.is_none() && self.groups.is_none() {
+            return None;
+        }
+        let consumers = self.consumers.iter().flat_map(|names| names.0.iter().cloned());
+        let groups = self.groups.iter().flat_map(|names| &names.0);
+        Some(consumers.chain(groups.map(|name| format!("group {name}"))).collect())
+    }
 }
 
 /// Takes the digest's place whatever was written, so that serde has no value to complain about.
@@ -289,6 +337,13 @@ impl<'de> Deserialize<'de> for ApiKeysConfig {
     }
 }
 
+/// `{ all: [ key, cert ] }`
+#[derive(Deserialize, Serialize)]
+#[serde(expecting = "a map such as { all: [ key, cert ] }", deny_unknown_fields)]
+struct AllOf {
+    all: Vec<String>,
+}
+
 impl<'de> Deserialize<'de> for RouteAuth {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct AuthVisitor;
@@ -297,7 +352,9 @@ impl<'de> Deserialize<'de> for RouteAuth {
             type Value = RouteAuth;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`none`, the name of an auth method, or a list of them")
+                f.write_str(
+                    "`none`, the name of an auth method, a list of them, or { all: [ ... ] }",
+                )
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<RouteAuth, E> {
@@ -310,6 +367,11 @@ impl<'de> Deserialize<'de> for RouteAuth {
             fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<RouteAuth, A::Error> {
                 let list = de::value::SeqAccessDeserializer::new(seq);
                 Vec::deserialize(list).map(RouteAuth::AnyOf)
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<RouteAuth, A::Error> {
+                let map = de::value::MapAccessDeserializer::new(map);
+                AllOf::deserialize(map).map(|all| RouteAuth::AllOf(all.all))
             }
         }
 
@@ -325,6 +387,7 @@ impl Serialize for RouteAuth {
                 [one] if one != "none" => serializer.serialize_str(one),
                 names => names.serialize(serializer),
             },
+            Self::AllOf(names) => AllOf { all: names.clone() }.serialize(serializer),
         }
     }
 }
@@ -336,11 +399,17 @@ impl JsonSchema for RouteAuth {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "Who may call: `none` for everybody, the name of an auth method, or a list \
-                            of names of which one suffices.",
+            "description": "Who may call: `none` for everybody, the name of an auth method, a list of names \
+                            of which one suffices, or `all` with a list of names that each must know the caller.",
             "oneOf": [
                 { "type": "string" },
                 { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+                {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["all"],
+                    "properties": { "all": { "description": "The names.", "type": "array", "items": { "type": "string" }, "minItems": 1 } },
+                },
             ],
             "examples": ["none", "key"],
         })

@@ -38,12 +38,23 @@ impl Consumer {
         self.disabled
     }
 
-    /// A number that no other consumer of the same configuration has, from 0 without gaps.
+    /// A number that no other consumer of the same configuration has, from 0 without gaps. None for somebody whom
+    /// the configuration does not name: who that is, the name says.
     #[must_use]
-    pub const fn id(&self) -> u32 {
-        self.id
+    pub fn id(&self) -> Option<u32> {
+        Some(self.id).filter(|id| *id != UNLISTED)
+    }
+
+    /// Somebody whom the configuration does not name, but who is known by a token or a service. None if the name
+    /// could not be sent as a header.
+    pub(super) fn unlisted(name: &str) -> Option<Self> {
+        let name = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(name.as_bytes())).ok()?;
+        name.to_str().is_ok().then_some(Self { name, id: UNLISTED, disabled: false })
     }
 }
+
+/// The number of everybody whom the configuration does not name.
+const UNLISTED: u32 = u32::MAX;
 
 /// The rule for names, as part of a help text.
 pub(super) const NAME_HELP: &str =
@@ -59,7 +70,7 @@ pub(super) struct Registry {
 
 impl Registry {
     /// The number of the consumer of this name, which is added if it is new. None if the name could
-    /// not be sent as a header, or if there are 2^32 consumers.
+    /// not be sent as a header, or if there are 2^32 - 1 consumers.
     pub(super) fn intern(&mut self, name: &str, disabled: bool) -> Option<u32> {
         let hash = self.hasher.hash_one(name);
         let all = &self.all;
@@ -70,7 +81,7 @@ impl Registry {
         if !(1..=128).contains(&name.len()) || !name.bytes().all(fit) {
             return None;
         }
-        let id = u32::try_from(self.all.len()).ok()?;
+        let id = u32::try_from(self.all.len()).ok().filter(|id| *id != UNLISTED)?;
         let value = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(name.as_bytes())).ok()?;
         self.all.push(Arc::new(Consumer { name: value, id, disabled }));
         let (all, hasher) = (&self.all, &self.hasher);
@@ -108,7 +119,7 @@ mod tests {
             assert_eq!(registry.intern(name, true), u32::try_from(id).ok());
             let consumer = registry.find(name).expect("known");
             assert_eq!((consumer.name(), consumer.is_disabled()), (name.as_str(), id == 7));
-            assert_eq!(registry.get(consumer.id()), consumer);
+            assert_eq!(Some(registry.get(consumer.id().expect("listed"))), Some(consumer));
         }
         assert_eq!(registry.find("c1000"), None);
         assert_eq!(registry.all().len(), 1000);

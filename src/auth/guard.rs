@@ -1,25 +1,19 @@
 //! A [`Guard`] stands before a route and lets in who may pass. What it gives out is a [`Permit`],
 //! which nobody else can make: forwarding a request without one does not compile.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use hashbrown::HashSet;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::certificate::Certificates;
 use super::consumer::Consumer;
-use super::keyring::{Keyring, Reason};
+use super::jwt::Claims;
+use super::keyring::Reason;
+use super::method::{Details, Halt, Identity, Method};
+use super::rules::Rules;
+use super::wait::{Settled, Wait};
 use crate::listen::ClientCertificate;
-
-/// A way to prove who one is. A new one is a variant here, and the compiler shows the places.
-#[derive(Debug)]
-pub(super) enum Method {
-    /// A key in a header.
-    ApiKey(ApiKey),
-    /// The certificate that the connection showed.
-    Mtls(Certificates),
-}
 
 /// What a request shows of who sent it.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +22,25 @@ pub struct Presented<'a> {
     pub headers: &'a HeaderMap,
     /// The certificate that its connection showed, verified.
     pub certificate: Option<&'a ClientCertificate>,
+    /// The rest of it; none where only its credentials are known.
+    pub request: Option<Sent<'a>>,
+    /// What was waited for.
+    pub settled: &'a [Settled],
+}
+
+/// A request as it was sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent<'a> {
+    /// Its method.
+    pub method: &'a http::Method,
+    /// The host that it is for, clean.
+    pub host: &'a str,
+    /// Path and query, byte for byte.
+    pub target: &'a [u8],
+    /// Whether the client used TLS.
+    pub secure: bool,
+    /// The client's address.
+    pub client: IpAddr,
 }
 
 /// How a way to prove who one is shows in a request: what a caller has to know of it.
@@ -40,122 +53,81 @@ pub enum Scheme {
     },
     /// A certificate that the connection shows.
     MutualTls,
+    /// A token in `Authorization`.
+    Bearer,
+    /// A token in this cookie.
+    Cookie {
+        /// Its name.
+        name: Box<str>,
+    },
 }
 
-/// A key in a header.
-#[derive(Debug)]
-pub(super) struct ApiKey {
-    pub(super) header: HeaderName,
-    pub(super) keys: Keyring,
-}
-
-impl Method {
-    /// Whom this request proves to be from.
-    fn identify(
-        &self,
-        presented: &Presented<'_>,
-        now: SystemTime,
-    ) -> Result<&Arc<Consumer>, Reason> {
-        match self {
-            Self::ApiKey(method) => method.identify(presented.headers, now),
-            Self::Mtls(method) => method.find(presented.certificate),
-        }
-    }
-
-    /// Whether this consumer could prove who it is in this way.
-    fn knows(&self, consumer: &Consumer, now: SystemTime) -> Result<(), Reason> {
-        match self {
-            Self::ApiKey(method) => method.keys.best_of(consumer, now),
-            Self::Mtls(method) => method.has(consumer),
-        }
-    }
-
-    /// The header that carries the credential, if one does.
-    pub(super) const fn credential_header(&self) -> Option<&HeaderName> {
-        match self {
-            Self::ApiKey(method) => Some(&method.header),
-            Self::Mtls(_) => None,
-        }
-    }
-
-    /// What a caller has to know.
-    pub(super) fn scheme(&self) -> Scheme {
-        match self {
-            Self::ApiKey(method) => Scheme::ApiKey { header: method.header.clone() },
-            Self::Mtls(_) => Scheme::MutualTls,
-        }
-    }
-
-    /// The challenge of a 401 (RFC 9110, 11.6.1).
-    const fn challenge(&self) -> &'static str {
-        match self {
-            Self::ApiKey(_) => "ApiKey",
-            Self::Mtls(_) => "Certificate",
-        }
-    }
-
-    /// How many keys there are.
-    pub(super) fn keys(&self) -> usize {
-        match self {
-            Self::ApiKey(method) => method.keys.len(),
-            Self::Mtls(method) => method.len(),
-        }
-    }
-
-    /// Whether nobody can prove anything this way.
-    pub(super) fn admits_nobody(&self) -> bool {
-        self.keys() == 0
-    }
-}
-
-impl ApiKey {
-    fn identify(&self, headers: &HeaderMap, now: SystemTime) -> Result<&Arc<Consumer>, Reason> {
-        let mut values = headers.get_all(&self.header).iter();
-        let key = values.next().ok_or(Reason::Missing)?;
-        // Which of two would count is a guess, and another server behind us might guess differently.
-        if values.next().is_some() {
-            return Err(Reason::Repeated);
-        }
-        if key.is_empty() {
-            return Err(Reason::Missing);
-        }
-        self.keys.find(key.as_bytes(), now)
-    }
+/// What of a request is a credential for the gateway, and ends there.
+#[derive(Debug, Default)]
+pub(super) struct Credentials {
+    pub(super) headers: Box<[HeaderName]>,
+    pub(super) cookies: Box<[Box<str>]>,
 }
 
 /// What a route demands of who calls it.
 #[derive(Debug)]
 pub struct Guard {
     demand: Demand,
-    credentials: Arc<[HeaderName]>,
-    challenge: HeaderValue,
+    rules: Option<Box<Rules>>,
+    credentials: Arc<Credentials>,
+    /// The challenge, and that for a token that was refused.
+    challenges: [HeaderValue; 2],
 }
 
 #[derive(Debug)]
 pub(super) enum Demand {
     /// Everybody may pass.
     Nothing,
-    /// Whom one of the methods knows may pass, if the list of consumers, by number, has it or there
-    /// is none.
-    AnyOf { methods: Box<[Arc<Method>]>, allowed: Option<HashSet<u32>> },
+    /// Whom one of the methods knows may pass.
+    AnyOf(Box<[Arc<Method>]>),
+    /// Whom each of the methods knows may pass, if it is the same for all.
+    AllOf(Box<[Arc<Method>]>),
 }
 
 /// Proof that a request may pass. Only a [`Guard`] makes one.
 #[derive(Debug, Clone)]
 pub struct Permit {
     consumer: Option<Arc<Consumer>>,
+    details: Option<Arc<Details>>,
+    /// Why it would not pass, if the rules were more than looked at.
+    observed: Option<Reason>,
 }
 
 impl Permit {
-    /// Who was let in; none on an open route.
+    const OPEN: Self = Self { consumer: None, details: None, observed: None };
+
+    /// Who was let in; none on an open route, and for tokens without a subject.
     #[must_use]
     pub const fn consumer(&self) -> Option<&Arc<Consumer>> {
         self.consumer.as_ref()
     }
+
+    /// What the caller's token says; none if it came with something else.
+    #[must_use]
+    pub fn claims(&self) -> Option<&Claims> {
+        self.details.as_deref().map(|details| &details.claims)
+    }
+
+    /// What the upstream is told beside the consumer's name.
+    #[must_use]
+    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        self.details.as_deref().map_or(&[], |details| &details.headers)
+    }
+
+    /// Why it would have been denied by rules that only observe.
+    #[must_use]
+    pub fn observed(&self) -> Option<&'static str> {
+        self.observed.map(Reason::as_str)
+    }
 }
 
 /// Why a request may not pass.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum Denied {
     /// 401: nobody that is known. The client gets the same answer whatever the reason is, so that it
     /// cannot find out which keys exist.
@@ -168,8 +140,19 @@ pub enum Denied {
     #[error("this consumer may not call this route")]
     Forbidden {
         /// Who it is.
-        consumer: Arc<Consumer>,
+        consumer: Option<Arc<Consumer>>,
+        /// For the access log only.
+        reason: Reason,
     },
+    /// 503: it cannot be found out now who it is.
+    #[error("the credential cannot be verified now")]
+    Unavailable {
+        /// For the access log only.
+        reason: Reason,
+    },
+    /// Not yet: something has to be waited for.
+    #[error("the credential is not verified yet")]
+    Undecided(Wait),
 }
 
 impl Denied {
@@ -177,8 +160,10 @@ impl Denied {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::Unauthorized { reason } => reason.as_str(),
-            Self::Forbidden { .. } => Reason::NotAllowed.as_str(),
+            Self::Unauthorized { reason }
+            | Self::Unavailable { reason }
+            | Self::Forbidden { reason, .. } => reason.as_str(),
+            Self::Undecided(_) => Reason::Pending.as_str(),
         }
     }
 
@@ -186,99 +171,168 @@ impl Denied {
     #[must_use]
     pub const fn consumer(&self) -> Option<&Arc<Consumer>> {
         match self {
-            Self::Unauthorized { .. } => None,
-            Self::Forbidden { consumer } => Some(consumer),
+            Self::Forbidden { consumer, .. } => consumer.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// What stood in the way while one way in after the other was tried.
+struct Obstacles {
+    reason: Reason,
+    wait: Option<Wait>,
+}
+
+impl Obstacles {
+    const NONE: Self = Self { reason: Reason::Missing, wait: None };
+
+    fn note(&mut self, halt: Halt) {
+        match halt {
+            // A credential that was refused tells more than one that was not sent; that one could not be judged
+            // may be why none is known.
+            Halt::Refused(reason) => {
+                if self.reason == Reason::Missing || (reason.is_ours() && !self.reason.is_ours()) {
+                    self.reason = reason;
+                }
+            }
+            Halt::Wait(wait) => self.wait = self.wait.take().or(Some(wait)),
+        }
+    }
+
+    fn denied(self) -> Denied {
+        match (self.wait, self.reason) {
+            (Some(wait), _) => Denied::Undecided(wait),
+            (None, reason) if reason.is_ours() => Denied::Unavailable { reason },
+            (None, reason) => Denied::Unauthorized { reason },
         }
     }
 }
 
 impl Guard {
-    pub(super) fn new(demand: Demand, credentials: &Arc<[HeaderName]>) -> Self {
-        let challenge = match &demand {
-            Demand::Nothing => HeaderValue::from_static("ApiKey"),
-            Demand::AnyOf { methods, .. } => {
-                let mut schemes: Vec<&str> = methods.iter().map(|m| m.challenge()).collect();
-                schemes.dedup();
-                HeaderValue::from_str(&schemes.join(", "))
-                    .unwrap_or(HeaderValue::from_static("ApiKey"))
+    pub(super) fn new(
+        demand: Demand,
+        rules: Option<Rules>,
+        credentials: &Arc<Credentials>,
+    ) -> Self {
+        let methods = demand.methods();
+        let challenge = |bearer: &'static str| {
+            let told = |method: &Arc<Method>| match method.challenge() {
+                "Bearer" => bearer,
+                other => other,
+            };
+            let mut schemes: Vec<&str> = methods.iter().map(told).collect();
+            schemes.dedup();
+            if schemes.is_empty() {
+                schemes.push("ApiKey");
             }
+            HeaderValue::from_str(&schemes.join(", ")).unwrap_or(HeaderValue::from_static("ApiKey"))
         };
-        Self { demand, credentials: Arc::clone(credentials), challenge }
+        let challenges = [challenge("Bearer"), challenge("Bearer error=\"invalid_token\"")];
+        Self {
+            rules: rules.map(Box::new),
+            demand,
+            credentials: Arc::clone(credentials),
+            challenges,
+        }
     }
 
     /// Lets a request pass, or tells why not. Of several methods one suffices, and what another one
-    /// thinks of the request does not matter then.
+    /// thinks of the request does not matter then, unless all are demanded.
     ///
     /// # Errors
     /// [`Denied::Unauthorized`] if no method knows who it is, [`Denied::Forbidden`] if the route is for
-    /// others.
+    /// others, and [`Denied::Undecided`] if something has to be waited for first.
     pub fn admit(&self, presented: &Presented<'_>, now: SystemTime) -> Result<Permit, Denied> {
-        let Demand::AnyOf { methods, .. } = &self.demand else {
-            return Ok(Permit { consumer: None });
-        };
-        let mut reason = Reason::Missing;
-        for method in methods {
-            match method.identify(presented, now) {
-                Ok(consumer) => return self.fits(consumer),
-                // A credential that was refused tells more than one that was not sent.
-                Err(found) if reason == Reason::Missing => reason = found,
-                Err(_) => {}
-            }
-        }
-        Err(Denied::Unauthorized { reason })
+        self.try_each(|method| method.identify(presented, now))
     }
 
     /// Lets a request pass as [`admit`](Self::admit) would, had it come with the best credential that this
-    /// consumer has for the route: for questions about a configuration, whose author knows no keys. Traffic
-    /// never comes here.
+    /// consumer has for the route, or with a token that says this: for questions about a configuration, whose author
+    /// knows no keys. Traffic never comes here.
     ///
     /// # Errors
     /// As of [`admit`](Self::admit); a consumer whose keys are missing, expired or switched off is unknown.
-    pub fn admit_as(&self, consumer: &Arc<Consumer>, now: SystemTime) -> Result<Permit, Denied> {
-        let Demand::AnyOf { methods, .. } = &self.demand else {
-            return Ok(Permit { consumer: None });
-        };
-        let mut reason = Reason::Missing;
-        for method in methods {
-            match method.knows(consumer, now) {
-                Ok(()) => return self.fits(consumer),
-                Err(found) if reason == Reason::Missing => reason = found,
-                Err(_) => {}
-            }
-        }
-        Err(Denied::Unauthorized { reason })
+    pub fn admit_as(
+        &self,
+        consumer: Option<&Arc<Consumer>>,
+        claims: Option<&Claims>,
+        now: SystemTime,
+    ) -> Result<Permit, Denied> {
+        self.try_each(|method| method.assume(consumer, claims, now).map_err(Halt::Refused))
     }
 
-    /// Lets a known consumer pass if the route is for it.
-    fn fits(&self, consumer: &Arc<Consumer>) -> Result<Permit, Denied> {
-        let consumer = Arc::clone(consumer);
+    /// Tries one way in after the other.
+    fn try_each(
+        &self,
+        mut ask: impl FnMut(&Arc<Method>) -> Result<Identity, Halt>,
+    ) -> Result<Permit, Denied> {
+        let mut obstacles = Obstacles::NONE;
         match &self.demand {
-            Demand::AnyOf { allowed: Some(ids), .. } if !ids.contains(&consumer.id()) => {
-                Err(Denied::Forbidden { consumer })
+            Demand::Nothing => return Ok(Permit::OPEN),
+            Demand::AnyOf(methods) => {
+                for method in methods {
+                    match ask(method) {
+                        Ok(identity) => return self.fits(identity),
+                        Err(halt) => obstacles.note(halt),
+                    }
+                }
             }
-            _ => Ok(Permit { consumer: Some(consumer) }),
+            Demand::AllOf(methods) => {
+                let mut known: Option<Identity> = None;
+                for method in methods {
+                    match ask(method) {
+                        Ok(identity) => known = Some(joined(known, identity)?),
+                        Err(halt) => {
+                            obstacles.note(halt);
+                            return Err(obstacles.denied());
+                        }
+                    }
+                }
+                if let Some(identity) = known {
+                    return self.fits(identity);
+                }
+            }
+        }
+        Err(obstacles.denied())
+    }
+
+    /// Lets somebody pass for whom the route is.
+    fn fits(&self, Identity { consumer, details }: Identity) -> Result<Permit, Denied> {
+        let Some(rules) = &self.rules else {
+            return Ok(Permit { consumer, details, observed: None });
+        };
+        let identity = Identity { consumer, details };
+        let judged = rules.judge(&identity);
+        let Identity { consumer, details } = identity;
+        match judged {
+            Err(reason) if !rules.observe => Err(Denied::Forbidden { consumer, reason }),
+            judged => Ok(Permit { consumer, details, observed: judged.err() }),
         }
     }
 
     /// The headers in which the route looks for a credential, in the order of its methods; none on an open
     /// route.
-    pub fn asks_for(&self) -> impl Iterator<Item = &HeaderName> {
-        let methods = match &self.demand {
-            Demand::Nothing => &[][..],
-            Demand::AnyOf { methods, .. } => methods,
-        };
-        methods.iter().filter_map(|method| method.credential_header())
+    pub fn asks_for(&self) -> impl Iterator<Item = HeaderName> {
+        self.demand.methods().iter().filter_map(|method| method.header())
+    }
+
+    /// Whether a cookie of the client may be what lets it pass.
+    #[must_use]
+    pub fn asks_for_cookie(&self) -> bool {
+        self.demand.methods().iter().any(|method| method.has_cookie())
+    }
+
+    /// The ways in which a caller can prove to this route who it is, and whether all are demanded.
+    #[must_use]
+    pub fn schemes(&self) -> (Vec<Scheme>, bool) {
+        let all = matches!(self.demand, Demand::AllOf(_));
+        (self.demand.methods().iter().map(|method| method.scheme()).collect(), all)
     }
 
     /// Whether a certificate of the client may be what lets it pass.
     #[must_use]
     pub fn asks_for_certificate(&self) -> bool {
-        match &self.demand {
-            Demand::Nothing => false,
-            Demand::AnyOf { methods, .. } => {
-                methods.iter().any(|method| matches!(&**method, Method::Mtls(_)))
-            }
-        }
+        self.demand.methods().iter().any(|method| matches!(&**method, Method::Mtls(_)))
     }
 
     /// Whether everybody may pass.
@@ -291,13 +345,44 @@ impl Guard {
     /// are removed before the upstream sees a request.
     #[must_use]
     pub fn credential_headers(&self) -> &[HeaderName] {
-        &self.credentials
+        &self.credentials.headers
     }
 
-    /// `WWW-Authenticate` of a 401 (RFC 9110, 11.6.1): the schemes of the route's methods. No realm
-    /// and no reason, so that it tells nothing about the route.
+    /// The cookies that carry credentials for the gateway, in the same way.
     #[must_use]
-    pub fn challenge(&self) -> HeaderValue {
-        self.challenge.clone()
+    pub fn credential_cookies(&self) -> &[Box<str>] {
+        &self.credentials.cookies
+    }
+
+    /// `WWW-Authenticate` of a 401 (RFC 9110, 11.6.1): the schemes of the route's methods. No reason, so that it
+    /// tells nothing but, of a token (RFC 6750, section 3.1), that it will not do.
+    #[must_use]
+    pub fn challenge(&self, denied: &Denied) -> HeaderValue {
+        let refused =
+            matches!(denied, Denied::Unauthorized { reason } if *reason != Reason::Missing);
+        self.challenges[usize::from(refused)].clone()
+    }
+}
+
+/// Two proofs of one caller. A consumer that is named counts before somebody who is not.
+fn joined(known: Option<Identity>, new: Identity) -> Result<Identity, Denied> {
+    let Some(known) = known else { return Ok(new) };
+    let id = |identity: &Identity| identity.consumer.as_ref().and_then(|consumer| consumer.id());
+    let consumer = match (id(&known), id(&new)) {
+        (Some(one), Some(other)) if one != other => {
+            return Err(Denied::Forbidden { consumer: known.consumer, reason: Reason::Differ });
+        }
+        (None, Some(_)) => new.consumer,
+        _ => known.consumer.or(new.consumer),
+    };
+    Ok(Identity { consumer, details: known.details.or(new.details) })
+}
+
+impl Demand {
+    fn methods(&self) -> &[Arc<Method>] {
+        match self {
+            Self::Nothing => &[],
+            Self::AnyOf(methods) | Self::AllOf(methods) => methods,
+        }
     }
 }

@@ -34,6 +34,38 @@ pub enum Reason {
     Disabled,
     /// It is known, but the route is not for this consumer.
     NotAllowed,
+    /// It is known, but its token does not say what the route requires.
+    ClaimMissing,
+    /// Two credentials are good, and of different consumers.
+    Differ,
+    /// It cannot be read.
+    Malformed,
+    /// The header of a token has something in it that no token needs, or says that it is for another purpose.
+    Header,
+    /// A token says that it is signed in a way that its key is not for, or that is not known.
+    Algorithm,
+    /// A token is signed by a key that is not known.
+    KeyUnknown,
+    /// What it is signed with is wrong.
+    Signature,
+    /// Its time has not come.
+    Early,
+    /// A token of somebody else.
+    Issuer,
+    /// A token for somebody else.
+    Audience,
+    /// A token that does not say what it must, or says it in another form.
+    Claims,
+    /// It was used before.
+    Replayed,
+    /// The keys that it is to be verified with cannot be fetched.
+    KeysUnavailable,
+    /// The service that judges it does not answer.
+    ServiceUnavailable,
+    /// There is more to verify than can be verified at once.
+    Busy,
+    /// Nobody has verified it yet: that takes a moment.
+    Pending,
 }
 
 impl Reason {
@@ -47,7 +79,28 @@ impl Reason {
             Self::Expired => "credential_expired",
             Self::Disabled => "credential_disabled",
             Self::NotAllowed => "consumer_not_allowed",
+            Self::ClaimMissing => "claim_missing",
+            Self::Differ => "consumers_differ",
+            Self::Malformed => "credential_malformed",
+            Self::Header => "token_header",
+            Self::Algorithm => "token_algorithm",
+            Self::KeyUnknown => "key_unknown",
+            Self::Signature => "signature_wrong",
+            Self::Early => "credential_not_yet_valid",
+            Self::Issuer => "token_issuer",
+            Self::Audience => "token_audience",
+            Self::Claims => "token_claims",
+            Self::Replayed => "credential_replayed",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::ServiceUnavailable => "auth_service_unavailable",
+            Self::Busy => "auth_busy",
+            Self::Pending => "auth_pending",
         }
+    }
+
+    /// Whether it is no fault of the caller's.
+    pub(super) const fn is_ours(self) -> bool {
+        matches!(self, Self::KeysUnavailable | Self::ServiceUnavailable | Self::Busy)
     }
 }
 
@@ -156,7 +209,7 @@ impl Keyring {
     /// [`Reason::Missing`] without a key; of keys that are no good, why the first of them is not.
     pub(super) fn best_of(&self, consumer: &Consumer, now: SystemTime) -> Result<(), Reason> {
         let mut best = Err(Reason::Missing);
-        for entry in self.entries.iter().filter(|entry| entry.consumer == consumer.id()) {
+        for entry in self.entries.iter().filter(|entry| Some(entry.consumer) == consumer.id()) {
             match entry.until.check(now) {
                 _ if consumer.is_disabled() => return Err(Reason::Disabled),
                 Ok(()) => return Ok(()),

@@ -1,13 +1,19 @@
 //! From a route's `auth` and `allow` to its guard.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use hashbrown::HashSet;
 use http::HeaderName;
+use tokio::runtime::Handle;
 
 use super::config::{Allow, RouteAuth};
 use super::consumer::{Consumer, Registry};
-use super::guard::{Demand, Guard, Method, Scheme};
+use super::guard::{Credentials, Demand, Guard, Scheme};
+use super::jwt::{Fetched, KeySetStatus, Wish};
+use super::method::Method;
+use super::rules::{Required, Rules};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
 
 /// So many names are looked through for a "did you mean"; a file of keys may have a million.
@@ -18,7 +24,11 @@ const MOST_SUGGESTIONS: usize = 1000;
 pub struct Auth {
     methods: Box<[(String, Arc<Method>)]>,
     consumers: Arc<Registry>,
-    credentials: Arc<[HeaderName]>,
+    /// The consumers of each group, by number.
+    groups: BTreeMap<String, Vec<u32>>,
+    credentials: Arc<Credentials>,
+    /// The headers with a credential in them, whether or not upstreams get it too.
+    secrets: Box<[HeaderName]>,
     /// Whether all keys could be read.
     sound: bool,
 }
@@ -27,10 +37,28 @@ impl Auth {
     pub(super) fn new(
         methods: Vec<(String, Arc<Method>)>,
         consumers: Arc<Registry>,
+        groups: BTreeMap<String, Vec<u32>>,
         sound: bool,
     ) -> Self {
-        let headers = methods.iter().filter_map(|(_, method)| method.credential_header().cloned());
-        Self { credentials: headers.collect(), methods: methods.into(), consumers, sound }
+        let (mut headers, mut cookies) = (Vec::new(), Vec::<Box<str>>::new());
+        let mut secrets: Vec<HeaderName> = Vec::new();
+        for (_, method) in &methods {
+            let (header, cookie) = method.stripped();
+            headers.extend(header.filter(|header| !headers.contains(header)));
+            cookies.extend(
+                cookie.filter(|name| !cookies.iter().any(|c| **c == **name)).map(Into::into),
+            );
+            secrets.extend(method.header().filter(|header| !secrets.contains(header)));
+        }
+        let credentials = Credentials { headers: headers.into(), cookies: cookies.into() };
+        Self {
+            credentials: Arc::new(credentials),
+            secrets: secrets.into(),
+            methods: methods.into(),
+            consumers,
+            groups,
+            sound,
+        }
     }
 
     /// The guard of one route. `auth` is what the route or the defaults demand, none for all methods;
@@ -42,7 +70,7 @@ impl Auth {
         at: &At,
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<Guard>> {
-        let guard = |demand| Some(Arc::new(Guard::new(demand, &self.credentials)));
+        let guard = |demand, rules| Some(Arc::new(Guard::new(demand, rules, &self.credentials)));
         if auth == Some(&RouteAuth::None) {
             if allow.is_some() {
                 diagnostics.error(
@@ -52,14 +80,14 @@ impl Auth {
                 );
                 return None;
             }
-            return guard(Demand::Nothing);
+            return guard(Demand::Nothing, None);
         }
         let methods = self.methods(auth, at, diagnostics);
-        let allowed = match allow {
-            Some(allow) => self.allowed(allow, at, diagnostics).map(Some),
+        let rules = match allow {
+            Some(allow) => self.rules(allow, &at.key("allow"), diagnostics).map(Some),
             None => Some(None),
         };
-        let (methods, allowed) = (methods?, allowed?);
+        let (methods, rules) = (methods?, rules?);
         if self.sound && methods.iter().all(|method| method.admits_nobody()) {
             diagnostics.warning(
                 at.clone(),
@@ -67,7 +95,48 @@ impl Auth {
                 "give a consumer a key (`portcullis key new`), or open the route with `auth: none`",
             );
         }
-        guard(Demand::AnyOf { methods: methods.into(), allowed })
+        let tells = |method: &Arc<Method>| matches!(**method, Method::Jwt(_));
+        if rules.as_ref().is_some_and(|rules| !rules.require.is_empty())
+            && !methods.iter().any(tells)
+        {
+            diagnostics.error(
+                at.key("allow").key("require"),
+                "no method of this route knows tokens, so nobody could have a claim",
+                "name a `jwt` method in `auth`, or take out `require`",
+            );
+            return None;
+        }
+        let all = matches!(auth, Some(RouteAuth::AllOf(_)));
+        let methods = methods.into();
+        guard(if all { Demand::AllOf(methods) } else { Demand::AnyOf(methods) }, rules)
+    }
+
+    /// Begins to fetch what methods need, on this runtime.
+    pub fn start(&self, handle: &Handle) {
+        self.all_fetched().for_each(|fetched| fetched.start(handle));
+    }
+
+    /// Until the first fetches are over, or have taken too long.
+    pub async fn ready(&self) {
+        futures::future::join_all(self.all_fetched().map(|fetched| fetched.ready())).await;
+    }
+
+    /// The sets of keys that are fetched.
+    #[must_use]
+    pub fn key_sets(&self, now: SystemTime) -> Vec<KeySetStatus> {
+        self.all_fetched().map(|fetched| fetched.status(now)).collect()
+    }
+
+    /// What is fetched already for such a method.
+    pub(super) fn fetched(&self, method: &str, wish: &Wish) -> Option<Arc<Fetched>> {
+        self.all_fetched().find(|fetched| fetched.is_for(method, wish)).cloned()
+    }
+
+    fn all_fetched(&self) -> impl Iterator<Item = &Arc<Fetched>> {
+        self.methods.iter().filter_map(|(_, method)| match &**method {
+            Method::Jwt(jwt) => jwt.fetched.as_ref(),
+            _ => None,
+        })
     }
 
     /// The consumer of this name.
@@ -94,16 +163,28 @@ impl Auth {
         let demanded = |name: &String| match auth {
             None => true,
             Some(RouteAuth::None) => false,
-            Some(RouteAuth::AnyOf(names)) => names.contains(name),
+            Some(RouteAuth::AnyOf(names) | RouteAuth::AllOf(names)) => names.contains(name),
         };
         let methods = self.methods.iter().filter(|(name, _)| demanded(name));
         methods.map(|(name, method)| (name.clone(), method.scheme())).collect()
     }
 
-    /// The headers that carry credentials, of all methods.
+    /// The headers that carry credentials which end at the gate, of all methods.
     #[must_use]
     pub fn credential_headers(&self) -> &[HeaderName] {
-        &self.credentials
+        &self.credentials.headers
+    }
+
+    /// The cookies that do.
+    #[must_use]
+    pub fn credential_cookies(&self) -> &[Box<str>] {
+        &self.credentials.cookies
+    }
+
+    /// The headers that carry credentials, whether or not they end at the gate.
+    #[must_use]
+    pub fn secret_headers(&self) -> &[HeaderName] {
+        &self.secrets
     }
 
     /// Whether no guard uses these methods any more, so that dropping them frees them.
@@ -116,7 +197,7 @@ impl Auth {
     /// How many keys there are. One that is good for several methods counts once for each.
     #[must_use]
     pub fn keys(&self) -> usize {
-        self.methods.iter().map(|(_, method)| method.keys()).sum()
+        self.methods.iter().filter_map(|(_, method)| method.keys()).sum()
     }
 
     fn methods(
@@ -125,7 +206,7 @@ impl Auth {
         at: &At,
         diagnostics: &mut Diagnostics,
     ) -> Option<Vec<Arc<Method>>> {
-        let Some(RouteAuth::AnyOf(names)) = auth else {
+        let Some(RouteAuth::AnyOf(names) | RouteAuth::AllOf(names)) = auth else {
             if self.methods.is_empty() {
                 diagnostics.error(
                     at.clone(),
@@ -136,7 +217,10 @@ impl Auth {
             }
             return Some(self.methods.iter().map(|(_, method)| Arc::clone(method)).collect());
         };
-        let at = at.key("auth");
+        let at = match auth {
+            Some(RouteAuth::AllOf(_)) => at.key("auth").key("all"),
+            _ => at.key("auth"),
+        };
         if names.is_empty() {
             diagnostics.error(
                 at,
@@ -170,28 +254,63 @@ impl Auth {
         sound.then_some(methods)
     }
 
-    fn allowed(
-        &self,
-        allow: &Allow,
-        at: &At,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<HashSet<u32>> {
-        let at = at.key("allow").key("consumers");
-        if allow.consumers.is_empty() {
+    fn rules(&self, allow: &Allow, at: &At, diagnostics: &mut Diagnostics) -> Option<Rules> {
+        let Allow { consumers, groups, require, observe } = allow;
+        if consumers.is_none() && groups.is_none() && require.is_empty() {
             diagnostics.error(
-                at,
-                "the list of consumers is empty, so nobody could call the route",
-                "name those who may, or take out `allow` for all that are known",
+                at.clone(),
+                "`allow` names nobody, so it would leave nobody out",
+                "add `consumers`, `groups` or `require`, or take it out",
             );
             return None;
         }
-        let mut sound = true;
-        let mut ids = HashSet::with_capacity(allow.consumers.len());
-        for (index, name) in allow.consumers.iter().enumerate() {
-            if let Some(consumer) = self.consumer(name) {
-                ids.insert(consumer.id());
+        let before = diagnostics.len();
+        let mut ids = HashSet::new();
+        if let Some(names) = consumers {
+            self.named(&names.0, &at.key("consumers"), &mut ids, diagnostics);
+        }
+        if let Some(names) = groups {
+            self.grouped(&names.0, &at.key("groups"), &mut ids, diagnostics);
+        }
+        for (claim, words) in require {
+            if claim.is_empty() || words.is_empty() || words.0.iter().any(String::is_empty) {
+                diagnostics.error(
+                    at.key("require").key(claim),
+                    "this says no word that the claim must hold",
+                    "write one, such as `scope: orders:write`, or a list of which one suffices",
+                );
+            }
+        }
+        let required = |(claim, words): (&String, &crate::units::OneOrMany)| Required {
+            claim: claim.clone(),
+            words: words.0.clone().into(),
+        };
+        let sound = diagnostics.len() == before;
+        sound.then(|| Rules {
+            consumers: (consumers.is_some() || groups.is_some()).then_some(ids),
+            require: require.iter().map(required).collect(),
+            observe: *observe,
+        })
+    }
+
+    fn named(
+        &self,
+        names: &[String],
+        at: &At,
+        ids: &mut HashSet<u32>,
+        diagnostics: &mut Diagnostics,
+    ) {
+        if names.is_empty() {
+            diagnostics.error(
+                at.clone(),
+                "the list of consumers is empty, so nobody could call the route",
+                "name those who may, or take out `allow` for all that are known",
+            );
+        }
+        for (index, name) in names.iter().enumerate() {
+            if let Some(id) = self.consumer(name).and_then(|consumer| consumer.id()) {
+                ids.insert(id);
             } else {
-                sound = false;
                 let known = self.consumers().iter().take(MOST_SUGGESTIONS).map(|c| c.name());
                 diagnostics.error(
                     at.index(index),
@@ -200,6 +319,31 @@ impl Auth {
                 );
             }
         }
-        sound.then_some(ids)
+    }
+
+    fn grouped(
+        &self,
+        names: &[String],
+        at: &At,
+        ids: &mut HashSet<u32>,
+        diagnostics: &mut Diagnostics,
+    ) {
+        if names.is_empty() {
+            diagnostics.error(
+                at.clone(),
+                "the list of groups is empty",
+                "name those who may, or take it out",
+            );
+        }
+        for (index, name) in names.iter().enumerate() {
+            match self.groups.get(name) {
+                Some(members) => ids.extend(members),
+                None => diagnostics.error(
+                    at.index(index),
+                    format!("no consumer is in a group \"{name}\""),
+                    did_you_mean(name, self.groups.keys().map(String::as_str)),
+                ),
+            }
+        }
     }
 }

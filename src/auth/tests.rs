@@ -34,7 +34,7 @@ fn load(
     let methods: MethodsConfig = serde_yaml::from_str(auth).expect(auth);
     let consumers: ConsumersConfig = serde_yaml::from_str(&filled(consumers)).expect(consumers);
     let mut diagnostics = Diagnostics::new();
-    let compiled = compile(&methods, &consumers, &read, &mut diagnostics);
+    let compiled = compile(&methods, &consumers, None, &read, &mut diagnostics);
     assert!(compiled.is_some() || diagnostics.has_errors());
     if diagnostics.has_errors() { Err(said(&diagnostics)) } else { Ok(compiled.expect("sound")) }
 }
@@ -58,7 +58,7 @@ fn guard(
 }
 
 fn presented(headers: &HeaderMap) -> Presented<'_> {
-    Presented { headers, certificate: None }
+    Presented { headers, certificate: None, request: None, settled: &[] }
 }
 
 fn headers(lines: &[(&str, &str)]) -> HeaderMap {
@@ -116,7 +116,8 @@ fn a_key_lets_its_consumer_in_and_nobody_else() {
     }
     let digest_itself = digest("k1");
     assert!(verdict(&guard, &[("x-api-key", &digest_itself)], 0).is_err());
-    assert_eq!(guard.challenge(), "ApiKey");
+    let denied = Denied::Unauthorized { reason: Reason::Unknown };
+    assert_eq!(guard.challenge(&denied), "ApiKey");
     assert_eq!(guard.credential_headers(), ["x-api-key"]);
     assert!(!guard.is_open());
 }
@@ -179,7 +180,8 @@ fn one_of_several_methods_suffices() {
             assert_eq!(verdict(guard, lines, 1000), expected, "{lines:?}");
         }
     }
-    assert_eq!(both.challenge(), "ApiKey");
+    let denied = Denied::Unauthorized { reason: Reason::Missing };
+    assert_eq!(both.challenge(&denied), "ApiKey");
 }
 
 #[test]
@@ -464,7 +466,7 @@ fn a_name_leads_where_the_best_of_its_keys_leads() {
     let now = UNIX_EPOCH + Duration::from_secs(100);
     let verdict = |guard: &Guard, name: &str| {
         let consumer = auth.consumer(name).expect(name);
-        match guard.admit_as(consumer, now) {
+        match guard.admit_as(Some(consumer), None, now) {
             Ok(permit) => permit.consumer().map_or("open", |consumer| consumer.name()).to_owned(),
             Err(denied) => denied.reason().to_owned(),
         }
@@ -487,6 +489,6 @@ fn a_name_leads_where_the_best_of_its_keys_leads() {
         (verdict(&mine, "me"), verdict(&mine, "filed")),
         ("me".into(), "consumer_not_allowed".into())
     );
-    let asked: Vec<_> = all.asks_for().map(HeaderName::as_str).collect();
+    let asked: Vec<_> = all.asks_for().map(|header| header.to_string()).collect();
     assert_eq!(asked, ["x-api-key", "x-other"]);
 }

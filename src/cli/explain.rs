@@ -27,6 +27,9 @@ pub(super) struct Asked {
     /// Take the caller for this consumer, whose key need not be known
     #[arg(long = "as", value_name = "CONSUMER")]
     consumer: Option<String>,
+    /// Take the caller for somebody whose token says this, a JSON object such as '{"sub": "alice"}'
+    #[arg(long, value_name = "JSON")]
+    claims: Option<String>,
     /// Where the request comes from
     #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
     client: IpAddr,
@@ -65,6 +68,12 @@ fn question(asked: &Asked) -> Result<Question, InvalidQuestion> {
         question.header(line)?;
     }
     question.consumer.clone_from(&asked.consumer);
+    if let Some(claims) = &asked.claims {
+        question.claims = serde_json::from_str(claims).map_err(|_| InvalidQuestion {
+            what: "the claims are no JSON object".to_owned(),
+            help: "write them like '{\"sub\": \"alice\", \"scope\": \"orders:read\"}'".to_owned(),
+        })?;
+    }
     question.client = asked.client;
     Ok(question)
 }

@@ -35,6 +35,11 @@ pub struct With {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
 
+    /// What the caller's token says, which need not be there: claims such as `{ sub: alice, scope: orders:read }`.
+    /// Default: it has none, unless `headers` bring one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, serde_json::Value>,
+
     /// Its host, unless `when` has one. Default: `localhost`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{Config, Defaults, RouteConfig};
 use crate::diagnostic::At;
 use crate::rewrite::{cors, security};
-use crate::{compress, maintenance};
+use crate::{compress, ip, limit, maintenance};
 
 /// A bundle of settings, which routes and `defaults` take over with `use`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -36,6 +36,14 @@ pub struct PolicyConfig {
     /// Whether requests are answered with 503 and told to come back later. Default: not said here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<maintenance::Setting>,
+
+    /// Which addresses may call; `none`: all. Default: not said here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<ip::Setting>,
+
+    /// How often callers may call; `none`: as often as they like. Default: not said here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<limit::Setting>,
 }
 
 /// What one place says of the keys that may stand in a policy.
@@ -49,6 +57,10 @@ pub struct PolicyKeys<'a> {
     pub compress: Option<&'a compress::Setting>,
     /// `maintenance`
     pub maintenance: Option<&'a maintenance::Setting>,
+    /// `ip`
+    pub ip: Option<&'a ip::Setting>,
+    /// `limits`
+    pub limits: Option<&'a limit::Setting>,
 }
 
 macro_rules! keys {
@@ -62,6 +74,8 @@ macro_rules! keys {
                     security_headers: self.security_headers.as_ref(),
                     compress: self.compress.as_ref(),
                     maintenance: self.maintenance.as_ref(),
+                    ip: self.ip.as_ref(),
+                    limits: self.limits.as_ref(),
                 }
             }
         }
@@ -80,6 +94,8 @@ impl PolicyKeys<'_> {
             ("security_headers", self.security_headers.is_some()),
             ("compress", self.compress.is_some()),
             ("maintenance", self.maintenance.is_some()),
+            ("ip", self.ip.is_some()),
+            ("limits", self.limits.is_some()),
         ];
         all.into_iter().filter(|(_, written)| *written).map(|(name, _)| name)
     }

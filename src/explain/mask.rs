@@ -26,7 +26,7 @@ impl<'s> Mask<'s> {
     /// For this request.
     pub(super) fn new(snapshot: &'s Snapshot, head: &RequestHeader) -> Self {
         let mut names = vec![AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, SET_COOKIE];
-        names.extend(snapshot.auth.credential_headers().iter().cloned());
+        names.extend(snapshot.auth.secret_headers().iter().cloned());
         let upstreams = snapshot.upstreams.values();
         for name in upstreams.filter_map(|upstream| upstream.secret_header()) {
             if !names.contains(name) {

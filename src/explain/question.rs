@@ -1,5 +1,6 @@
 //! A [`Question`]: the request that is asked about, as a client would send it.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use http::header::{CONTENT_LENGTH, HOST};
@@ -22,6 +23,8 @@ pub struct Question {
     pub headers: Vec<(String, String)>,
     /// The consumer that the caller is taken for; none if its credentials decide.
     pub consumer: Option<String>,
+    /// What the caller's token is taken to say; empty if it has none but those of the headers.
+    pub claims: BTreeMap<String, serde_json::Value>,
     /// Where the request comes from.
     pub client: IpAddr,
     /// The size of its body, in bytes, if it announces one.
@@ -79,6 +82,7 @@ impl Question {
             host: host.to_owned(),
             headers: Vec::new(),
             consumer: None,
+            claims: BTreeMap::new(),
             client: Ipv4Addr::LOCALHOST.into(),
             body_size: None,
         })
@@ -112,6 +116,10 @@ impl Question {
         }
         words.extend(self.body_size.map(|size| format!("-H 'Content-Length: {size}'")));
         words.extend(self.consumer.as_deref().map(|name| format!("--as {}", quoted(name))));
+        if !self.claims.is_empty() {
+            let claims = serde_json::to_string(&self.claims).unwrap_or_default();
+            words.push(format!("--claims {}", quoted(&claims)));
+        }
         if self.client != IpAddr::V4(Ipv4Addr::LOCALHOST) {
             words.push(format!("--client {}", self.client));
         }

@@ -67,6 +67,7 @@ impl Run<'_> {
         }
         question.headers = with.headers.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         question.consumer.clone_from(consumer);
+        question.claims.clone_from(&with.claims);
         question.body_size = with.body_size.map(crate::units::Size::bytes);
         question.client = with.client.unwrap_or(question.client);
         Ok(question)
@@ -75,7 +76,9 @@ impl Run<'_> {
     /// A key that lets somebody in has no business in a file.
     fn warn_of_keys(&mut self, told: &Explanation) {
         let known = told.auth.as_ref().and_then(|auth| auth.consumer.as_ref());
-        if let (None, Some(name)) = (&self.test.consumer, known) {
+        if let (None, Some(name)) = (&self.test.consumer, known)
+            && self.test.with.claims.is_empty()
+        {
             self.diagnostics.warning(
                 self.at.key("with").key("headers"),
                 format!("a key of {name} stands in the file"),
@@ -110,7 +113,7 @@ impl Run<'_> {
         };
         self.warn_of_keys(&told);
         let secret = |name: &HeaderName| {
-            self.snapshot.auth.credential_headers().contains(name)
+            self.snapshot.auth.secret_headers().contains(name)
                 || [AUTHORIZATION, COOKIE].contains(name)
         };
         let help = format!("look closer: {}", question.command(secret));
@@ -174,7 +177,9 @@ fn outcome(told: &Explanation) -> String {
     if let Some(forward) = &told.forward {
         return format!("that it is sent on to upstream {:?}", forward.upstream);
     }
-    let Some(answer) = &told.answer else { return "nothing".to_owned() };
+    let Some(answer) = &told.answer else {
+        return "that who calls cannot be found out without a network".to_owned();
+    };
     let reason = told.auth.as_ref().and_then(|auth| auth.reason);
     let cause = match (answer.code, reason) {
         (Some(code), Some(reason)) => format!(" ({code}, {reason})"),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Answer, Auth, Change, Changed, Explanation, Forward, Verdict};
+use crate::auth::{Guard, Scheme};
 
 /// So many of the routes that do not come near the request are told one by one.
 const MOST_OTHERS: usize = 8;
@@ -62,6 +63,12 @@ pub(super) fn text(told: &Explanation) -> String {
             page.line("auth", &hint);
         }
     }
+    if let Some(observed) = told.auth.as_ref().and_then(|auth| auth.observed) {
+        page.line("observe", &format!("a rule would refuse it ({observed}), but only observes"));
+    }
+    for limit in &told.limits {
+        page.line("limits", &format!("{} ({})", limit.says, limit.at));
+    }
     if let Some(forward) = &told.forward {
         self::forward(&mut page, forward);
     }
@@ -88,16 +95,37 @@ fn routes(page: &mut Page, told: &Explanation) {
 }
 
 fn auth(auth: &Auth) -> String {
-    if auth.asks_for.is_empty() {
+    if auth.asks.is_empty() {
         return "none: everybody may pass".to_owned();
     }
-    let asked = format!("asks for a key in {}", auth.asks_for.join(" or "));
+    let asked = format!("asks for {}", auth.asks);
     match (auth.admitted, &auth.consumer, auth.reason) {
         (true, Some(consumer), _) => format!("{asked}: lets {consumer} in"),
         (true, None, _) => asked,
         (false, Some(consumer), Some(reason)) => format!("{asked}: refuses {consumer} ({reason})"),
         (false, _, reason) => format!("{asked}: refuses ({})", reason.unwrap_or_default()),
     }
+}
+
+/// What a route asks a caller for, in words; nothing on an open one.
+pub(super) fn asks(guard: &Guard) -> String {
+    let (schemes, all) = guard.schemes();
+    let between = if all { " and " } else { " or " };
+    let word = |scheme: &Scheme| match scheme {
+        Scheme::ApiKey { header } => (true, format!("a key in {header}")),
+        Scheme::MutualTls => (false, "a certificate".to_owned()),
+        Scheme::Bearer => (false, "a token in authorization".to_owned()),
+        Scheme::Cookie { name } => (false, format!("a token in the cookie {name}")),
+    };
+    let mut told: Vec<String> = Vec::new();
+    let mut after_key = false;
+    for (is_key, text) in schemes.iter().map(word) {
+        let short = text.strip_prefix("a key in ").filter(|_| after_key).map(str::to_owned);
+        after_key = is_key;
+        told.push(short.unwrap_or(text));
+    }
+    told.dedup();
+    told.join(between)
 }
 
 fn forward(page: &mut Page, forward: &Forward) {

@@ -1,6 +1,7 @@
 //! Writing answers of our own, mapping those of upstreams back, and telling the log.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, REFERER, SERVER};
@@ -15,6 +16,7 @@ use super::head;
 use super::intake::{Own, has_begun};
 use super::{KEPT, REFUSED_READ};
 use crate::exchange::{Exchange, REQUEST_ID};
+use crate::limit::Standing;
 use crate::observe::access_log::{Agent, Record, Timings};
 use crate::reject::Rejection;
 use crate::reply::{self, Reply};
@@ -34,6 +36,7 @@ pub(super) async fn give(session: &mut Session, x: &mut Exchange, own: Own) -> R
             tokio::task::spawn_blocking(move || ask.answer()).await
         }
         Own::Portal(ask) => Ok(ask.answer()),
+        Own::Wait(_) => return refuse(session, x, &Rejection::Internal).await,
     };
     match reply {
         Ok(reply) => send(session, x, reply).await,
@@ -62,6 +65,9 @@ pub(super) async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) 
     let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 5))?;
     for (name, value) in reply.headers {
         head.append_header(name, value)?;
+    }
+    for (name, value) in x.standing.iter().filter_map(Standing::fields).flatten() {
+        head.insert_header(name, value)?;
     }
     head.insert_header(SERVER, SERVER_NAME)?;
     head.insert_header(REQUEST_ID, x.id.clone())?;
@@ -127,8 +133,12 @@ fn policy_of(route: &Route, status: StatusCode) -> Option<&Policy> {
     route.policy.as_deref().filter(|_| status != StatusCode::SWITCHING_PROTOCOLS)
 }
 
-/// Changes the headers of an upstream's answer as the route alone has it, where no policy does so later.
+/// Changes the headers of an upstream's answer as the route alone has it, where no policy does so later. First comes
+/// what the caller is told of its limit, so that the route can take it out.
 pub(super) fn change(session: &Session, x: &Exchange, headers: &mut HeaderMap, status: StatusCode) {
+    if let Some(standing) = &x.standing {
+        standing.stamp(headers);
+    }
     if let Some(route) = x.route.as_deref()
         && !route.response_headers.is_empty()
         && policy_of(route, status).is_none()
@@ -260,6 +270,8 @@ pub(super) fn record(session: &Session, x: &mut Exchange, wants_agent: bool) -> 
         },
         why: x.why,
         detail: x.detail,
+        limit: x.limit.as_ref().map(|rule| Arc::clone(rule.name())),
+        observed: x.observed,
         agent: wants_agent.then(|| Box::new(agent(&session.req_header().headers))),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use pingora::proxy::Session;
 
 use super::Gateway;
+use crate::auth::Wait;
 use crate::exchange::Exchange;
 use crate::intake::{self, Arriving, Caller, Decision};
 use crate::listen::Facts;
@@ -21,7 +22,12 @@ pub(super) enum Own {
     Ready(Reply),
     /// The portal makes it.
     Portal(Box<Ask>),
+    /// None yet: it is not known who asks.
+    Wait(Wait),
 }
+
+/// So often who sends a request may have to be waited for: once for each way to prove it.
+const MOST_WAITS: usize = 8;
 
 impl Gateway {
     /// Decides everything about a request that its head allows. `None`: it is to be forwarded.
@@ -46,7 +52,27 @@ impl Gateway {
             Decision::Answer(reply) => Some(Own::Ready(reply)),
             Decision::Health => Some(Own::Ready(intake::health(*self.shutdown.borrow()))),
             Decision::Portal(ask) => Some(Own::Portal(ask)),
+            Decision::Wait(wait) => Some(Own::Wait(wait)),
         })
+    }
+
+    /// Waits until it is known who asks, and decides all anew, so that what holds is one configuration.
+    pub(super) async fn settle(
+        &self,
+        session: &Session,
+        x: &mut Exchange,
+        wait: Wait,
+    ) -> Result<Option<Own>, Rejection> {
+        let mut wait = wait;
+        while x.settled.len() < MOST_WAITS {
+            x.settled.push(wait.settle().await);
+            x.leave();
+            match self.take_in(session, x)? {
+                Some(Own::Wait(next)) => wait = next,
+                own => return Ok(own),
+            }
+        }
+        Err(Rejection::AuthUnavailable)
     }
 }
 

@@ -95,6 +95,8 @@ fn record(
         timings: Timings { total: refused.took, ..Timings::default() },
         why,
         detail: Some(refused.flaw.word()),
+        limit: None,
+        observed: None,
         agent: None,
     }
 }

@@ -10,8 +10,8 @@ fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
     lines.iter().map(pair).collect()
 }
 
-fn bridge(content_type: &'static str) -> Box<Bridge> {
-    Bridge::of(&Method::POST, &headers(&[("content-type", content_type)])).unwrap()
+fn bridge(content_type: &'static str) -> Bridge {
+    *Bridge::of(&Method::POST, &headers(&[("content-type", content_type)])).unwrap()
 }
 
 /// What a service gets of a body that comes in these pieces.

@@ -43,6 +43,8 @@
 //! | `upstream_ms` | from the first try to the end of the upstream's part, all tries together | there was no try |
 //! | `why` | why we answered ourselves: the `code` of that answer | the upstream answered |
 //! | `detail` | more about `why`, for the operator only | there is no more to say |
+//! | `limit` | the place of the limit that refused it or held it up, or would have | no limit did |
+//! | `observed` | what `why` would be, were it not for a limit that only looks on | there was none |
 //! | `dropped` | lines lost since the line before this one | 0 |
 //!
 //! Times are in milliseconds with three decimals. In the text format the first seven words are `time`,

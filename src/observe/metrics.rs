@@ -11,6 +11,7 @@
 
 mod encode;
 mod format;
+mod limits;
 mod meter;
 mod process;
 mod write;
@@ -21,11 +22,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Method;
 
-pub use encode::most_series;
+pub use encode::{Extent, most_series};
 pub use format::Format;
-pub use meter::{METHODS, RouteMeter, STATUSES};
+pub use meter::{METHODS, Observed, RouteMeter, STATUSES};
 
+use crate::auth::KeySetStatus;
 use crate::counter::Counters;
+use crate::limit::Rule;
 use crate::listen::tls::Tls;
 use crate::listen::{Flaw, Traffic};
 #[cfg(doc)]
@@ -39,8 +42,14 @@ pub struct View<'a> {
     pub routes: Vec<(&'a str, &'a RouteMeter)>,
     /// The upstreams, with theirs.
     pub upstreams: Vec<&'a Upstream>,
+    /// The limits, each with how often it said what.
+    pub limits: Vec<&'a Rule>,
+    /// How many buckets are kept for them.
+    pub limit_keys: u64,
     /// The listeners that speak TLS, by name.
     pub tls: Vec<(&'a str, &'a Tls)>,
+    /// The sets of keys that are fetched.
+    pub key_sets: Vec<KeySetStatus>,
 }
 
 /// The numbers that belong to the process, and not to a part of the configuration.

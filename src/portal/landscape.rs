@@ -33,6 +33,8 @@ pub struct Place {
     pub schemes: Vec<(String, Scheme)>,
     /// Whether some of those who are known may not call.
     pub restricted: bool,
+    /// Whether callers may call so often only.
+    pub limited: bool,
     /// Who may pass.
     pub guard: Arc<Guard>,
     /// The headers that the route sets or takes off, as written.

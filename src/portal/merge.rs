@@ -360,6 +360,8 @@ fn schemes(landscape: &Landscape) -> Value {
                 json!({ "type": "apiKey", "in": "header", "name": header.as_str() })
             }
             Scheme::MutualTls => json!({ "type": "mutualTLS" }),
+            Scheme::Bearer => json!({ "type": "http", "scheme": "bearer", "bearerFormat": "JWT" }),
+            Scheme::Cookie { name } => json!({ "type": "apiKey", "in": "cookie", "name": name }),
         };
         (super::spec::component_name(name), value)
     };

@@ -103,7 +103,8 @@ pub(super) struct Caller {
 impl Caller {
     /// The same for a guard.
     pub(super) fn presented(&self) -> Presented<'_> {
-        Presented { headers: &self.headers, certificate: self.certificate.as_deref() }
+        let certificate = self.certificate.as_deref();
+        Presented { headers: &self.headers, certificate, request: None, settled: &[] }
     }
 }
 

@@ -2,11 +2,12 @@
 //! the status in the body, where a page of another origin sees it without asking.
 //!
 //! The numbers follow gRPC's table "HTTP to gRPC Status Code Mapping" where it has a line, so that a
-//! caller sees the same status as if its own library had translated ours. They leave it in three places:
+//! caller sees the same status as if its own library had translated ours. They leave it in four places:
 //! - 504 (and 408) is `DEADLINE_EXCEEDED`, not `UNAVAILABLE`: the call may have been carried out, and
 //!   `UNAVAILABLE` is the status that libraries retry without asking.
 //! - 413, 414 and 431 are `RESOURCE_EXHAUSTED`, as the libraries themselves say of a message or metadata
 //!   that is too large.
+//! - 429 is `RESOURCE_EXHAUSTED`, as gRPC's own words for it say; `UNAVAILABLE` would be tried again at once.
 //! - 405 and 501 are `UNIMPLEMENTED`, like 404; 500 is `INTERNAL`.
 
 use bytes::Bytes;
@@ -51,14 +52,14 @@ fn status(problem: &Problem<'_>) -> [(HeaderName, HeaderValue); 2] {
 /// The gRPC status for an HTTP status.
 fn grpc_status(http: u16) -> u16 {
     match http {
-        401 => 16,             // UNAUTHENTICATED
-        403 => 7,              // PERMISSION_DENIED
-        404 | 405 | 501 => 12, // UNIMPLEMENTED
-        408 | 504 => 4,        // DEADLINE_EXCEEDED
-        413 | 414 | 431 => 8,  // RESOURCE_EXHAUSTED
-        429 | 502 | 503 => 14, // UNAVAILABLE
-        400 | 500 => 13,       // INTERNAL
-        _ => 2,                // UNKNOWN
+        401 => 16,                  // UNAUTHENTICATED
+        403 => 7,                   // PERMISSION_DENIED
+        404 | 405 | 501 => 12,      // UNIMPLEMENTED
+        408 | 504 => 4,             // DEADLINE_EXCEEDED
+        413 | 414 | 429 | 431 => 8, // RESOURCE_EXHAUSTED
+        502 | 503 => 14,            // UNAVAILABLE
+        400 | 500 => 13,            // INTERNAL
+        _ => 2,                     // UNKNOWN
     }
 }
 

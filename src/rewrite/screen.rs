@@ -61,6 +61,20 @@ pub fn screen(
     });
 }
 
+/// Removes what the client `sent` under a name with `_` if the same name stands there with `-` now, from the gateway or
+/// from the client: a server that can't tell the two apart would read either. To be called when all is written.
+pub fn without_twins(headers: &mut HeaderMap, sent: &HeaderMap) {
+    let is_twin = |name: &&HeaderName| {
+        name.as_str().contains('_')
+            && sent.contains_key(*name)
+            && headers.contains_key(name.as_str().replace('_', "-"))
+    };
+    let twins: Vec<HeaderName> = headers.keys().filter(is_twin).cloned().collect();
+    for twin in twins {
+        headers.remove(twin);
+    }
+}
+
 fn is_hearsay(name: &str) -> bool {
     HEARSAY.iter().any(|known| is_alike(name, known))
 }
@@ -85,6 +99,21 @@ mod tests {
             assert_eq!(left(true, &[line, "x-apikey: kept"]), ["x-apikey: kept"], "{line}");
         }
         assert!(left(false, &["x-api-key: a", "x-api-key: b"]).is_empty());
+    }
+
+    #[test]
+    fn a_name_is_not_there_twice_for_servers_that_take_underscores_for_dashes() {
+        let sent = head(&["x_request_id: forged", "x_tenant: b", "x-tenant: a", "x_own: kept"]);
+        let mut headers = sent.clone();
+        headers.insert("x-request-id", http::HeaderValue::from_static("ours"));
+        headers.insert("x_ours", http::HeaderValue::from_static("1"));
+        headers.insert("x-ours", http::HeaderValue::from_static("2"));
+        without_twins(&mut headers, &sent);
+        let mut left = wire(&headers);
+        left.sort_unstable();
+        let expected =
+            ["x-ours: 2", "x-request-id: ours", "x-tenant: a", "x_ours: 1", "x_own: kept"];
+        assert_eq!(left, expected);
     }
 
     #[test]

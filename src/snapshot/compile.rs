@@ -17,6 +17,7 @@ use super::{Admin, Compiled, Route, Snapshot};
 use crate::auth::{self, Auth};
 use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics};
+use crate::limit;
 use crate::listen::Door;
 use crate::observe::access_log::Sampling;
 use crate::portal::{Landscape, Library};
@@ -67,7 +68,9 @@ pub(super) fn compile_with(
     upstreams.extend(gaps.upstreams.iter().map(|name| (name.clone(), None)));
     let auth = compile_auth(config, previous, sources, diagnostics).filter(|_| !gaps.auth);
     refuse_unasked_certificates(config, gaps, diagnostics);
-    policy::check(config, diagnostics);
+    let mut limits = limit::Builder::new(previous.map(|previous| &*previous.limiter));
+    limits.plans(&config.plans, &config.consumers, auth.as_deref(), diagnostics);
+    policy::check(config, &mut limits, diagnostics);
     let unrouted = policy::compile(&config.policy_layers(None), &[], diagnostics);
     let sampling = Sampling::of(&config.logs.sample, None);
     let names = config.routes.keys().map(String::as_str);
@@ -79,7 +82,7 @@ pub(super) fn compile_with(
         sampling: &sampling,
         sources,
     };
-    let routes = compile_routes(&parts, gaps, previous, diagnostics);
+    let routes = compile_routes(&parts, gaps, &mut limits, previous, diagnostics);
 
     let workers = config.workers.or_else(|| std::thread::available_parallelism().ok());
     let (table, library) = routes?;
@@ -94,6 +97,7 @@ pub(super) fn compile_with(
             connections,
             trusted: trusted?,
             auth: auth?,
+            limiter: Arc::new(limits.finish(config.failed_credentials.0)),
             config: Arc::clone(config),
             record: Record::default(),
         },
@@ -195,9 +199,9 @@ fn compile_auth(
     if let Some(previous) = previous
         && previous.config.auth == config.auth
         && previous.config.consumers == config.consumers
-        && keys_files(config).all(|path| {
-            let now = sources.data(path).ok().map(|data| Mark::of(&data));
-            now.is_some() && now == previous.record.files.get(path).copied()
+        && config.auth.files().all(|path| {
+            let now = sources.data(&path).ok().map(|data| Mark::of(&data));
+            now.is_some() && now == previous.record.files.get(&path).copied()
         })
     {
         return Some(Arc::clone(&previous.auth));
@@ -206,7 +210,9 @@ fn compile_auth(
         let text = String::from_utf8(sources.data(path)?);
         text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not a text in UTF-8"))
     };
-    auth::compile(&config.auth, &config.consumers, &read_keys, diagnostics).map(Arc::new)
+    let before = previous.map(|previous| &*previous.auth);
+    let auth = auth::compile(&config.auth, &config.consumers, before, &read_keys, diagnostics);
+    auth.map(Arc::new)
 }
 
 /// A method that no connection can satisfy.
@@ -224,11 +230,6 @@ fn refuse_unasked_certificates(config: &Config, gaps: &Gaps, diagnostics: &mut D
             "add `client_auth: { ca: clients.pem }` to the `tls` of a listener",
         );
     }
-}
-
-fn keys_files(config: &Config) -> impl Iterator<Item = &Path> {
-    let methods = config.auth.0.values().filter_map(|method| method.api_key.as_ref());
-    methods.filter_map(|method| method.keys_file.as_deref())
 }
 
 /// All upstreams by name; one with a mistake is there without a value, so that its name is still known.
@@ -265,6 +266,7 @@ type Routes = (Table<Arc<Route>>, Option<Arc<Library>>);
 fn compile_routes(
     parts: &Parts<'_>,
     gaps: &Gaps,
+    limits: &mut limit::Builder<'_>,
     previous: Option<&Snapshot>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Routes> {
@@ -289,6 +291,7 @@ fn compile_routes(
             upstreams,
             auth,
             sampling,
+            limits,
             sources,
             at: &at,
             diagnostics,

@@ -4,7 +4,7 @@
 //! But a part that was left out must not make other mistakes up: a route to an upstream that could not be
 //! read is no route to nowhere. So the meaning of a broken file is judged by these rules:
 //!
-//! - A listener, upstream, consumer, auth method, policy or route that holds a mistake of the text is left out as a
+//! - A listener, upstream, consumer, plan, auth method, policy or route that holds a mistake of the text is left out as a
 //!   whole; its name is still known to the others. The same for `admin` and `trusted_proxies`.
 //! - If the mistake is in `auth` or `defaults`, or `consumers` could not be read at all, nobody says who
 //!   may call which route; if `upstreams` could not be read at all, nothing is said of routes.
@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use crate::auth::{ConsumerConfig, MethodsConfig};
 use crate::config::{Config, Defaults, PolicyConfig, Version};
 use crate::diagnostic::{At, Step};
+use crate::limit::PlanConfig;
 
 /// What is not there although the file has it. Of a file that was read well, nothing.
 #[derive(Debug, Default)]
@@ -68,7 +69,9 @@ impl Gaps {
         config.upstreams.retain(|name, _| !upstreams.contains(name));
         let auth = wrong.reaches("auth", config.auth == MethodsConfig::default())
             || wrong.reaches("defaults", config.defaults == Defaults::default())
-            || wrong.lost("consumers", config.consumers.0.is_empty());
+            || wrong.lost("consumers", config.consumers.0.is_empty())
+            // Somebody who could not be read may be all of a group.
+            || (!wrong.names("consumers").is_empty() && names_groups(config));
         let methods = wrong.names("auth");
         config.auth.0.retain(|name, _| !methods.contains(name));
         if wrong.lost("policies", config.policies.is_empty()) {
@@ -79,11 +82,24 @@ impl Gaps {
         for name in wrong.names("policies") {
             config.policies.insert(name, PolicyConfig::default());
         }
+        // Without its limits a plan is nothing but a name; nor is there more to a plan that may be one of them.
+        if wrong.lost("plans", config.plans.is_empty()) {
+            config.consumers.0.values_mut().for_each(|consumer| consumer.plan = None);
+        }
+        for name in wrong.names("plans") {
+            config.plans.insert(name, PlanConfig::default());
+        }
         // Without a key of its own a consumer is nothing but a name.
         let names = wrong.names("consumers").into_iter();
         config.consumers.0.extend(names.map(|name| (name, ConsumerConfig::default())));
         Some(Self { listeners, routes, upstreams, trusted, auth })
     }
+}
+
+/// Whether a route is for groups.
+fn names_groups(config: &Config) -> bool {
+    let mut allows = config.routes.values().filter_map(|route| route.allow.as_ref());
+    allows.any(|allow| allow.groups.is_some())
 }
 
 /// The paths of the mistakes of the text.

@@ -1,9 +1,10 @@
-//! A [`Policy`]: what a route says of browsers, compression and maintenance, with its policies and the defaults
+//! A [`Policy`]: what a route says of browsers, compression, maintenance and addresses, with its policies and the defaults
 //! put together.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::compress::{Answer, Compress, Encoder};
+use crate::ip::AddressRule;
 use crate::maintenance::Maintenance;
 use crate::reply::Reply;
 use crate::rewrite::HeaderOps;
@@ -22,6 +23,8 @@ pub struct Policy {
     pub compress: Option<Compress>,
     /// Whether it serves at all.
     pub maintenance: Option<Maintenance>,
+    /// Which addresses it is for.
+    pub ip: Option<AddressRule>,
 }
 
 impl Policy {

@@ -9,6 +9,7 @@
 mod support;
 
 mod access_log;
+mod addresses;
 mod admin;
 mod answers;
 mod balance;
@@ -23,7 +24,9 @@ mod fuzz;
 mod headers;
 mod house;
 mod hygiene;
+mod jwt;
 mod keys;
+mod limits;
 mod logs;
 mod maintenance;
 mod metrics;

@@ -9,6 +9,7 @@ pub mod python;
 pub mod reloading;
 pub mod schema;
 pub mod secrets;
+pub mod signer;
 pub mod stream;
 
 pub use client::{Answer, Client, get, send};

@@ -3,20 +3,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Change;
-use crate::auth::RouteAuth;
+use crate::auth::{Allow, RouteAuth};
 use crate::config::{Config, PolicyKeys, RouteConfig, nearest};
 use crate::diagnostic::At;
 use crate::rewrite::{HeadersConfig, cors, security};
 use crate::snapshot::Snapshot;
 use crate::units::OneOrMany;
-use crate::{compress, maintenance};
+use crate::{compress, ip, limit, maintenance};
 
-/// The methods of which one lets in; `None` on an open route.
-pub(super) fn auth<'a>(config: &'a Config, route: &'a RouteConfig) -> Option<BTreeSet<&'a str>> {
+/// One way in: the methods that are demanded together.
+type Way<'a> = BTreeSet<&'a str>;
+
+/// The ways of which one lets in; `None` on an open route.
+pub(super) fn auth<'a>(
+    config: &'a Config,
+    route: &'a RouteConfig,
+) -> Option<BTreeSet<BTreeSet<&'a str>>> {
+    let one = |name: &'a String| BTreeSet::from([name.as_str()]);
     match route.auth.as_ref().or(config.defaults.auth.as_ref()) {
         Some(RouteAuth::None) => None,
-        Some(RouteAuth::AnyOf(names)) => Some(names.iter().map(String::as_str).collect()),
-        None => Some(config.auth.0.keys().map(String::as_str).collect()),
+        Some(RouteAuth::AnyOf(names)) => Some(names.iter().map(one).collect()),
+        Some(RouteAuth::AllOf(names)) => {
+            Some(BTreeSet::from([names.iter().map(String::as_str).collect()]))
+        }
+        None => Some(config.auth.0.keys().map(one).collect()),
     }
 }
 
@@ -53,6 +63,13 @@ fn cors_of<'a>(layers: &Layers<'a>) -> Option<&'a cors::Config> {
     }
 }
 
+fn limits_of<'a>(layers: &Layers<'a>) -> Option<&'a [limit::config::RuleConfig]> {
+    match nearest(layers, "", |keys| keys.limits) {
+        Some((_, limit::Setting::On(rules))) => Some(rules),
+        _ => None,
+    }
+}
+
 fn maintenance_of<'a>(layers: &Layers<'a>) -> Option<&'a maintenance::Config> {
     match nearest(layers, "", |keys| keys.maintenance) {
         Some((_, maintenance::Setting::On(config))) => Some(config),
@@ -64,8 +81,10 @@ fn word(preset: security::Preset) -> String {
     serde_json::to_string(&preset).unwrap_or_default().replace('"', "")
 }
 
-fn words(auth: Option<BTreeSet<&str>>) -> String {
-    auth.map_or("none".to_owned(), |names| names.into_iter().collect::<Vec<_>>().join(" or "))
+fn words(auth: Option<BTreeSet<Way<'_>>>) -> String {
+    let way = |way: Way<'_>| way.into_iter().collect::<Vec<_>>().join(" and ");
+    let ways = |ways: BTreeSet<Way<'_>>| ways.into_iter().map(way).collect::<Vec<_>>().join(" or ");
+    auth.map_or("none".to_owned(), ways)
 }
 
 fn list(words: &[String]) -> String {
@@ -197,7 +216,7 @@ impl Notes {
         );
     }
 
-    fn auth(&mut self, was: Option<BTreeSet<&str>>, is: Option<BTreeSet<&str>>) {
+    fn auth(&mut self, was: Option<BTreeSet<Way<'_>>>, is: Option<BTreeSet<Way<'_>>>) {
         if was == is {
             return;
         }
@@ -205,7 +224,10 @@ impl Notes {
         match (was, is) {
             (Some(_), None) => self.weaker(format!("loses auth {told}")),
             (None, _) => self.note(format!("asks for auth {told}")),
-            (Some(was), Some(is)) if is.is_subset(&was) => {
+            // Whoever has a way in now had one before.
+            (Some(was), Some(is))
+                if is.iter().all(|new| was.iter().any(|old| old.is_subset(new))) =>
+            {
                 self.note(format!("fewer ways to prove who one is {told}"));
             }
             _ => self.weaker(format!("other ways to prove who one is {told}")),
@@ -214,9 +236,26 @@ impl Notes {
 
     fn allow(&mut self, was: &RouteConfig, is: &RouteConfig) {
         let names = |route: &RouteConfig| {
-            let allow = route.allow.as_ref();
-            allow.map(|allow| allow.consumers.iter().cloned().collect::<BTreeSet<_>>())
+            let callers = route.allow.as_ref().and_then(Allow::callers);
+            callers.map(|callers| callers.into_iter().collect::<BTreeSet<_>>())
         };
+        let required = |route: &RouteConfig| {
+            route.allow.as_ref().map(|allow| allow.require.clone()).unwrap_or_default()
+        };
+        let (was_required, is_required) = (required(was), required(is));
+        if was_required != is_required {
+            let kept =
+                was_required.iter().all(|(claim, words)| is_required.get(claim) == Some(words));
+            let what = "`allow.require` demands other claims";
+            if kept { self.note(what) } else { self.weaker(what) }
+        }
+        let observes =
+            |route: &RouteConfig| route.allow.as_ref().is_some_and(|allow| allow.observe);
+        match (observes(was), observes(is)) {
+            (false, true) => self.weaker("`allow` only observes"),
+            (true, false) => self.note("`allow` refuses, and no longer only observes"),
+            _ => {}
+        }
         let listed = |names: Vec<&String>| {
             names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ")
         };
@@ -239,13 +278,29 @@ impl Notes {
         }
     }
 
-    /// What holds of browsers, compression and maintenance in the end, wherever it is written.
+    /// What holds of browsers, compression, limits, maintenance and addresses in the end, wherever it is written.
     fn policy(&mut self, was: &Layers<'_>, is: &Layers<'_>) {
+        let ip = |layers: &Layers<'_>| match nearest(layers, "", |keys| keys.ip) {
+            Some((_, ip::Setting::On(config))) => Some(config.clone()),
+            _ => None,
+        };
+        match (ip(was), ip(is)) {
+            (None, Some(_)) => self.note("is for some addresses only"),
+            (Some(_), None) => self.weaker("is for all addresses"),
+            (Some(was), Some(is)) if was != is => self.weaker("is for other addresses (`ip`)"),
+            _ => {}
+        }
         self.cors(cors_of(was), cors_of(is));
         match (maintenance_of(was), maintenance_of(is)) {
             (None, Some(_)) => self.note("goes into maintenance: 503 for its clients"),
             (Some(_), None) => self.note("comes out of maintenance"),
             (Some(was), Some(is)) if was != is => self.note("its maintenance changes"),
+            _ => {}
+        }
+        match (limits_of(was), limits_of(is)) {
+            (None, Some(_)) => self.note("is limited"),
+            (Some(_), None) => self.note("is not limited any more"),
+            (Some(was), Some(is)) if was != is => self.note("its limits change"),
             _ => {}
         }
         let compress = |layers: &Layers<'_>| match nearest(layers, "", |keys| keys.compress) {

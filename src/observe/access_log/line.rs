@@ -160,6 +160,8 @@ fn rest(fields: &mut impl Fields, record: &Record, dropped: u64) {
     fields.millis("upstream_ms", record.timings.upstream);
     fields.optional("why", record.why);
     fields.optional("detail", record.detail);
+    fields.optional("limit", record.limit.as_deref());
+    fields.optional("observed", record.observed);
     if dropped > 0 {
         fields.number("dropped", dropped);
     }

@@ -53,6 +53,10 @@ pub struct Record {
     pub why: Option<&'static str>,
     /// More about `why`, for the operator only.
     pub detail: Option<&'static str>,
+    /// The place of the limit that refused it or held it up, or would have.
+    pub limit: Option<Arc<str>>,
+    /// What a rule or a limit that only observes would have refused it for.
+    pub observed: Option<&'static str>,
     /// What the client said of itself; only asked for by a log that [wants it](super::AccessLog::wants_agent).
     pub agent: Option<Box<Agent>>,
 }

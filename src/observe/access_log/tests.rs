@@ -43,6 +43,8 @@ pub(super) fn record() -> Record {
         },
         why: None,
         detail: None,
+        limit: None,
+        observed: None,
         agent: None,
     }
 }
@@ -61,6 +63,8 @@ pub(super) fn bare() -> Record {
         timings: Timings { total: Duration::from_micros(50), ..Timings::default() },
         why: Some("no_route"),
         detail: Some("no route has this host"),
+        limit: None,
+        observed: None,
         ..record()
     }
 }

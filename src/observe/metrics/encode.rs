@@ -3,9 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
-use super::process;
 use super::write::{Exposition, Kind};
-use super::{Format, METHODS, Metrics, STATUSES, View};
+use super::{Format, METHODS, Metrics, Observed, STATUSES, View};
+use super::{limits, process};
+use crate::auth::KeySetStatus;
 use crate::counter::{BOUNDS, Histogram};
 use crate::listen::tls::Tls;
 use crate::listen::{Flaw, Refusal};
@@ -19,31 +20,51 @@ const OUTCOMES: [&str; 4] = ["answered", "abandoned", "error", "failed"];
 const OF_TARGETS: usize = 5;
 /// Accepted, open, handshakes in full and resumed.
 const OF_A_LISTENER: usize = 4;
+/// Its age and its fetches (2).
+const OF_A_KEY_SET: usize = 3;
 /// Its end, and whether it is stale.
 const OF_A_CERTIFICATE: usize = 2;
-/// Build, reloads (2), last good one (2), lines dropped, process (7), allocator (5).
-const OF_THE_PROCESS: usize = 18;
+/// Build, reloads (2), last good one (2), lines dropped, buckets, process (7), allocator (5).
+const OF_THE_PROCESS: usize = 19;
+
+/// How much of what metrics are kept of there is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extent {
+    /// Routes.
+    pub routes: usize,
+    /// Upstreams.
+    pub upstreams: usize,
+    /// Targets in all of them.
+    pub targets: usize,
+    /// Listeners.
+    pub listeners: usize,
+    /// Certificates.
+    pub certificates: usize,
+    /// Auth methods whose keys are fetched.
+    pub key_sets: usize,
+    /// Limits.
+    pub limits: usize,
+    /// Words for why we answer ourselves.
+    pub codes: usize,
+}
 
 /// The largest number of series that a configuration of this size can have, whatever clients send. The formula
 /// of `docs/metrics.md`.
 #[must_use]
-pub const fn most_series(
-    routes: usize,
-    upstreams: usize,
-    targets: usize,
-    listeners: usize,
-    certificates: usize,
-    codes: usize,
-) -> usize {
+pub const fn most_series(extent: Extent) -> usize {
+    let Extent { routes, upstreams, targets, listeners, certificates, key_sets, limits, codes } =
+        extent;
     // Requests that no route took have no number in flight.
     let of_a_route = METHODS.len() * (STATUSES.len() + 1) + HISTOGRAM;
     let of_an_upstream = HISTOGRAM + Outcome::ALL.len() - 2;
     (routes + 1) * of_a_route
-        + routes
+        + routes * (1 + Observed::ALL.len())
+        + key_sets * OF_A_KEY_SET
         + upstreams * of_an_upstream
         + targets * (OUTCOMES.len() + OF_TARGETS)
         + listeners * (OF_A_LISTENER + Refusal::ALL.len())
         + certificates * OF_A_CERTIFICATE
+        + limits * limits::OF_A_LIMIT
         + codes
         + Flaw::ALL.len()
         + OF_THE_PROCESS
@@ -60,9 +81,12 @@ impl Metrics {
         self.write_rejections(out_ref);
         self.write_refused(out_ref);
         self.write_connections(out_ref);
+        write_observed(view, out_ref);
+        write_key_sets(&view.key_sets, out_ref);
         write_certificates(&view.tls, out_ref);
         write_tries(&view.upstreams, out_ref);
         write_targets(&view.upstreams, out_ref);
+        limits::write(view, out_ref);
         self.write_state(dropped, out_ref);
         process::write(out_ref);
         out.finish()
@@ -193,6 +217,44 @@ impl Metrics {
         out.sample(&[], dropped);
         out.family("portcullis_build_info", Kind::Gauge, "The version that runs.");
         out.sample(&[("version", env!("CARGO_PKG_VERSION"))], true);
+    }
+}
+
+fn write_observed(view: &View<'_>, out: &mut Exposition) {
+    out.family(
+        "portcullis_observed_total",
+        Kind::Counter,
+        "Requests that a rule would have refused, did it not only observe.",
+    );
+    for (route, meter) in &view.routes {
+        for (rule, count) in Observed::ALL.into_iter().zip(meter.observed()) {
+            if count > 0 {
+                out.sample(&[("route", route), ("rule", rule.word())], count);
+            }
+        }
+    }
+}
+
+fn write_key_sets(sets: &[KeySetStatus], out: &mut Exposition) {
+    out.family(
+        "portcullis_auth_keys_age_seconds",
+        Kind::Gauge,
+        "How long ago the keys of an auth method were last known to be the newest.",
+    );
+    for set in sets {
+        if let Some(age) = set.age {
+            out.sample(&[("method", &set.method)], age.as_secs());
+        }
+    }
+    out.family(
+        "portcullis_auth_keys_fetches_total",
+        Kind::Counter,
+        "Fetches of the keys of an auth method.",
+    );
+    for set in sets {
+        for (result, count) in [("good", set.good), ("failed", set.failed)] {
+            out.sample(&[("method", &set.method), ("result", result)], count);
+        }
     }
 }
 

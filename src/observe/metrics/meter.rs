@@ -1,6 +1,7 @@
 //! The requests of one route, in numbers.
 
 use std::num::NonZeroU16;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::Method;
@@ -31,6 +32,31 @@ struct Counts {
     /// By method and status.
     requests: Sparse,
     durations: Histogram,
+    /// What rules that only observe would have refused.
+    observed: [AtomicU64; Observed::ALL.len()],
+}
+
+/// A rule that can be made only to observe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observed {
+    /// `allow`
+    Allow,
+    /// `ip`
+    Ip,
+}
+
+impl Observed {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Allow, Self::Ip];
+
+    /// The key in the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Ip => "ip",
+        }
+    }
 }
 
 impl RouteMeter {
@@ -42,6 +68,19 @@ impl RouteMeter {
     /// A request that is over, however it ended.
     pub fn leave(&self) {
         self.0.get().flow.add(1, 1);
+    }
+
+    /// Counts a request that a rule would have refused, did it not only observe.
+    pub fn observe(&self, rule: Observed) {
+        self.0.get().observed[rule as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What rules would have refused, in the order of [`Observed::ALL`].
+    pub(super) fn observed(&self) -> [u64; Observed::ALL.len()] {
+        let read = |counts: &Counts| {
+            Observed::ALL.map(|rule| counts.observed[rule as usize].load(Ordering::Relaxed))
+        };
+        self.0.seen().map(read).unwrap_or_default()
     }
 
     /// Counts a request's end: what it was answered (without a method if that could not be read), and how long it took in all.

@@ -49,7 +49,14 @@ fn has(text: &str, line: &str) {
     assert!(text.lines().any(|l| l == line), "{line} is missing:\n{text}");
 }
 
-const NOTHING: View<'_> = View { routes: Vec::new(), upstreams: Vec::new(), tls: Vec::new() };
+const NOTHING: View<'_> = View {
+    routes: Vec::new(),
+    upstreams: Vec::new(),
+    limits: Vec::new(),
+    limit_keys: 0,
+    tls: Vec::new(),
+    key_sets: Vec::new(),
+};
 
 #[test]
 fn requests_are_counted_at_their_route_or_at_none() {
@@ -157,15 +164,21 @@ fn the_formula_is_what_there_can_be_and_no_more() {
                 record(&metrics, meter, &method, status, None);
             }
         }
+        for rule in Observed::ALL {
+            if let Some(meter) = meter {
+                meter.observe(rule);
+            }
+        }
     }
     let now = std::time::Instant::now();
     for upstream in &upstreams {
         upstream.attempt(HashKey::NONE, &[], now).unwrap().answered(200, now);
     }
     let view = View {
+        key_sets: Vec::new(),
         routes: names.into_iter().zip(&routes).collect(),
         upstreams: upstreams.iter().map(Arc::as_ref).collect(),
-        tls: Vec::new(),
+        ..NOTHING
     };
     for (listener, _) in &metrics.listeners {
         let traffic = metrics.traffic(listener);
@@ -180,7 +193,18 @@ fn the_formula_is_what_there_can_be_and_no_more() {
     let all = series(&text);
     let distinct: BTreeSet<_> = all.iter().collect();
     assert_eq!(distinct.len(), all.len(), "a series stands there twice");
-    assert_eq!(all.len(), most_series(3, 2, 3, 2, 0, CODES.len()), "{all:#?}");
+    assert_eq!(
+        all.len(),
+        most_series(Extent {
+            routes: 3,
+            upstreams: 2,
+            targets: 3,
+            listeners: 2,
+            codes: CODES.len(),
+            ..Extent::default()
+        }),
+        "{all:#?}"
+    );
 }
 
 #[test]
@@ -204,14 +228,18 @@ fn the_documentation_has_every_family_and_the_formula() {
     assert_eq!(number("(R + 1) × (", "methods"), METHODS.len());
     assert_eq!(number("methods ×", "statuses"), STATUSES.len() + 1);
     let histogram = number("statuses +", "of the histogram");
-    let codes = number("2 C\n  +", "codes");
+    let codes = number("4 M\n  +", "codes");
     let reasons = number("codes +", "reasons for refusals");
     let process = number("refusals +", "of the process");
-    assert_eq!(most_series(0, 0, 0, 0, 0, codes), 8 * 61 + histogram + codes + reasons + process);
+    assert_eq!(
+        most_series(Extent { codes, ..Extent::default() }),
+        8 * 61 + histogram + codes + reasons + process
+    );
     let of = |routes, upstreams, targets, listeners| {
-        most_series(routes, upstreams, targets, listeners, 0, 0) - most_series(0, 0, 0, 0, 0, 0)
+        most_series(Extent { routes, upstreams, targets, listeners, ..Extent::default() })
+            - most_series(Extent::default())
     };
-    assert_eq!(of(1, 0, 0, 0), 8 * 61 + histogram + 1);
+    assert_eq!(of(1, 0, 0, 0), 8 * 61 + histogram + 3);
     assert_eq!(
         of(0, 1, 0, 0),
         number("U × (", "of the") + number("U × (17 of the histogram +", "reasons")
@@ -219,5 +247,17 @@ fn the_documentation_has_every_family_and_the_formula() {
     assert_eq!(of(0, 0, 1, 0), number("T × (", "outcomes") + number("outcomes +", ")"));
     assert_eq!(of(0, 0, 0, 1), number("L × (", "+") + number("L × (4 +", "reasons"));
     assert_eq!(number("L × (4 +", "reasons"), Refusal::ALL.len());
-    assert_eq!(most_series(0, 0, 0, 0, 1, 0) - most_series(0, 0, 0, 0, 0, 0), 2);
+    assert_eq!(
+        most_series(Extent { certificates: 1, ..Extent::default() })
+            - most_series(Extent::default()),
+        2
+    );
+    assert_eq!(
+        most_series(Extent { key_sets: 1, ..Extent::default() }) - most_series(Extent::default()),
+        3
+    );
+    assert_eq!(
+        most_series(Extent { limits: 1, ..Extent::default() }) - most_series(Extent::default()),
+        4
+    );
 }

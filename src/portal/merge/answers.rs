@@ -21,8 +21,8 @@ pub(super) struct Answer {
     /// Which operations can get it.
     when: When,
     description: &'static str,
-    /// A header that comes with it, and what it says.
-    header: Option<(&'static str, &'static str)>,
+    /// Headers that come with it, and what they say.
+    headers: &'static [(&'static str, &'static str)],
 }
 
 /// Which operations can get an answer.
@@ -38,6 +38,8 @@ enum When {
     Conditional,
     /// Those that take a body.
     Body,
+    /// Those whose route is not called as often as one likes.
+    Limited,
 }
 
 impl When {
@@ -48,6 +50,7 @@ impl When {
             Self::Restricted => place.restricted,
             Self::Conditional => place.has_conditions(),
             Self::Body => has_body,
+            Self::Limited => place.limited,
         }
     }
 }
@@ -58,24 +61,28 @@ const fn answer(
     when: When,
     description: &'static str,
 ) -> Answer {
-    Answer { status, name, when, description, header: None }
+    Answer { status, name, when, description, headers: &[] }
 }
 
 impl Answer {
-    const fn with(self, header: &'static str, says: &'static str) -> Self {
-        Self { header: Some((header, says)), ..self }
+    const fn with(self, headers: &'static [(&'static str, &'static str)]) -> Self {
+        Self { headers, ..self }
     }
 }
 
+/// When to come back.
+const RETRY_AFTER: (&str, &str) =
+    ("Retry-After", "After how many seconds it makes sense to try again.");
+
 /// All that have a status of their own.
-const ALL: [Answer; 7] = [
+const ALL: [Answer; 8] = [
     answer(
         "401",
         "GatewayUnauthorized",
         When::Guarded,
         "The request has no credential that is valid here.",
     )
-    .with("WWW-Authenticate", "The schemes that would do."),
+    .with(&[("WWW-Authenticate", "The schemes that would do.")]),
     answer("403", "GatewayForbidden", When::Restricted, "This caller may not use this route."),
     answer(
         "404",
@@ -89,6 +96,12 @@ const ALL: [Answer; 7] = [
         When::Body,
         "The request body is larger than this route allows.",
     ),
+    answer("429", "GatewayRateLimited", When::Limited, "This caller has sent too many requests.")
+        .with(&[
+            RETRY_AFTER,
+            ("RateLimit", "What is left of the limit, and in how many seconds there will be more."),
+            ("RateLimit-Policy", "The limit."),
+        ]),
     answer(
         "502",
         "GatewayBadGateway",
@@ -101,7 +114,7 @@ const ALL: [Answer; 7] = [
         When::Always,
         "The service behind the gateway cannot be reached.",
     )
-    .with("Retry-After", "After how many seconds it makes sense to try again."),
+    .with(&[RETRY_AFTER]),
     answer(
         "504",
         "GatewayTimeout",
@@ -120,8 +133,8 @@ const OTHER: Answer = answer(
 
 /// Where [`OTHER`] has to stand beside what a service names: the statuses that the rest has, and classes with such. 404 is
 /// none of them, since a path that is described leads to its route.
-const OF_OTHER: [&str; 12] =
-    ["400", "405", "408", "413", "414", "421", "431", "500", "501", "505", "4XX", "5XX"];
+const OF_OTHER: [&str; 13] =
+    ["400", "405", "408", "413", "414", "421", "429", "431", "500", "501", "505", "4XX", "5XX"];
 
 /// The answers that a route can give to an operation, with their statuses; `named` are those that the service names.
 pub(super) fn of<'n>(
@@ -155,10 +168,12 @@ impl Answer {
             "schema": { "type": "string" },
         });
         headers.insert("X-Request-Id".to_owned(), id);
-        if let Some((name, description)) = self.header {
+        for (name, description) in self.headers {
             let schema = json!({ "type": "string" });
-            headers
-                .insert(name.to_owned(), json!({ "description": description, "schema": schema }));
+            headers.insert(
+                (*name).to_owned(),
+                json!({ "description": description, "schema": schema }),
+            );
         }
         json!({
             "description": self.description,

@@ -7,17 +7,25 @@ use http::HeaderName;
 use crate::compress::{self, Compress};
 use crate::config::{Config, PolicyKeys, nearest};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
+use crate::ip::{self, AddressRule};
+use crate::limit;
 use crate::maintenance::{self, Maintenance};
 use crate::rewrite::cors::{self, Cors};
 use crate::rewrite::security::SecurityHeaders;
 use crate::snapshot::Policy;
 
 /// Judges the policies themselves, whether or not a route uses them, and the `use` of `defaults`.
-pub(super) fn check(config: &Config, diagnostics: &mut Diagnostics) {
+pub(super) fn check(
+    config: &Config,
+    limits: &mut limit::Builder<'_>,
+    diagnostics: &mut Diagnostics,
+) {
     for (name, policy) in &config.policies {
         let layers = [(At::root().key("policies").key(name), policy.policy_keys())];
         compile(&layers, &[], diagnostics);
+        limit_rules(&layers, limits, diagnostics);
     }
+    limit_rules(&config.policy_layers(None), limits, diagnostics);
     let at = At::root().key("defaults").key("use");
     check_use(config, &config.defaults.policies.0, &at, diagnostics);
     compile(&config.policy_layers(None), &[], diagnostics);
@@ -57,12 +65,12 @@ pub(super) fn check_use(config: &Config, names: &[String], at: &At, diagnostics:
 #[expect(clippy::option_option, reason = "the outer one says whether it compiled")]
 pub(super) fn compile(
     layers: &[(At, PolicyKeys<'_>)],
-    credentials: &[&HeaderName],
+    credentials: &[HeaderName],
     diagnostics: &mut Diagnostics,
 ) -> Option<Option<Arc<Policy>>> {
     let cors = match nearest(layers, "cors", |keys| keys.cors) {
         Some((at, cors::Setting::On(config))) => {
-            Some(Cors::compile(config, credentials.iter().copied(), &at, diagnostics))
+            Some(Cors::compile(config, credentials.iter(), &at, diagnostics))
         }
         _ => None,
     };
@@ -80,17 +88,35 @@ pub(super) fn compile(
         }
         _ => None,
     };
+    let ip = match nearest(layers, "ip", |keys| keys.ip) {
+        Some((at, ip::Setting::On(config))) => Some(AddressRule::compile(config, &at, diagnostics)),
+        _ => None,
+    };
     let policy = Policy {
         cors: sound(cors)?,
         security: sound(security)?.filter(|headers| !headers.is_empty()),
         compress: sound(compress)?,
         maintenance: sound(maintenance)?,
+        ip: sound(ip)?,
     };
     let is_empty = policy.cors.is_none()
         && policy.security.is_none()
         && policy.compress.is_none()
-        && policy.maintenance.is_none();
+        && policy.maintenance.is_none()
+        && policy.ip.is_none();
     Some((!is_empty).then(|| Arc::new(policy)))
+}
+
+/// The rules of the nearest limits; none if there is a mistake.
+pub(super) fn limit_rules(
+    layers: &[(At, PolicyKeys<'_>)],
+    limits: &mut limit::Builder<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Box<[Arc<limit::Rule>]>> {
+    match nearest(layers, "limits", |keys| keys.limits) {
+        Some((at, setting)) => limits.rules(setting, &at, diagnostics),
+        None => Some(Box::default()),
+    }
 }
 
 /// What was said and compiled; none if it did not compile.

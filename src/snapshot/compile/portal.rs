@@ -61,6 +61,7 @@ pub(super) fn place(
         query: written.query.clone(),
         schemes: auth.schemes(written.auth.as_ref().or(config.defaults.auth.as_ref())),
         restricted: written.allow.is_some(),
+        limited: route.limits.as_ref().is_some_and(|limits| limits.may_refuse()),
         guard: Arc::clone(&route.guard),
         set_headers: changed.set.into_keys().chain(changed.remove).collect(),
         secret_header: forward.upstream.secret_header().cloned(),

@@ -14,7 +14,6 @@ use super::policy;
 use crate::auth::{Auth, Guard, RouteAuth};
 use crate::config::{self, Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
-use crate::maintenance;
 use crate::observe::access_log::Sampling;
 use crate::observe::metrics::RouteMeter;
 use crate::portal::{self, Portal};
@@ -24,21 +23,23 @@ use crate::snapshot::{Action, Escape, Forward, Policy, Redirect, Respond, Respon
 use crate::template::{Template, Variable};
 use crate::upstream::Upstream;
 use crate::yaml::Sources;
+use crate::{limit, maintenance};
 
 /// What one route is built from.
-pub(super) struct RouteBuilder<'a> {
+pub(super) struct RouteBuilder<'a, 'b> {
     pub(super) config: &'a Config,
     pub(super) route: &'a RouteConfig,
     pub(super) upstreams: &'a BTreeMap<String, Option<Arc<Upstream>>>,
     pub(super) auth: Option<&'a Auth>,
     /// What holds for a route that no rule names.
     pub(super) sampling: &'a Sampling,
+    pub(super) limits: &'a mut limit::Builder<'b>,
     pub(super) sources: &'a dyn Sources,
     pub(super) at: &'a At,
     pub(super) diagnostics: &'a mut Diagnostics,
 }
 
-impl RouteBuilder<'_> {
+impl RouteBuilder<'_, '_> {
     pub(super) fn build(&mut self, name: &str) -> Option<(Rule, Arc<Route>)> {
         let route = self.route;
         let conditions = Conditions {
@@ -75,6 +76,7 @@ impl RouteBuilder<'_> {
         let request_headers = self.headers(Direction::Request, captures);
         let response_headers = self.headers(Direction::Response, captures);
         let policy = self.policy(name, guard.as_deref());
+        let limits = self.limits(name);
         let body_limit = route.body_limit.unwrap_or(defaults.body_limit).bytes();
         let compiled = Route {
             name: name.into(),
@@ -84,6 +86,7 @@ impl RouteBuilder<'_> {
             response_headers: response_headers?,
             body_limit,
             policy: policy?,
+            limits: limits?,
             sampling: self.sampling(name),
             meter: RouteMeter::default(),
             drift: OnceLock::new(),
@@ -112,6 +115,17 @@ impl RouteBuilder<'_> {
         }
         let credentials: Vec<_> = guard.map(Guard::asks_for).into_iter().flatten().collect();
         policy::compile(&layers, &credentials, self.diagnostics)
+    }
+
+    /// How often callers may call. Who asks for its health may ask always, unless the route says otherwise itself.
+    #[expect(clippy::option_option, reason = "the outer one says whether it compiled")]
+    fn limits(&mut self, name: &str) -> Option<Option<Arc<limit::Limits>>> {
+        let mut layers = self.config.policy_layers(Some((name, self.route)));
+        if self.route.health {
+            layers.truncate(1);
+        }
+        let own = policy::limit_rules(&layers, self.limits, self.diagnostics)?;
+        Some(self.limits.limits(own))
     }
 
     /// How many of the route's requests are logged; a route that no rule names shares the answer with others.

@@ -1,11 +1,17 @@
 //! Every message ends where its framing says: pipelines, messages without bodies, chunks, interim answers.
 
-use http::Response;
-use http_body_util::Full;
-use tokio::io::AsyncWriteExt;
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{Full, StreamBody};
+use hyper::body::Frame;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{before, read_exactly, sending};
+use super::{Rest, before, read_exactly, sending};
+use crate::support::origin::listen;
 use crate::support::{Gateway, Origin, RawOrigin, Seen};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -266,4 +272,40 @@ async fn what_an_upstream_has_sent_does_not_wait_for_what_it_has_not() {
         let answer = client.read_body(answer).await;
         assert_eq!((answer.text(), answer.complete), ("eventevent", true), "{head}");
     }
+}
+
+/// A body over HTTP/2 may end with an empty frame of data, as that of a client does which learns late that there is no
+/// more. Towards HTTP/1 it has one end all the same: what stands behind that would be another request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_http2_that_ends_with_an_empty_frame_ends_once() {
+    let rest = Rest::default();
+    let reader = rest.clone();
+    let listener = listen("127.0.0.1:0".parse().unwrap());
+    let gateway = Gateway::start(&format!(
+        "upstreams: {{ origin: {{ targets: [ \"{}\" ], health: none }} }}\n\
+         routes: {{ all: {{ path: /, to: origin, auth: none }} }}\n",
+        listener.local_addr().unwrap()
+    ))
+    .await;
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n3\r\nabc\r\n0\r\n\r\n") {
+            request.push(stream.read_u8().await.unwrap());
+        }
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        reader.read(&mut stream).await;
+    });
+    let stream = TcpStream::connect(gateway.address()).await.unwrap();
+    let (mut requests, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    let frames = futures::stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from("abc")))]);
+    let request = Request::post("http://a.test/").body(StreamBody::new(frames)).unwrap();
+    assert_eq!(requests.send_request(request).await.unwrap().status(), 200);
+    let behind = rest.ended().await;
+    assert!(behind.is_empty(), "behind the end: {}", behind.escape_ascii());
 }

@@ -139,6 +139,7 @@ async fn reads_all(stream: TcpStream) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_judged_at_once_where_the_upstream_speaks_http2() {
+    const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let listener = listen("127.0.0.1:0".parse().unwrap());
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -151,7 +152,6 @@ async fn it_is_judged_at_once_where_the_upstream_speaks_http2() {
          routes: {{ all: {{ path: /, to: origin, auth: none, body_limit: 1MiB }} }}\n"
     ))
     .await;
-    const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     for (size, status) in [(1 << 20, 200), ((1 << 20) + 1, 413)] {
         let mut client = sending(&gateway, HEAD).await;
         assert!(client.try_write(&chunked(size)).await, "the upload was reset");

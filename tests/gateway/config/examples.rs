@@ -236,6 +236,40 @@ async fn api_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tokens() {
+    use crate::support::signer::token;
+    let orders = Origin::start("orders").await;
+    let gateway = start("tokens.yaml", &[("127.0.0.1:8001", orders.address)]);
+    let made = |scope: &str| {
+        let more = serde_json::json!({ "iss": "https://id.example.com/", "scope": scope });
+        format!("Bearer {}", token("ed25519", "EdDSA", None, more))
+    };
+    for (method, path, scope, status) in [
+        ("GET", "/orders", "", 200),
+        ("POST", "/orders", "orders:write", 200),
+        ("POST", "/orders", "orders:read", 403),
+        ("GET", "/staff", "", 403),
+        ("GET", "/soon", "", 200),
+    ] {
+        let bearer = made(scope);
+        let answer =
+            send(gateway.address(), method, path, &[("Authorization", &bearer)], b"").await;
+        assert_eq!(answer.status, status, "{method} {path} {scope}");
+    }
+    assert_eq!(orders.last().header("x-consumer-name"), "login:alice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses() {
+    let users = Origin::start("users").await;
+    let gateway = start("addresses.yaml", &[("127.0.0.1:8001", users.address)]);
+    for (path, status) in [("/users", 200), ("/admin", 200), ("/status", 200), ("/soon", 200)] {
+        let key = [("x-api-key", "secret003")];
+        assert_eq!(get(gateway.address(), path, &key).await.status, status, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_file() {
     let users = Origin::start("users").await;
     let gateway = start("keys-file.yaml", &[("127.0.0.1:8001", users.address)]);
@@ -632,6 +666,27 @@ async fn compression() {
         let answer = call(&gateway, path, &[accept]).await;
         assert_eq!(answer.header("content-encoding"), coding, "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits() {
+    let orders = Origin::start("orders").await;
+    let gateway = start("limits.yaml", &[("127.0.0.1:8001", orders.address)]);
+    let answer = call(&gateway, "/orders", &[]).await;
+    assert!(answer.header("ratelimit").starts_with("\"60/min\";r=59;"), "{:?}", answer.headers);
+    let mut posts = Vec::new();
+    for _ in 0..6 {
+        posts.push(send(gateway.address(), "POST", "/orders", &[KEY], b"").await.status);
+    }
+    assert_eq!(posts, [200, 200, 200, 200, 200, 429]);
+    let login = get(gateway.address(), "/login", &[]).await;
+    assert_eq!(login.header("ratelimit-policy"), "\"10/min\";q=10;w=60");
+    let search = get(gateway.address(), "/search", &[]).await;
+    assert!(
+        search.header("ratelimit").starts_with("\"30/min burst 60\";r=55;"),
+        "{:?}",
+        search.headers
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,7 +50,7 @@ routes:
   redirects: { path: /old, redirect: { to: /users } }
   documented: { path: /d, to: d }
   shows: { path: /docs, auth: none, portal: true }
-  edge: { path: /edge, to: u, cors: { origins: "*" }, security_headers: {}, compress: {}, maintenance: {} }
+  edge: { path: /edge, to: u, cors: { origins: "*" }, security_headers: {}, compress: {}, maintenance: {}, limits: [ 100/min, { rate: [ 20/s, 500/min ] } ] }
 "#,
     );
     assert_eq!(told.version, minimal.version);
@@ -60,7 +60,22 @@ routes:
     assert_eq!(told.forwarded_header, minimal.forwarded_header);
     assert_eq!(told.drain, minimal.drain);
     assert_eq!(told.auth.0["key"], minimal.auth.0["key"]);
+    let login = told.auth.0["login"].jwt.clone().unwrap();
+    let bare = portcullis::auth::JwtConfig::default();
+    assert_eq!(login.header.as_deref(), Some("authorization"), "which is where it is looked for");
+    let said = portcullis::auth::JwtConfig { header: None, ..login.clone() };
+    let silent = portcullis::auth::JwtConfig {
+        issuer: login.issuer,
+        audience: login.audience,
+        keys: vec![portcullis::auth::JwtKeyConfig {
+            file: login.keys[0].file.clone(),
+            ..Default::default()
+        }],
+        ..bare
+    };
+    assert_eq!(said, silent);
     assert_eq!(told.consumers.0["partner"].certificates, minimal.consumers.0["c"].certificates);
+    assert_eq!(told.failed_credentials, minimal.failed_credentials);
     assert_eq!(told.defaults, minimal.defaults);
     assert_eq!(told.logs, minimal.logs);
     assert_eq!(told.connections, minimal.connections);
@@ -101,6 +116,7 @@ routes:
     assert_eq!(said.security_headers, silent.security_headers);
     assert_eq!(said.compress, silent.compress);
     assert_eq!(said.maintenance, silent.maintenance);
+    assert_eq!(said.limits, silent.limits);
     assert_eq!(told.routes["hello"].respond, minimal.routes["responds"].respond);
     assert_eq!(told.routes["moved"].redirect, minimal.routes["redirects"].redirect);
     assert_eq!(told.routes["docs"].portal, minimal.routes["shows"].portal);
@@ -128,6 +144,11 @@ fn it_has_every_key_of_the_schema() {
         "logs.sample.route",
         "logs.sample.status",
         "logs.sample.keep",
+        "routes.*.auth.all",
+        "defaults.auth.all",
+        "policies.*.limits.per.header",
+        "policies.*.limits.per.cookie",
+        "policies.*.limits.mode.delay",
         "upstreams.*.balance.hash",
         "upstreams.*.openapi.file",
         "upstreams.*.balance.hash.header",
@@ -152,7 +173,8 @@ fn in_policies(path: &str) -> String {
     let rest = ["routes.*.", "defaults."].iter().find_map(|place| path.strip_prefix(place));
     match rest.and_then(|rest| rest.split_once('.')) {
         Some((key, rest))
-            if ["cors", "security_headers", "compress", "maintenance"].contains(&key) =>
+            if ["cors", "security_headers", "compress", "maintenance", "ip", "limits"]
+                .contains(&key) =>
         {
             format!("policies.*.{key}.{rest}")
         }
@@ -188,7 +210,9 @@ fn schema_keys(root: &Value, node: &Value, path: &str, found: &mut BTreeSet<Stri
 fn file_keys(node: &Value, path: &str, found: &mut BTreeSet<String>) {
     for (key, value) in node.as_object().into_iter().flatten() {
         let named = match path {
-            "listeners" | "upstreams" | "auth" | "consumers" | "policies" | "routes" => "*",
+            "listeners" | "upstreams" | "auth" | "consumers" | "policies" | "plans" | "routes" => {
+                "*"
+            }
             _ => key,
         };
         let path = if path.is_empty() { named.to_owned() } else { format!("{path}.{named}") };

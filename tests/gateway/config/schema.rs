@@ -51,6 +51,7 @@ fn what_a_schema_can_know_it_refuses() {
 
 /// Everything that is written in more than one way, by hand in the code and so by hand in the schema.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of forms")]
 fn every_form_of_a_value_is_valid() {
     let forms = [
         r#"upstreams: { u: { targets: [ "a:1", { url: "b:1" }, { url: "c:1", weight: 3 } ] } }"#,
@@ -68,6 +69,11 @@ fn every_form_of_a_value_is_valid() {
         "routes: { r: { path: /, to: u, auth: none } }",
         "routes: { r: { path: /, to: u, auth: [ key, other ] } }",
         "routes: { r: { path: /, to: u, allow: { consumers: [ a ] } } }",
+        "routes: { r: { path: /, to: u, allow: { groups: a, require: { scope: [ a, b ] }, observe: true } } }",
+        "routes: { r: { path: /, to: u, auth: { all: [ key, login ] } } }",
+        "routes: { r: { path: /, to: u, ip: none } }",
+        "defaults: { ip: { allow: [ 10.0.0.0/8 ], observe: true } }",
+        "auth: { l: { jwt: { issuer: a, audience: [ b, c ], jwks: auto, algorithms: [ EdDSA, RS256 ] } } }",
         "routes: { r: { path: /, to: u, request_headers: { add: { X-A: a, X-B: [ b, c ] } } } }",
         "policies: { p: { cors: { origins: '*' } } }",
         "policies: { p: { cors: none, security_headers: strict, compress: true, maintenance: false } }",
@@ -76,6 +82,14 @@ fn every_form_of_a_value_is_valid() {
         "routes: { r: { path: /, to: u, compress: { algorithms: [ br ] }, maintenance: { retry_after: 1h } } }",
         "consumers: { c: { api_keys: 'sha256:0000000000000000000000000000000000000000000000000000000000000001' } }",
         "consumers: { c: { api_keys: [ { digest: 'sha256:0000000000000000000000000000000000000000000000000000000000000001', expires: '2030-01-01T00:00:00Z' } ] } }",
+        "routes: { r: { path: /, to: u, limits: none } }",
+        "routes: { r: { path: /, to: u, limits: 5/min } }",
+        "routes: { r: { path: /, to: u, limits: { rate: 5/min, per: ip } } }",
+        "routes: { r: { path: /, to: u, limits: [ 100/s burst 50, { rate: [ 5/min, 9/day ], per: [ route, { header: X } ], mode: delay } ] } }",
+        "routes: { r: { path: /, to: u, limits: [ { rate: 5/min, per: { cookie: c }, methods: GET, cost: 2, mode: { delay: 2s }, observe: true } ] } }",
+        "plans: { p: { limits: 5/min }, q: { limits: [ 5/min, 7/hour ] } }",
+        "failed_credentials: none",
+        "failed_credentials: 5/min",
         "logs: { access: off, format: text }",
         "logs: { access: /var/log/access.log, format: combined }",
         "logs: { access: journald, sample: [ { route: r, keep: 1% }, { status: 2xx, keep: 10% } ] }",

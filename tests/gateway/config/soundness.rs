@@ -16,11 +16,13 @@ fn load(value: &Value, base: &Path) -> Diagnostics {
     loading::load_text(&serde_yaml::to_string(value).unwrap(), &sources).diagnostics
 }
 
-/// All paths of a tree but the root.
+/// All paths of a tree but the root, and but claims: whatever stands there is one.
 fn paths(node: &Value, at: &At, found: &mut Vec<At>) {
     for (key, value) in node.as_object().into_iter().flatten() {
         found.push(at.key(key));
-        paths(value, &at.key(key), found);
+        if key != "claims" {
+            paths(value, &at.key(key), found);
+        }
     }
     for (index, value) in node.as_array().into_iter().flatten().enumerate() {
         found.push(at.index(index));
@@ -37,11 +39,11 @@ fn find<'v>(value: &'v mut Value, steps: &[Step]) -> &'v mut Value {
 
 /// Whether the names of this map are the user's choice.
 fn names_are_free(map: &[Step]) -> bool {
-    let sections = ["listeners", "upstreams", "auth", "consumers", "policies", "routes"];
+    let sections = ["listeners", "upstreams", "auth", "consumers", "policies", "plans", "routes"];
     match map {
         [Step::Key(section)] => sections.contains(&section.as_str()),
         [.., Step::Key(key)] => {
-            ["set", "add", "rename", "headers", "query"].contains(&key.as_str())
+            ["set", "add", "rename", "headers", "query", "require"].contains(&key.as_str())
         }
         _ => false,
     }
@@ -105,7 +107,7 @@ fn a_mistake_of_the_text_hides_none_of_the_meaning() {
     for (text, meaning) in [
         (("upstreams.users", "balanse"), ("routes.tenants", "to")),
         (("routes.users", "hots"), ("routes.tenants", "path")),
-        (("consumers.me", "plan"), ("routes.users", "host")),
+        (("consumers.me", "plam"), ("routes.users", "host")),
         (("listeners.public", "tls"), ("routes.users", "auth")),
     ] {
         let mut broken = good.clone();

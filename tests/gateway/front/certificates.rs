@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -173,27 +174,38 @@ async fn a_handshake_that_fails_is_counted_with_its_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_rotate_under_load_without_a_failure() {
     let (gateway, client, authority) = three("").await;
+    let address = gateway.address();
+    // Resumed sessions see no certificate, so half of the load resumes none.
+    let mut config = (*client.0).clone();
+    config.resumption = rustls::client::Resumption::disabled();
+    let full = TlsClient(config.into());
     let done = Arc::new(AtomicBool::new(false));
-    let load: Vec<_> = (0..4)
-        .map(|_| {
-            let (client, address, done) = (client.clone(), gateway.address(), done.clone());
-            tokio::spawn(async move {
-                let mut count = 0;
-                while !done.load(Ordering::Relaxed) {
-                    let stream = client.connect(address, "one.test").await.unwrap();
-                    let (status, _) = ask(&mut Client::over(stream), "one.test", "/echo").await;
-                    assert_eq!(status, 200);
-                    count += 1;
-                }
-                count
-            })
-        })
-        .collect();
-    for _ in 0..100 {
+    let mut load = Vec::new();
+    for client in [&client, &client, &full, &full] {
+        let (client, done) = (client.clone(), done.clone());
+        load.push(tokio::spawn(async move {
+            let mut count = 0;
+            while !done.load(Ordering::Relaxed) {
+                let stream = client.connect(address, "one.test").await.unwrap();
+                let (status, _) = ask(&mut Client::over(stream), "one.test", "/echo").await;
+                assert_eq!(status, 200);
+                count += 1;
+            }
+            count
+        }));
+    }
+    // One connection that is there before the first and after the last.
+    let mut kept = Client::over(client.connect(address, "one.test").await.unwrap());
+    let (_, first) = ask(&mut kept, "one.test", "/echo").await;
+    for number in 0..100 {
         let next = authority.sign(&["one.test", "127.0.0.1"]);
         write(&gateway.path("one.pem"), &next.cert);
         write(&gateway.path("one.key"), &next.key);
         assert!(gateway.reload().await.accepted);
+        let written = CertificateDer::from_pem_slice(next.cert.as_bytes()).unwrap();
+        let shown = shown_for(&gateway, &full, "one.test").await;
+        assert!(shown == written, "the certificate of rotation {number} is not shown");
+        assert_eq!(ask(&mut kept, "one.test", "/echo").await, (200, first.clone()));
     }
     done.store(true, Ordering::Relaxed);
     for task in load {

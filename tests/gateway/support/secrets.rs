@@ -23,8 +23,8 @@ use super::Answer;
 /// In every secret; and in no id, since those are made of hexadecimal digits.
 pub const MARK: &str = "7q3z";
 
-/// The secrets without it: their digests stand in examples.
-const OTHERS: [&str; 4] = ["secret002oUdaRJA", "secret003", "secret004", "hunter2"];
+/// The secrets without it: their digests stand in examples. The last is how every signed token of the stories begins.
+const OTHERS: [&str; 5] = ["secret002oUdaRJA", "secret003", "secret004", "hunter2", "eyJhbGciOi"];
 
 /// Sent with every request that has none of its own.
 pub const ALONG: [(&str, &str); 2] =

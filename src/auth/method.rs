@@ -1,0 +1,199 @@
+//! A [`Method`]: one way to prove who one is, and who that is then.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::certificate::Certificates;
+use super::consumer::Consumer;
+use super::guard::{Presented, Scheme};
+use super::jwt::{Claims, Jwt, Unverified};
+use super::keyring::{Keyring, Reason};
+use super::wait::{Wait, settled};
+
+/// A way to prove who one is. A new one is a variant here, and the compiler shows the places.
+#[derive(Debug)]
+pub(super) enum Method {
+    /// A key in a header.
+    ApiKey(ApiKey),
+    /// The certificate that the connection showed.
+    Mtls(Certificates),
+    /// A signed token.
+    Jwt(Box<Jwt>),
+}
+
+/// Who somebody is.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    pub(super) consumer: Option<Arc<Consumer>>,
+    pub(super) details: Option<Arc<Details>>,
+}
+
+/// What else is known of somebody.
+#[derive(Debug, Default)]
+pub(super) struct Details {
+    pub(super) claims: Claims,
+    /// What the service that judged the request has upstreams told.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl From<&Arc<Consumer>> for Identity {
+    fn from(consumer: &Arc<Consumer>) -> Self {
+        Self { consumer: Some(Arc::clone(consumer)), details: None }
+    }
+}
+
+/// Why it is not known who somebody is.
+pub(super) enum Halt {
+    Refused(Reason),
+    Wait(Wait),
+}
+
+impl From<Reason> for Halt {
+    fn from(reason: Reason) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+/// A key in a header.
+#[derive(Debug)]
+pub(super) struct ApiKey {
+    pub(super) header: HeaderName,
+    pub(super) keys: Keyring,
+}
+
+impl Method {
+    /// Whom this request proves to be from.
+    pub(super) fn identify(
+        self: &Arc<Self>,
+        presented: &Presented<'_>,
+        now: SystemTime,
+    ) -> Result<Identity, Halt> {
+        match &**self {
+            Self::ApiKey(method) => Ok(method.identify(presented.headers, now)?.into()),
+            Self::Mtls(method) => Ok(method.find(presented.certificate)?.into()),
+            Self::Jwt(_) => match settled(presented.settled, self) {
+                Some(outcome) => Ok(outcome?),
+                None => self.verify_token(presented.headers, now),
+            },
+        }
+    }
+
+    fn verify_token(
+        self: &Arc<Self>,
+        headers: &HeaderMap,
+        now: SystemTime,
+    ) -> Result<Identity, Halt> {
+        let Self::Jwt(method) = &**self else { return Err(Reason::Missing.into()) };
+        match method.identify(headers, now) {
+            Ok(identity) => Ok(identity),
+            Err(Unverified::Refused(reason)) => Err(reason.into()),
+            Err(Unverified::KeysAwaited(reason)) => {
+                let fetch = method.refetch().ok_or(reason)?;
+                // What carries the token, since the request is not here to be asked meanwhile.
+                let headers = method.place.carry(headers);
+                let this = Arc::clone(self);
+                Err(Halt::Wait(Wait::new(self, async move {
+                    fetch.await;
+                    let Self::Jwt(method) = &*this else { return Err(Reason::Missing) };
+                    method.identify(&headers, now).map_err(|error| match error {
+                        Unverified::Refused(reason) | Unverified::KeysAwaited(reason) => reason,
+                    })
+                })))
+            }
+        }
+    }
+
+    /// Who this consumer, or somebody whose token says this, would prove to be in this way.
+    pub(super) fn assume(
+        &self,
+        consumer: Option<&Arc<Consumer>>,
+        claims: Option<&Claims>,
+        now: SystemTime,
+    ) -> Result<Identity, Reason> {
+        if let (Self::Jwt(method), Some(claims)) = (self, claims) {
+            return method.bearer(claims.clone());
+        }
+        let consumer = consumer.ok_or(Reason::Missing)?;
+        match self {
+            Self::ApiKey(method) => method.keys.best_of(consumer, now)?,
+            Self::Mtls(method) => method.has(consumer)?,
+            Self::Jwt(method) => method.knows(consumer)?,
+        }
+        Ok(consumer.into())
+    }
+
+    /// The header that carries the credential, if one does.
+    pub(super) fn header(&self) -> Option<HeaderName> {
+        match self {
+            Self::ApiKey(method) => Some(method.header.clone()),
+            Self::Mtls(_) => None,
+            Self::Jwt(method) => method.place.header(),
+        }
+    }
+
+    /// Whether a cookie carries the credential.
+    pub(super) fn has_cookie(&self) -> bool {
+        match self {
+            Self::Jwt(method) => method.place.cookie().is_some(),
+            Self::ApiKey(_) | Self::Mtls(_) => false,
+        }
+    }
+
+    /// The header and the cookie that carry the credential, unless upstreams get it too.
+    pub(super) fn stripped(&self) -> (Option<HeaderName>, Option<&str>) {
+        match self {
+            Self::Jwt(method) if method.forward => (None, None),
+            Self::Jwt(method) => (method.place.header(), method.place.cookie()),
+            _ => (self.header(), None),
+        }
+    }
+
+    /// What a caller has to know.
+    pub(super) fn scheme(&self) -> Scheme {
+        match self {
+            Self::ApiKey(method) => Scheme::ApiKey { header: method.header.clone() },
+            Self::Mtls(_) => Scheme::MutualTls,
+            Self::Jwt(method) => method.place.scheme(),
+        }
+    }
+
+    /// The challenge of a 401 (RFC 9110, 11.6.1).
+    pub(super) const fn challenge(&self) -> &'static str {
+        match self {
+            Self::ApiKey(_) => "ApiKey",
+            Self::Mtls(_) => "Certificate",
+            Self::Jwt(_) => "Bearer",
+        }
+    }
+
+    /// How many keys of consumers there are; none if that is not known here.
+    pub(super) fn keys(&self) -> Option<usize> {
+        match self {
+            Self::ApiKey(method) => Some(method.keys.len()),
+            Self::Mtls(method) => Some(method.len()),
+            Self::Jwt(_) => None,
+        }
+    }
+
+    /// Whether nobody can prove anything this way.
+    pub(super) fn admits_nobody(&self) -> bool {
+        self.keys() == Some(0)
+    }
+}
+
+impl ApiKey {
+    fn identify(&self, headers: &HeaderMap, now: SystemTime) -> Result<&Arc<Consumer>, Reason> {
+        let mut values = headers.get_all(&self.header).iter();
+        let key = values.next().ok_or(Reason::Missing)?;
+        // Which of two would count is a guess, and another server behind us might guess differently.
+        if values.next().is_some() {
+            return Err(Reason::Repeated);
+        }
+        if key.is_empty() {
+            return Err(Reason::Missing);
+        }
+        self.keys.find(key.as_bytes(), now)
+    }
+}

@@ -1,0 +1,52 @@
+//! A [`Wait`]: what has to be asked or worked out before it is known who sent a request.
+//!
+//! It is rare: a token by a key that is not here yet, a password that was not seen before, a service that is to be
+//! asked. A guard gives it out instead of a verdict; whoever runs the request waits, and asks the guard again with what
+//! became of it. So the common path waits for nothing and allocates nothing.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::keyring::Reason;
+use super::method::{Identity, Method};
+
+/// Something to wait for.
+pub struct Wait {
+    method: Arc<Method>,
+    outcome: Pin<Box<dyn Future<Output = Result<Identity, Reason>> + Send>>,
+}
+
+/// What a wait has come to, for the guard that asked for it.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    method: Arc<Method>,
+    outcome: Result<Identity, Reason>,
+}
+
+impl Wait {
+    pub(super) fn new(
+        method: &Arc<Method>,
+        outcome: impl Future<Output = Result<Identity, Reason>> + Send + 'static,
+    ) -> Self {
+        Self { method: Arc::clone(method), outcome: Box::pin(outcome) }
+    }
+
+    /// Waits. It is bounded by whoever asked for it.
+    pub async fn settle(self) -> Settled {
+        Settled { method: self.method, outcome: self.outcome.await }
+    }
+}
+
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wait")
+    }
+}
+
+/// What became of this method's wait, if it had one.
+pub(super) fn settled(all: &[Settled], method: &Arc<Method>) -> Option<Result<Identity, Reason>> {
+    let found = all.iter().find(|settled| Arc::ptr_eq(&settled.method, method))?;
+    Some(found.outcome.clone())
+}

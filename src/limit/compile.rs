@@ -1,0 +1,158 @@
+//! From what is written to rules, each made once for the place where it stands.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::config::{PlanConfig, RuleConfig, Setting};
+use super::failures::Failures;
+use super::limits::Limits;
+use super::local::Local;
+use super::plans::Plans;
+use super::rule::{MOST_RATES, Rule};
+use crate::auth::{Auth, ConsumersConfig};
+use crate::diagnostic::{At, Diagnostics, did_you_mean};
+use crate::units::Rate;
+
+/// Everything that is limited by one configuration.
+#[derive(Debug)]
+pub struct Limiter {
+    /// The rules by their places.
+    pub rules: BTreeMap<Arc<str>, Arc<Rule>>,
+    /// The buckets of this process.
+    pub local: Arc<Local>,
+    /// How often credentials may fail.
+    pub failures: Failures,
+}
+
+/// A limiter in the making.
+#[derive(Debug)]
+pub struct Builder<'a> {
+    previous: Option<&'a Limiter>,
+    rules: BTreeMap<Arc<str>, Arc<Rule>>,
+    plans: Arc<Plans>,
+    local: Arc<Local>,
+}
+
+impl<'a> Builder<'a> {
+    /// Begins with what goes on living from the `previous` configuration.
+    #[must_use]
+    pub fn new(previous: Option<&'a Limiter>) -> Self {
+        let local = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.local));
+        Self { previous, rules: BTreeMap::new(), plans: Arc::default(), local }
+    }
+
+    /// Reads the plans, and who has which.
+    pub fn plans(
+        &mut self,
+        plans: &BTreeMap<String, PlanConfig>,
+        consumers: &ConsumersConfig,
+        auth: Option<&Auth>,
+        diagnostics: &mut Diagnostics,
+    ) {
+        let (mut rules, mut places) = (Vec::new(), BTreeMap::new());
+        for (name, plan) in plans {
+            let at = At::root().key("plans").key(name).key("limits");
+            if plan.limits.0.len() > MOST_RATES {
+                too_many(&at, plan.limits.0.len(), diagnostics);
+            }
+            let mut place = 0;
+            if !plan.limits.is_empty()
+                && let Some(rule) =
+                    self.rule(&RuleConfig::of(plan.limits.clone()), &at, diagnostics)
+            {
+                rules.push(rule);
+                place = u16::try_from(rules.len()).unwrap_or(0);
+            }
+            places.insert(name, place);
+        }
+        let mut of: Vec<u16> = Vec::new();
+        for (name, consumer) in &consumers.0 {
+            let Some(plan) = &consumer.plan else { continue };
+            let Some(place) = places.get(plan) else {
+                diagnostics.error(
+                    At::root().key("consumers").key(name).key("plan"),
+                    format!("no plan {plan:?}"),
+                    did_you_mean(plan, plans.keys().map(String::as_str)),
+                );
+                continue;
+            };
+            let id = auth.and_then(|auth| auth.consumer(name)).and_then(|known| known.id());
+            if let Some(id) = id {
+                let id = id as usize;
+                of.resize(of.len().max(id + 1), 0);
+                of[id] = *place;
+            }
+        }
+        self.plans = Arc::new(Plans::new(rules, of));
+    }
+
+    /// Reads the limits at one place.
+    pub fn rules(
+        &mut self,
+        setting: &Setting,
+        at: &At,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Box<[Arc<Rule>]>> {
+        let Setting::On(written) = setting else { return Some(Box::default()) };
+        if written.is_empty() {
+            let help = "write a rate such as 100/min, or `limits: none`";
+            diagnostics.error(at.clone(), "the list of limits is empty", help);
+            return None;
+        }
+        let before = diagnostics.len();
+        let rates = written.iter().map(|rule| rule.rate.0.len()).sum();
+        if rates > MOST_RATES {
+            too_many(at, rates, diagnostics);
+        }
+        let mut rules = Vec::with_capacity(written.len());
+        for (index, rule) in written.iter().enumerate() {
+            let at = at.index(index);
+            if written[..index].contains(rule) {
+                diagnostics.error(at, "the same limit stands here twice", "take one out");
+                continue;
+            }
+            rules.extend(self.rule(rule, &at, diagnostics));
+        }
+        (diagnostics.len() == before).then(|| rules.into())
+    }
+
+    /// What holds for a route with these rules of its own; nothing if nobody is limited there.
+    #[must_use]
+    pub fn limits(&self, own: Box<[Arc<Rule>]>) -> Option<Arc<Limits>> {
+        Limits::new(own, Arc::clone(&self.plans), Arc::clone(&self.local)).map(Arc::new)
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn finish(self, failed_credentials: Option<Rate>) -> Limiter {
+        let failures = self.previous.map(|previous| &previous.failures);
+        let failures = Failures::new(failed_credentials, &self.local, failures);
+        Limiter { rules: self.rules, local: self.local, failures }
+    }
+
+    /// The rule at a place: that of the previous configuration if nothing about it changed, with all it counted.
+    fn rule(
+        &mut self,
+        config: &RuleConfig,
+        at: &At,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<Rule>> {
+        let new = Rule::compile(config, at, diagnostics)?;
+        if let Some(known) = self.rules.get(new.name()) {
+            return Some(Arc::clone(known));
+        }
+        let kept = self.previous.and_then(|previous| previous.rules.get(new.name()));
+        let kept = kept.filter(|kept| kept.is_still(&new)).cloned();
+        let rule = kept.unwrap_or_else(|| Arc::new(new));
+        self.rules.insert(Arc::clone(rule.name()), Arc::clone(&rule));
+        Some(rule)
+    }
+}
+
+fn too_many(at: &At, rates: usize, diagnostics: &mut Diagnostics) {
+    diagnostics.error(
+        at.clone(),
+        format!("{rates} rates are more than a request is held to"),
+        format!("write at most {MOST_RATES}"),
+    );
+}

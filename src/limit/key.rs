@@ -1,0 +1,94 @@
+//! Whom a bucket is for.
+//!
+//! What a caller lacks (a header, a cookie, a name) is replaced by its address, so that leaving it out is no way to
+//! a bucket without a bound. An address of IPv6 stands for its /64, which is what one customer gets.
+
+use std::net::IpAddr;
+
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderName, Method};
+
+use crate::auth::Consumer;
+
+/// What is known of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Who sent it, if that is known.
+    pub consumer: Option<&'a Consumer>,
+    /// The client's address.
+    pub address: IpAddr,
+    /// The headers as sent.
+    pub headers: &'a HeaderMap,
+    /// The method.
+    pub method: &'a Method,
+    /// The route's name.
+    pub route: &'a str,
+}
+
+/// What tells one caller from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    Consumer,
+    Ip,
+    Route,
+    Header(HeaderName),
+    Cookie(Box<str>),
+}
+
+impl Part {
+    /// Gives `write` what the subject has of it. No two parts and no two values give the same bytes.
+    pub(super) fn write(&self, subject: &Subject<'_>, mut write: impl FnMut(&[u8])) {
+        match self {
+            Self::Consumer => match subject.consumer {
+                Some(consumer) => text(b'c', consumer.name().as_bytes(), write),
+                None => address(subject.address, write),
+            },
+            Self::Ip => address(subject.address, write),
+            Self::Route => text(b'r', subject.route.as_bytes(), write),
+            Self::Header(name) => {
+                let mut values = subject.headers.get_all(name).iter();
+                // Which of two values counts is a guess; and an empty one is none.
+                match (values.next(), values.next()) {
+                    (Some(value), None) if !value.is_empty() => text(b'h', value.as_bytes(), write),
+                    _ => address(subject.address, write),
+                }
+            }
+            Self::Cookie(name) => match cookie(subject.headers, name) {
+                Some(value) => text(b'k', value, write),
+                None => address(subject.address, |bytes| write(bytes)),
+            },
+        }
+    }
+}
+
+/// A text with its length before it, so that nothing can run over into what follows.
+fn text(tag: u8, text: &[u8], mut write: impl FnMut(&[u8])) {
+    let [a, b, c, d] = u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
+    write(&[tag, a, b, c, d]);
+    write(text);
+}
+
+/// An address, as far as it tells one customer from another.
+pub(super) fn address(address: IpAddr, mut write: impl FnMut(&[u8])) {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            write(&[b'4', a, b, c, d]);
+        }
+        IpAddr::V6(v6) => {
+            let o = v6.octets();
+            write(&[b'6', o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]]);
+        }
+    }
+}
+
+/// The value of a cookie (RFC 6265, section 4.2).
+#[must_use]
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    let pairs =
+        headers.get_all(COOKIE).into_iter().flat_map(|v| v.as_bytes().split(|b| *b == b';'));
+    pairs.map(<[u8]>::trim_ascii).find_map(|pair| {
+        let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        Some(value).filter(|value| !value.is_empty())
+    })
+}

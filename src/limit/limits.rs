@@ -1,0 +1,168 @@
+//! The [`Limits`] of a route: all rules that a request to it is held to, asked together.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+
+use super::decide::{Draw, Level, MOST};
+use super::key::Subject;
+use super::local::Local;
+use super::plans::Plans;
+use super::rule::{MOST_RATES, Rule, Said, Waiting};
+use super::standing::Standing;
+use crate::auth::Consumer;
+
+/// The rules of one request: those of its route, and that of the caller's plan.
+type Rules<'a> = ArrayVec<&'a Arc<Rule>, { MOST_RATES + 1 }>;
+
+/// What holds for the requests of a route. A route without any has none, and pays nothing.
+#[derive(Debug)]
+pub struct Limits {
+    own: Box<[Arc<Rule>]>,
+    plans: Arc<Plans>,
+    local: Arc<Local>,
+}
+
+/// What is done with a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It may pass.
+    Pass,
+    /// It may pass after this time, which somebody has to wait for.
+    Wait(Duration, Waiting),
+    /// It is too many, and is not before this time.
+    Refuse(Duration),
+}
+
+/// What was decided of a request.
+#[derive(Debug)]
+pub struct Decision {
+    /// What is done.
+    pub outcome: Outcome,
+    /// What is left to the caller, if anything is limited.
+    pub standing: Option<Standing>,
+    /// The rule that refuses it or holds it up, or would.
+    pub rule: Option<Arc<Rule>>,
+    /// Whether that rule only looks on.
+    pub observed: bool,
+}
+
+impl Limits {
+    pub(super) fn new(own: Box<[Arc<Rule>]>, plans: Arc<Plans>, local: Arc<Local>) -> Option<Self> {
+        (!own.is_empty() || !plans.is_empty()).then_some(Self { own, plans, local })
+    }
+
+    /// The rules that a request is held to.
+    pub fn rules<'a>(
+        &'a self,
+        consumer: Option<&Consumer>,
+        method: &'a http::Method,
+    ) -> impl Iterator<Item = &'a Arc<Rule>> {
+        let plan = consumer.and_then(|consumer| self.plans.of(consumer));
+        self.own.iter().chain(plan).filter(|rule| rule.is_for(method))
+    }
+
+    /// Whether requests may be refused here, whoever sends them.
+    #[must_use]
+    pub fn may_refuse(&self) -> bool {
+        self.own.iter().any(|rule| !rule.observe) || !self.plans.is_empty()
+    }
+
+    /// Takes what a request costs from all its buckets, or from none.
+    #[must_use]
+    pub fn take(&self, subject: &Subject<'_>, now: Instant) -> Decision {
+        // No more than there is room for, which compiling holds to.
+        let rules: Rules<'_> =
+            self.rules(subject.consumer, subject.method).take(MOST_RATES + 1).collect();
+        let mut draws: ArrayVec<Draw, MOST> = ArrayVec::new();
+        for (number, rule) in (0_u8..).zip(&rules) {
+            let room = MOST - draws.len();
+            draws.extend(rule.draws(number, subject, self.local.hasher()).take(room));
+        }
+        let mut levels: ArrayVec<Level, MOST> = draws.iter().map(|_| Level::default()).collect();
+        if !draws.is_empty() {
+            self.local.take(&draws, self.local.moment(now), &mut levels);
+        }
+        decision(&rules, &draws, &levels)
+    }
+}
+
+/// What the buckets' words come to.
+fn decision(rules: &[&Arc<Rule>], draws: &[Draw], levels: &[Level]) -> Decision {
+    let mut said: ArrayVec<Said, { MOST_RATES + 1 }> = rules.iter().map(|_| Said::Passed).collect();
+    let (mut refused, mut wait, mut shown) = (None, (0, 0), None::<Shown>);
+    let mut first = 0;
+    for (index, (draw, level)) in draws.iter().zip(levels).enumerate() {
+        if index > 0 && draws[index - 1].rule != draw.rule {
+            first = index;
+        }
+        let number = usize::from(draw.rule);
+        let too_many = level.wait > draw.patience;
+        if draw.observe {
+            if too_many {
+                said[number] = Said::Observed;
+            }
+            continue;
+        }
+        let window = index - first;
+        let candidate = Shown::of(draw, level, window, too_many);
+        if shown.as_ref().is_none_or(|shown| candidate.is_tighter(shown)) {
+            shown = Some(candidate);
+        }
+        if too_many {
+            said[number] = Said::Refused;
+            refused = refused.max(Some((level.wait, number)));
+        } else if level.wait > 0 && level.taken {
+            said[number] = Said::Delayed;
+            wait = wait.max((level.wait, number));
+        }
+    }
+    for (rule, said) in rules.iter().zip(&said) {
+        rule.note(*said);
+    }
+    let observed = said.iter().position(|said| *said == Said::Observed);
+    let (outcome, rule) = match (refused, wait) {
+        (Some((wait, number)), _) => (Outcome::Refuse(Duration::from_nanos(wait)), Some(number)),
+        (None, (0, _)) => (Outcome::Pass, None),
+        (None, (wait, number)) => {
+            let waiting = Waiting::at(rules[number]);
+            (Outcome::Wait(Duration::from_nanos(wait), waiting), Some(number))
+        }
+    };
+    let standing = shown.map(|shown| shown.standing(rules));
+    let observed_only = rule.is_none() && observed.is_some();
+    let rule = rule.or(observed).map(|number| Arc::clone(rules[number]));
+    Decision { outcome, standing, rule, observed: observed_only }
+}
+
+/// What may be told to the caller: the tightest of its buckets.
+struct Shown {
+    rule: u8,
+    window: usize,
+    too_many: bool,
+    left: u64,
+    reset: u64,
+}
+
+impl Shown {
+    fn of(draw: &Draw, level: &Level, window: usize, too_many: bool) -> Self {
+        let bucket = draw.bucket;
+        let reset = if too_many { level.wait } else { bucket.next(level.missing) };
+        Self { rule: draw.rule, window, too_many, left: bucket.left(level.missing), reset }
+    }
+
+    fn is_tighter(&self, other: &Self) -> bool {
+        let rank = |one: &Self| (!one.too_many, one.left, u64::MAX - one.reset);
+        rank(self) < rank(other)
+    }
+
+    fn standing(&self, rules: &[&Arc<Rule>]) -> Standing {
+        Standing {
+            rule: Arc::clone(rules[usize::from(self.rule)]),
+            window: self.window,
+            left: self.left,
+            reset: self.reset,
+        }
+    }
+}
