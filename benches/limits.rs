@@ -17,7 +17,7 @@ fn limits(yaml: &str) -> Arc<Limits> {
     let mut builder = Builder::new(None);
     let at = At::root().key("limits");
     let rules = builder.rules(&setting, &at, &mut Diagnostics::new()).expect("sound limits");
-    builder.limits(rules).expect("some limits")
+    builder.limits(rules, true).expect("some limits")
 }
 
 fn take(criterion: &mut Criterion) {

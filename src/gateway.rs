@@ -233,11 +233,6 @@ impl ProxyHttp for Gateway {
         end: bool,
         x: &mut Box<Exchange>,
     ) -> Result<()> {
-        if end && body.as_ref().is_some_and(Bytes::is_empty) {
-            // HTTP/2 ends many a body with an empty frame. As a chunk it would end the body a first time, and what
-            // follows would be taken for the beginning of the next request.
-            *body = None;
-        }
         x.bytes_in += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
         if x.has_switched() {
             return Ok(());

@@ -3,15 +3,14 @@
 //! It comes before the question who is calling, so that nobody at such an address can try credentials, and is about
 //! the client's own address: the one that trusted proxies vouch for, if it came through some.
 
-use std::fmt;
 use std::net::IpAddr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::MapAccessDeserializer;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{At, Diagnostics};
 use crate::networks::Networks;
+use crate::units::{OrNone, Toggled};
 
 /// Which addresses may call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -31,12 +30,12 @@ pub struct Config {
 }
 
 /// Whether addresses are looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Setting {
-    /// They are not.
-    Off,
-    /// They are.
-    On(Config),
+pub type Setting = OrNone<Config>;
+
+impl Toggled for Config {
+    const NAME: &'static str = "Ip";
+    const SAYS: &'static str = "Which addresses may call; `none`: all.";
+    const EXAMPLE: &'static str = "{ allow: [ 10.0.0.0/8 ] }";
 }
 
 /// Which addresses may call.
@@ -70,56 +69,6 @@ impl AddressRule {
     pub fn denies(&self, client: IpAddr) -> bool {
         self.deny.contains(client)
             || self.allow.as_ref().is_some_and(|allow| !allow.contains(client))
-    }
-}
-
-impl<'de> Deserialize<'de> for Setting {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Setting;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("none, or a map such as { allow: [ 10.0.0.0/8 ] }")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Setting, E> {
-                match text {
-                    "none" => Ok(Setting::Off),
-                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
-                }
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Setting, A::Error> {
-                Config::deserialize(MapAccessDeserializer::new(map)).map(Setting::On)
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-impl Serialize for Setting {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Off => serializer.serialize_str("none"),
-            Self::On(config) => config.serialize(serializer),
-        }
-    }
-}
-
-impl JsonSchema for Setting {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Ip".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let config = generator.subschema_for::<Config>();
-        json_schema!({
-            "description": "Which addresses may call; `none`: all.",
-            "oneOf": [{ "const": "none" }, config],
-        })
     }
 }
 
@@ -164,6 +113,6 @@ mod tests {
             assert!(rule.is_none() && told.at.to_string() == at, "{told:?}");
         }
         assert!(serde_yaml::from_str::<Setting>("nobody").is_err());
-        assert_eq!(serde_yaml::from_str::<Setting>("none").ok(), Some(Setting::Off));
+        assert_eq!(serde_yaml::from_str::<Setting>("none").ok(), Some(Setting::None));
     }
 }

@@ -51,5 +51,6 @@ pub use clash::{Clash, Shadow};
 pub use conditions::{Conditions, Rule};
 pub(crate) use forward::parameters;
 pub use forward::{Forwarded, Forwarding, Prefixes, Public, StripPrefix};
+pub(crate) use method::{MethodSet, parse as parse_method};
 pub use pattern::PathPattern;
 pub use table::{Condition, Found, Matched, PathMiss, Request, Table, Tried, Verdict};

@@ -312,7 +312,7 @@ impl Guard {
 
     /// The headers in which the route looks for a credential, in the order of its methods; none on an open
     /// route.
-    pub fn asks_for(&self) -> impl Iterator<Item = HeaderName> {
+    pub fn asks_for(&self) -> impl Iterator<Item = &HeaderName> {
         self.demand.methods().iter().filter_map(|method| method.header())
     }
 

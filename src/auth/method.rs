@@ -125,9 +125,9 @@ impl Method {
     }
 
     /// The header that carries the credential, if one does.
-    pub(super) fn header(&self) -> Option<HeaderName> {
+    pub(super) fn header(&self) -> Option<&HeaderName> {
         match self {
-            Self::ApiKey(method) => Some(method.header.clone()),
+            Self::ApiKey(method) => Some(&method.header),
             Self::Mtls(_) => None,
             Self::Jwt(method) => method.place.header(),
         }
@@ -142,7 +142,7 @@ impl Method {
     }
 
     /// The header and the cookie that carry the credential, unless upstreams get it too.
-    pub(super) fn stripped(&self) -> (Option<HeaderName>, Option<&str>) {
+    pub(super) fn stripped(&self) -> (Option<&HeaderName>, Option<&str>) {
         match self {
             Self::Jwt(method) if method.forward => (None, None),
             Self::Jwt(method) => (method.place.header(), method.place.cookie()),

@@ -36,20 +36,21 @@ impl Place {
     }
 
     /// The header that is nothing but the credential.
-    pub(super) fn header(&self) -> Option<HeaderName> {
+    pub(super) const fn header(&self) -> Option<&HeaderName> {
+        static BEFORE_A_SCHEME: HeaderName = AUTHORIZATION;
         match self {
-            Self::Scheme(_) => Some(AUTHORIZATION),
-            Self::Header(name) => Some(name.clone()),
+            Self::Scheme(_) => Some(&BEFORE_A_SCHEME),
+            Self::Header(name) => Some(name),
             Self::Cookie(_) => None,
         }
     }
 
     /// The headers with the credential in them, and nothing else.
     pub(super) fn carry(&self, headers: &HeaderMap) -> HeaderMap {
-        let name = self.header().unwrap_or(COOKIE);
+        let name = self.header().unwrap_or(&COOKIE);
         let mut carried = HeaderMap::new();
-        for value in headers.get_all(&name) {
-            carried.append(&name, value.clone());
+        for value in headers.get_all(name) {
+            carried.append(name, value.clone());
         }
         carried
     }

@@ -40,15 +40,15 @@ impl Auth {
         groups: BTreeMap<String, Vec<u32>>,
         sound: bool,
     ) -> Self {
-        let (mut headers, mut cookies) = (Vec::new(), Vec::<Box<str>>::new());
+        let (mut headers, mut cookies) = (Vec::<HeaderName>::new(), Vec::<Box<str>>::new());
         let mut secrets: Vec<HeaderName> = Vec::new();
         for (_, method) in &methods {
             let (header, cookie) = method.stripped();
-            headers.extend(header.filter(|header| !headers.contains(header)));
+            headers.extend(header.filter(|header| !headers.contains(header)).cloned());
             cookies.extend(
                 cookie.filter(|name| !cookies.iter().any(|c| **c == **name)).map(Into::into),
             );
-            secrets.extend(method.header().filter(|header| !secrets.contains(header)));
+            secrets.extend(method.header().filter(|header| !secrets.contains(header)).cloned());
         }
         let credentials = Credentials { headers: headers.into(), cookies: cookies.into() };
         Self {

@@ -1,7 +1,5 @@
 //! Before a credential is looked up: how many of its address were refused lately. Questions are not counted.
 
-use std::time::Instant;
-
 use http::header::COOKIE;
 
 use super::Arriving;
@@ -28,7 +26,7 @@ pub(super) fn credential(
     let certificate = x.certificate.as_deref().filter(|_| route.guard.asks_for_certificate());
     let fingerprint = certificate.map(ClientCertificate::fingerprint);
     let headers = &arriving.head.headers;
-    let cookie = route.guard.asks_for_cookie().then_some(COOKIE);
+    let cookie = route.guard.asks_for_cookie().then_some(&COOKIE);
     let names = route.guard.asks_for().chain(cookie);
     failures.credential(x.client.address, headers, names, fingerprint)
 }
@@ -66,7 +64,7 @@ pub(super) fn note(
             | Denied::Unavailable { .. },
         ) => {}
         Err(Denied::Unauthorized { .. }) => {
-            failures.failed(x.client.address, credential, Instant::now());
+            failures.failed(x.client.address, credential, x.started);
         }
     }
 }

@@ -116,10 +116,12 @@ impl<'a> Builder<'a> {
         (diagnostics.len() == before).then(|| rules.into())
     }
 
-    /// What holds for a route with these rules of its own; nothing if nobody is limited there.
+    /// What holds for a route with these rules of its own, and perhaps those of its callers' plans; nothing if nobody
+    /// is limited there.
     #[must_use]
-    pub fn limits(&self, own: Box<[Arc<Rule>]>) -> Option<Arc<Limits>> {
-        Limits::new(own, Arc::clone(&self.plans), Arc::clone(&self.local)).map(Arc::new)
+    pub fn limits(&self, own: Box<[Arc<Rule>]>, has_plans: bool) -> Option<Arc<Limits>> {
+        let plans = if has_plans { Arc::clone(&self.plans) } else { Arc::default() };
+        Limits::new(own, plans, Arc::clone(&self.local)).map(Arc::new)
     }
 
     /// All of it.

@@ -210,6 +210,17 @@ impl<'de> Deserialize<'de> for Rule {
     }
 }
 
+impl Setting {
+    /// The rules, if there are any.
+    #[must_use]
+    pub fn on(&self) -> Option<&[RuleConfig]> {
+        match self {
+            Self::None => None,
+            Self::On(rules) => Some(rules),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Setting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;

@@ -57,11 +57,11 @@ impl Failures {
     }
 
     /// What a request presents in these headers, and by its certificate; none if that is nothing.
-    pub fn credential(
+    pub fn credential<'h>(
         &self,
         address: IpAddr,
         headers: &HeaderMap,
-        names: impl Iterator<Item = HeaderName>,
+        names: impl Iterator<Item = &'h HeaderName>,
         certificate: Option<&str>,
     ) -> Option<Credential> {
         self.bucket?;

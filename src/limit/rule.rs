@@ -18,6 +18,7 @@ use super::decide::{Draw, Key};
 use super::key::{Part, Subject};
 use crate::counter::Counters;
 use crate::diagnostic::{At, Diagnostics};
+use crate::route::{MethodSet, parse_method};
 use crate::units::Rate;
 
 /// The most rates that one route may have of its own, and so one plan.
@@ -71,10 +72,12 @@ pub struct Rule {
     name: Arc<str>,
     /// What it is: another place or another word makes another rule of it, with buckets of its own.
     id: [u8; 16],
+    /// The key of the bucket that callers without one share.
+    crowd: [u64; 2],
     pub(super) windows: Box<[Window]>,
     rates: Box<[Rate]>,
     per: Box<[Part]>,
-    methods: Box<[Method]>,
+    methods: MethodSet,
     pub(super) cost: u64,
     patience: u64,
     pub(super) observe: bool,
@@ -138,11 +141,14 @@ impl Rule {
         };
         let name: Arc<str> = at.to_string().into();
         let id = id(&name, config);
+        let [a, b, c, d, e, f, g, h, rest @ ..] = id;
+        let crowd = [[a, b, c, d, e, f, g, h], rest].map(u64::from_le_bytes);
         (diagnostics.len() == before).then(|| Self {
             windows: config.rate.0.iter().map(|rate| Window::of(*rate)).collect(),
             rates: config.rate.0.clone().into(),
             name,
             id,
+            crowd,
             per,
             methods,
             cost,
@@ -186,9 +192,7 @@ impl Rule {
     /// Whether it is for requests of this method.
     #[must_use]
     pub fn is_for(&self, method: &Method) -> bool {
-        self.methods.is_empty()
-            || self.methods.contains(method)
-            || *method == Method::HEAD && self.methods.contains(&Method::GET)
+        self.methods.takes(method)
     }
 
     /// The buckets that it asks, the rule being the `number`th of its request.
@@ -203,16 +207,12 @@ impl Rule {
             part.write(subject, |bytes| hasher.write(bytes));
         }
         let hash = hasher.finish128();
-        let id = u128::from_le_bytes(self.id).to_le_bytes();
-        let (low, high) = id.split_at(8);
-        let half = |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |sum, b| sum << 8 | u64::from(*b));
-        let crowd = [half(low), half(high)];
         // With so many waiting already it refuses at once.
         let is_full = self.patience > 0 && self.waiting.load(Ordering::Relaxed) >= MOST_WAITING;
         let patience = if is_full { 0 } else { self.patience };
         (0_u64..).zip(&self.windows).map(move |(index, window)| Draw {
             key: nth([hash.h1, hash.h2], index),
-            crowd: nth(crowd, index),
+            crowd: nth(self.crowd, index),
             bucket: window.bucket,
             cost: self.cost,
             patience,
@@ -325,26 +325,18 @@ fn parts(per: &Per, at: &At, diagnostics: &mut Diagnostics) -> Box<[Part]> {
     parts.into()
 }
 
-fn methods(written: &[String], at: &At, diagnostics: &mut Diagnostics) -> Box<[Method]> {
+fn methods(written: &[String], at: &At, diagnostics: &mut Diagnostics) -> MethodSet {
     let mut methods = Vec::with_capacity(written.len());
     for (index, text) in written.iter().enumerate() {
-        let upper = text.to_ascii_uppercase();
-        let at = if written.len() == 1 { at.clone() } else { at.index(index) };
-        match Method::from_bytes(text.as_bytes()) {
-            Ok(method) if upper == *text => methods.push(method),
-            Ok(_) => diagnostics.error(
-                at,
-                format!("{text:?} is not a method"),
-                format!("methods are written in upper case: {upper}"),
-            ),
-            Err(_) => diagnostics.error(
-                at,
-                format!("{text:?} is not a method"),
-                "write a method like GET, POST or PURGE",
-            ),
+        match parse_method(text) {
+            Ok(method) => methods.push(method),
+            Err((what, help)) => {
+                let at = if written.len() == 1 { at.clone() } else { at.index(index) };
+                diagnostics.error(at, what, help);
+            }
         }
     }
-    methods.into()
+    MethodSet::new(methods)
 }
 
 impl fmt::Display for Part {

@@ -6,7 +6,7 @@ use crate::diagnostic::{At, Diagnostics};
 
 /// A set of methods. GET brings HEAD (RFC 9110, section 9.3.2).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct MethodSet {
+pub(crate) struct MethodSet {
     /// One bit for each of [`KNOWN`].
     known: u8,
     custom: Box<[Method]>,
@@ -36,7 +36,7 @@ const fn bit(method: &Method) -> u8 {
 }
 
 impl MethodSet {
-    pub(super) fn new(methods: impl IntoIterator<Item = Method>) -> Self {
+    pub(crate) fn new(methods: impl IntoIterator<Item = Method>) -> Self {
         let mut known = 0;
         let mut custom = Vec::new();
         for method in methods {
@@ -55,7 +55,8 @@ impl MethodSet {
         self.known == 0 && self.custom.is_empty()
     }
 
-    pub(super) fn takes(&self, method: &Method) -> bool {
+    /// Whether it has this one, as it is or as all.
+    pub(crate) fn takes(&self, method: &Method) -> bool {
         self.is_all() || self.known & bit(method) != 0 || self.custom.contains(method)
     }
 
@@ -96,7 +97,8 @@ pub(super) fn compile(
     (compiled.len() == methods.len()).then(|| MethodSet::new(compiled))
 }
 
-fn parse(text: &str) -> Result<Method, (String, String)> {
+/// A method that may be forwarded; else what is wrong, and what helps.
+pub(crate) fn parse(text: &str) -> Result<Method, (String, String)> {
     let upper = text.to_ascii_uppercase();
     let not_a_method = || format!("{text:?} is not a method");
     match Method::from_bytes(upper.as_bytes()) {

@@ -18,7 +18,7 @@ pub enum Toggle<C> {
     On(C),
 }
 
-/// The words of a [`Toggle`].
+/// The words of a [`Toggle`], or of an [`OrNone`](super::OrNone).
 pub trait Toggled {
     /// Its name in the schema.
     const NAME: &'static str;
@@ -26,6 +26,8 @@ pub trait Toggled {
     const SAYS: &'static str;
     /// A map as it might be written.
     const EXAMPLE: &'static str;
+    /// What a single word other than those that are known does not say, where there is more to tell than that.
+    const UNSAID: Option<&'static str> = None;
 }
 
 impl<C> Toggle<C> {
@@ -33,6 +35,15 @@ impl<C> Toggle<C> {
     #[must_use]
     pub const fn is_off(&self) -> bool {
         matches!(self, Self::Off)
+    }
+
+    /// How, if it is on.
+    #[must_use]
+    pub const fn on(&self) -> Option<&C> {
+        match self {
+            Self::Off => None,
+            Self::On(how) => Some(how),
+        }
     }
 }
 

@@ -9,7 +9,6 @@ use crate::diagnostic::At;
 use crate::rewrite::{HeadersConfig, cors, security};
 use crate::snapshot::Snapshot;
 use crate::units::OneOrMany;
-use crate::{compress, ip, limit, maintenance};
 
 /// One way in: the methods that are demanded together.
 type Way<'a> = BTreeSet<&'a str>;
@@ -55,27 +54,6 @@ pub(super) fn compare(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
 
 /// What is said of a route in the end, the nearest first.
 type Layers<'a> = [(At, PolicyKeys<'a>)];
-
-fn cors_of<'a>(layers: &Layers<'a>) -> Option<&'a cors::Config> {
-    match nearest(layers, "", |keys| keys.cors) {
-        Some((_, cors::Setting::On(config))) => Some(config),
-        _ => None,
-    }
-}
-
-fn limits_of<'a>(layers: &Layers<'a>) -> Option<&'a [limit::config::RuleConfig]> {
-    match nearest(layers, "", |keys| keys.limits) {
-        Some((_, limit::Setting::On(rules))) => Some(rules),
-        _ => None,
-    }
-}
-
-fn maintenance_of<'a>(layers: &Layers<'a>) -> Option<&'a maintenance::Config> {
-    match nearest(layers, "", |keys| keys.maintenance) {
-        Some((_, maintenance::Setting::On(config))) => Some(config),
-        _ => None,
-    }
-}
 
 fn word(preset: security::Preset) -> String {
     serde_json::to_string(&preset).unwrap_or_default().replace('"', "")
@@ -280,34 +258,37 @@ impl Notes {
 
     /// What holds of browsers, compression, limits, maintenance and addresses in the end, wherever it is written.
     fn policy(&mut self, was: &Layers<'_>, is: &Layers<'_>) {
-        let ip = |layers: &Layers<'_>| match nearest(layers, "", |keys| keys.ip) {
-            Some((_, ip::Setting::On(config))) => Some(config.clone()),
-            _ => None,
-        };
-        match (ip(was), ip(is)) {
+        let layers = [was, is];
+        let [ip_was, ip_is] =
+            layers.map(|layers| nearest(layers, "", |keys| keys.ip).and_then(|(_, s)| s.on()));
+        match (ip_was, ip_is) {
             (None, Some(_)) => self.note("is for some addresses only"),
             (Some(_), None) => self.weaker("is for all addresses"),
             (Some(was), Some(is)) if was != is => self.weaker("is for other addresses (`ip`)"),
             _ => {}
         }
-        self.cors(cors_of(was), cors_of(is));
-        match (maintenance_of(was), maintenance_of(is)) {
+        let [cors_was, cors_is] =
+            layers.map(|layers| nearest(layers, "", |keys| keys.cors).and_then(|(_, s)| s.on()));
+        self.cors(cors_was, cors_is);
+        let [closed, closes] = layers
+            .map(|layers| nearest(layers, "", |keys| keys.maintenance).and_then(|(_, s)| s.on()));
+        match (closed, closes) {
             (None, Some(_)) => self.note("goes into maintenance: 503 for its clients"),
             (Some(_), None) => self.note("comes out of maintenance"),
             (Some(was), Some(is)) if was != is => self.note("its maintenance changes"),
             _ => {}
         }
-        match (limits_of(was), limits_of(is)) {
+        let [limits_were, limits_are] =
+            layers.map(|layers| nearest(layers, "", |keys| keys.limits).and_then(|(_, s)| s.on()));
+        match (limits_were, limits_are) {
             (None, Some(_)) => self.note("is limited"),
             (Some(_), None) => self.note("is not limited any more"),
             (Some(was), Some(is)) if was != is => self.note("its limits change"),
             _ => {}
         }
-        let compress = |layers: &Layers<'_>| match nearest(layers, "", |keys| keys.compress) {
-            Some((_, compress::Setting::On(config))) => Some(config.clone()),
-            _ => None,
-        };
-        match (compress(was), compress(is)) {
+        let [packed, packs] = layers
+            .map(|layers| nearest(layers, "", |keys| keys.compress).and_then(|(_, s)| s.on()));
+        match (packed, packs) {
             (None, Some(_)) => self.note("answers are compressed"),
             (Some(_), None) => self.note("answers are not compressed any more"),
             (Some(was), Some(is)) if was != is => self.note("answers are compressed otherwise"),

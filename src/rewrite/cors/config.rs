@@ -1,14 +1,12 @@
 //! `cors` as it stands in the file.
 
-use std::fmt;
-
-use http::{HeaderName, HeaderValue, Method};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::MapAccessDeserializer;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use http::{HeaderName, HeaderValue};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{At, Diagnostics};
-use crate::units::{OneOrMany, Period};
+use crate::route::parse_method;
+use crate::units::{OneOrMany, OrNone, Period, Toggled};
 
 /// Which web pages may call from a browser, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -49,65 +47,14 @@ fn default_max_age() -> Period {
 }
 
 /// Whether pages of other origins may call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Setting {
-    /// They may not, whatever stands further away.
-    None,
-    /// They may, like this.
-    On(Config),
-}
+pub type Setting = OrNone<Config>;
 
-impl<'de> Deserialize<'de> for Setting {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Setting;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("none, or a map such as { origins: [ \"https://app.example.com\" ] }")
-            }
-
-            fn visit_str<E: de::Error>(self, word: &str) -> Result<Setting, E> {
-                match word {
-                    "none" => Ok(Setting::None),
-                    other => Err(E::custom(format!(
-                        "{other:?} does not say which pages may call (write {{ origins: [ \
-                         \"https://app.example.com\" ] }}, or none)"
-                    ))),
-                }
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Setting, A::Error> {
-                Config::deserialize(MapAccessDeserializer::new(map)).map(Setting::On)
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-impl Serialize for Setting {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::None => serializer.serialize_str("none"),
-            Self::On(config) => config.serialize(serializer),
-        }
-    }
-}
-
-impl JsonSchema for Setting {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Cors".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let config = generator.subschema_for::<Config>();
-        json_schema!({
-            "description": "Which web pages may call from a browser; `none`: of this origin only.",
-            "oneOf": [{ "const": "none" }, config],
-        })
-    }
+impl Toggled for Config {
+    const NAME: &'static str = "Cors";
+    const SAYS: &'static str =
+        "Which web pages may call from a browser; `none`: of this origin only.";
+    const EXAMPLE: &'static str = r#"{ origins: [ "https://app.example.com" ] }"#;
+    const UNSAID: Option<&'static str> = Some("which pages may call");
 }
 
 /// The names of headers; `*` is none of them.
@@ -133,23 +80,11 @@ pub(super) fn methods(
     diagnostics: &mut Diagnostics,
 ) -> Option<HeaderValue> {
     for (index, text) in written.0.iter().enumerate() {
-        let upper = text.to_ascii_uppercase();
-        let (what, help) = match Method::from_bytes(text.as_bytes()) {
-            _ if text == "*" => continue,
-            Ok(Method::CONNECT | Method::TRACE) => {
-                (format!("{text} is never forwarded"), "remove it".to_owned())
-            }
-            Ok(_) if upper == *text => continue,
-            Ok(_) => (
-                format!("{text:?} is not a method"),
-                format!("methods are written in upper case: {upper}"),
-            ),
-            Err(_) => (
-                format!("{text:?} is not a method"),
-                "write a method like GET, POST or PURGE".to_owned(),
-            ),
-        };
-        diagnostics.error(at.index(index), what, help);
+        if text != "*"
+            && let Err((what, help)) = parse_method(text)
+        {
+            diagnostics.error(at.index(index), what, help);
+        }
     }
     // Any method that the route takes is told by its name, which no browser misunderstands.
     if written.0.is_empty() || written.0.iter().any(|method| method == "*") {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use crate::compress::{self, Compress};
+use crate::compress::Compress;
 use crate::config::{Config, PolicyKeys, nearest};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
-use crate::ip::{self, AddressRule};
+use crate::ip::AddressRule;
 use crate::limit;
-use crate::maintenance::{self, Maintenance};
-use crate::rewrite::cors::{self, Cors};
+use crate::maintenance::Maintenance;
+use crate::rewrite::cors::Cors;
 use crate::rewrite::security::SecurityHeaders;
 use crate::snapshot::Policy;
 
@@ -68,30 +68,20 @@ pub(super) fn compile(
     credentials: &[HeaderName],
     diagnostics: &mut Diagnostics,
 ) -> Option<Option<Arc<Policy>>> {
-    let cors = match nearest(layers, "cors", |keys| keys.cors) {
-        Some((at, cors::Setting::On(config))) => {
-            Some(Cors::compile(config, credentials.iter(), &at, diagnostics))
-        }
-        _ => None,
-    };
+    let cors = nearest(layers, "cors", |keys| keys.cors)
+        .and_then(|(at, setting)| Some((at, setting.on()?)))
+        .map(|(at, config)| Cors::compile(config, credentials.iter(), &at, diagnostics));
     let security = nearest(layers, "security_headers", |keys| keys.security_headers)
         .map(|(at, setting)| SecurityHeaders::compile(setting, &at, diagnostics));
-    let compress = match nearest(layers, "compress", |keys| keys.compress) {
-        Some((at, compress::Setting::On(config))) => {
-            Some(Compress::compile(config, &at, diagnostics))
-        }
-        _ => None,
-    };
-    let maintenance = match nearest(layers, "maintenance", |keys| keys.maintenance) {
-        Some((at, maintenance::Setting::On(config))) => {
-            Some(Maintenance::compile(config, &at, diagnostics))
-        }
-        _ => None,
-    };
-    let ip = match nearest(layers, "ip", |keys| keys.ip) {
-        Some((at, ip::Setting::On(config))) => Some(AddressRule::compile(config, &at, diagnostics)),
-        _ => None,
-    };
+    let compress = nearest(layers, "compress", |keys| keys.compress)
+        .and_then(|(at, setting)| Some((at, setting.on()?)))
+        .map(|(at, config)| Compress::compile(config, &at, diagnostics));
+    let maintenance = nearest(layers, "maintenance", |keys| keys.maintenance)
+        .and_then(|(at, setting)| Some((at, setting.on()?)))
+        .map(|(at, config)| Maintenance::compile(config, &at, diagnostics));
+    let ip = nearest(layers, "ip", |keys| keys.ip)
+        .and_then(|(at, setting)| Some((at, setting.on()?)))
+        .map(|(at, config)| AddressRule::compile(config, &at, diagnostics));
     let policy = Policy {
         cors: sound(cors)?,
         security: sound(security)?.filter(|headers| !headers.is_empty()),

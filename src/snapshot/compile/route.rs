@@ -76,7 +76,7 @@ impl RouteBuilder<'_, '_> {
         let request_headers = self.headers(Direction::Request, captures);
         let response_headers = self.headers(Direction::Response, captures);
         let policy = self.policy(name, guard.as_deref());
-        let limits = self.limits(name);
+        let limits = self.limits(name, guard.as_deref());
         let body_limit = route.body_limit.unwrap_or(defaults.body_limit).bytes();
         let compiled = Route {
             name: name.into(),
@@ -113,19 +113,22 @@ impl RouteBuilder<'_, '_> {
                 keys.maintenance = None;
             }
         }
-        let credentials: Vec<_> = guard.map(Guard::asks_for).into_iter().flatten().collect();
+        let credentials: Vec<_> =
+            guard.map(Guard::asks_for).into_iter().flatten().cloned().collect();
         policy::compile(&layers, &credentials, self.diagnostics)
     }
 
     /// How often callers may call. Who asks for its health may ask always, unless the route says otherwise itself.
     #[expect(clippy::option_option, reason = "the outer one says whether it compiled")]
-    fn limits(&mut self, name: &str) -> Option<Option<Arc<limit::Limits>>> {
+    fn limits(&mut self, name: &str, guard: Option<&Guard>) -> Option<Option<Arc<limit::Limits>>> {
         let mut layers = self.config.policy_layers(Some((name, self.route)));
         if self.route.health {
             layers.truncate(1);
         }
         let own = policy::limit_rules(&layers, self.limits, self.diagnostics)?;
-        Some(self.limits.limits(own))
+        // Where nobody says who it is, nobody has a plan.
+        let has_plans = !self.route.health && guard.is_some_and(|guard| !guard.is_open());
+        Some(self.limits.limits(own, has_plans))
     }
 
     /// How many of the route's requests are logged; a route that no rule names shares the answer with others.
