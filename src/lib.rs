@@ -8,7 +8,7 @@
 //!    forwarded in the same form.
 //! 3. [`route`] finds the one route for host, path, method, headers and query.
 //!    Where that route has CORS, a browser's question whether a page may call is answered here; a route in
-//!    [`maintenance`] says so.
+//!    [`maintenance`] says so, and one that is not for the client's address ([`ip`]).
 //! 4. [`auth`] admits the caller, or does not. Its [`auth::Permit`] is the only way on.
 //! 5. [`limit`] counts how often the caller has called, and may tell it to come back later.
 //! 6. [`upstream`] chooses a target; a failed try may be followed by another.

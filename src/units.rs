@@ -4,6 +4,7 @@
 //! because nobody can tell seconds from milliseconds by looking at `5`.
 
 mod address;
+mod or_none;
 mod rate;
 mod status;
 mod toggle;
@@ -17,6 +18,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use address::write_ip;
+pub use or_none::OrNone;
 pub use rate::Rate;
 pub use status::Statuses;
 pub use toggle::{Toggle, Toggled};
