@@ -350,7 +350,7 @@ fn auth(x: &Exchange, decision: &Result<Decision, Rejection>) -> Option<Auth> {
         return None;
     }
     Some(Auth {
-        asks_for: route.guard.asks_for().map(|header| header.to_string()).collect(),
+        asks_for: route.guard.asks_for().map(ToString::to_string).collect(),
         asks: text::asks(&route.guard),
         consumer: x.consumer.as_ref().map(|consumer| consumer.name().to_owned()),
         admitted: !denied,

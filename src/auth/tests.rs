@@ -489,6 +489,6 @@ fn a_name_leads_where_the_best_of_its_keys_leads() {
         (verdict(&mine, "me"), verdict(&mine, "filed")),
         ("me".into(), "consumer_not_allowed".into())
     );
-    let asked: Vec<_> = all.asks_for().map(|header| header.to_string()).collect();
+    let asked: Vec<_> = all.asks_for().map(ToString::to_string).collect();
     assert_eq!(asked, ["x-api-key", "x-other"]);
 }

@@ -141,8 +141,9 @@ impl Rule {
         };
         let name: Arc<str> = at.to_string().into();
         let id = id(&name, config);
-        let [a, b, c, d, e, f, g, h, rest @ ..] = id;
-        let crowd = [[a, b, c, d, e, f, g, h], rest].map(u64::from_le_bytes);
+        let (halves, _) = id.as_chunks::<8>();
+        let crowd =
+            [0, 1].map(|half: usize| halves.get(half).copied().map_or(0, u64::from_le_bytes));
         (diagnostics.len() == before).then(|| Self {
             windows: config.rate.0.iter().map(|rate| Window::of(*rate)).collect(),
             rates: config.rate.0.clone().into(),

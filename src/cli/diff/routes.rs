@@ -286,9 +286,9 @@ impl Notes {
             (Some(was), Some(is)) if was != is => self.note("its limits change"),
             _ => {}
         }
-        let [packed, packs] = layers
+        let [packed, compresses] = layers
             .map(|layers| nearest(layers, "", |keys| keys.compress).and_then(|(_, s)| s.on()));
-        match (packed, packs) {
+        match (packed, compresses) {
             (None, Some(_)) => self.note("answers are compressed"),
             (Some(_), None) => self.note("answers are not compressed any more"),
             (Some(was), Some(is)) if was != is => self.note("answers are compressed otherwise"),
