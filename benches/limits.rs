@@ -33,6 +33,7 @@ fn take(criterion: &mut Criterion) {
             let ask = |number: u32, now: Instant| {
                 let subject = Subject {
                     consumer: None,
+                    claims: None,
                     address: IpAddr::V4(Ipv4Addr::from_bits(number)),
                     headers: &headers,
                     method: &Method::GET,

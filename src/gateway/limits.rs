@@ -28,6 +28,7 @@ pub(super) fn ask(session: &Session, x: &mut Exchange) -> Result<Option<Delay>, 
     let decision = limits.take(
         &Subject {
             consumer: x.consumer.as_deref(),
+            claims: x.claims(),
             address: x.client.address,
             headers: &session.req_header().headers,
             method: &x.line.method,

@@ -119,6 +119,8 @@ pub enum Part {
     Header(String),
     /// A cookie that it sends.
     Cookie(String),
+    /// A claim of its token.
+    Claim(String),
 }
 
 /// What becomes of a request that is too many.
@@ -148,6 +150,7 @@ struct DelayForm {
 struct PartForm {
     header: Option<String>,
     cookie: Option<String>,
+    claim: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for Rates {
@@ -309,7 +312,9 @@ impl<'de> Deserialize<'de> for Part {
             type Value = Part;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("consumer, ip, route, { header: X } or { cookie: name }")
+                f.write_str(
+                    "consumer, ip, route, { header: X }, { cookie: name } or { claim: name }",
+                )
             }
 
             fn visit_str<E: de::Error>(self, word: &str) -> Result<Part, E> {
@@ -317,22 +322,32 @@ impl<'de> Deserialize<'de> for Part {
                     "consumer" => Ok(Part::Consumer),
                     "ip" => Ok(Part::Ip),
                     "route" => Ok(Part::Route),
-                    "header" | "cookie" => {
+                    "header" | "cookie" | "claim" => {
                         Err(E::custom(format!("which {word}? (write {{ {word}: its-name }})")))
                     }
                     other => Err(E::custom(format!(
                         "nothing to count by is called {other:?} ({})",
-                        did_you_mean(other, ["consumer", "ip", "route", "header", "cookie"])
+                        did_you_mean(
+                            other,
+                            ["consumer", "ip", "route", "header", "cookie", "claim"]
+                        )
                     ))),
                 }
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Part, A::Error> {
                 match PartForm::deserialize(MapAccessDeserializer::new(map))? {
-                    PartForm { header: Some(name), cookie: None } => Ok(Part::Header(name)),
-                    PartForm { header: None, cookie: Some(name) } => Ok(Part::Cookie(name)),
+                    PartForm { header: Some(name), cookie: None, claim: None } => {
+                        Ok(Part::Header(name))
+                    }
+                    PartForm { header: None, cookie: Some(name), claim: None } => {
+                        Ok(Part::Cookie(name))
+                    }
+                    PartForm { header: None, cookie: None, claim: Some(name) } => {
+                        Ok(Part::Claim(name))
+                    }
                     PartForm { .. } => Err(de::Error::custom(
-                        "one thing has one name (write { header: X } or { cookie: name }, or a list of both)",
+                        "one thing has one name (write { header: X }, { cookie: name } or { claim: name }, or a list of these)",
                     )),
                 }
             }
@@ -350,6 +365,7 @@ impl Serialize for Part {
             Self::Route => return serializer.serialize_str("route"),
             Self::Header(name) => ("header", name),
             Self::Cookie(name) => ("cookie", name),
+            Self::Claim(name) => ("claim", name),
         };
         serializer.collect_map([(key, name)])
     }
@@ -364,7 +380,7 @@ impl<'de> Deserialize<'de> for Per {
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(
-                    "consumer, ip, route, { header: X }, { cookie: name }, or a list of these",
+                    "consumer, ip, route, { header: X }, { cookie: name }, { claim: name }, or a list of these",
                 )
             }
 

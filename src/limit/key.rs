@@ -1,6 +1,6 @@
 //! Whom a bucket is for.
 //!
-//! What a caller lacks (a header, a cookie, a name) is replaced by its address, so that leaving it out is no way to
+//! What a caller lacks (a header, a cookie, a claim, a name) is replaced by its address, so that leaving it out is no way to
 //! a bucket without a bound. An address of IPv6 stands for its /64, which is what one customer gets.
 
 use std::net::IpAddr;
@@ -8,13 +8,15 @@ use std::net::IpAddr;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, Method};
 
-use crate::auth::Consumer;
+use crate::auth::{Claims, Consumer};
 
 /// What is known of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
     /// Who sent it, if that is known.
     pub consumer: Option<&'a Consumer>,
+    /// What its token says, if it came with one.
+    pub claims: Option<&'a Claims>,
     /// The client's address.
     pub address: IpAddr,
     /// The headers as sent.
@@ -33,6 +35,7 @@ pub(super) enum Part {
     Route,
     Header(HeaderName),
     Cookie(Box<str>),
+    Claim(Box<str>),
 }
 
 impl Part {
@@ -51,6 +54,17 @@ impl Part {
                 match (values.next(), values.next()) {
                     (Some(value), None) if !value.is_empty() => text(b'h', value.as_bytes(), write),
                     _ => address(subject.address, write),
+                }
+            }
+            Self::Claim(name) => {
+                let mut value = Vec::new();
+                if let Some(claims) = subject.claims {
+                    claims.write(name, &mut value);
+                }
+                if value.is_empty() {
+                    address(subject.address, write);
+                } else {
+                    text(b'm', &value, write);
                 }
             }
             Self::Cookie(name) => match cookie(subject.headers, name) {

@@ -303,6 +303,17 @@ fn parts(per: &Per, at: &At, diagnostics: &mut Diagnostics) -> Box<[Part]> {
                 };
                 Part::Header(name)
             }
+            Written::Claim(name) => {
+                if name.is_empty() {
+                    diagnostics.error(
+                        at.key("claim"),
+                        "the claim has no name",
+                        "write one such as sub",
+                    );
+                    continue;
+                }
+                Part::Claim(name.as_str().into())
+            }
             Written::Cookie(name) => {
                 let token =
                     |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);
@@ -348,6 +359,7 @@ impl fmt::Display for Part {
             Self::Route => f.write_str("route"),
             Self::Header(name) => write!(f, "header {name}"),
             Self::Cookie(name) => write!(f, "cookie {name}"),
+            Self::Claim(name) => write!(f, "claim {name}"),
         }
     }
 }

@@ -3,7 +3,9 @@
 //! Rates are slow here, so that nothing comes back while a test runs.
 
 use portcullis::auth::Digest;
+use serde_json::json;
 
+use crate::support::signer::{SECRET, token};
 use crate::support::{Answer, Client, Gateway, Origin, Reloading, get, send};
 
 /// The digest of a key, as it stands in a file.
@@ -416,4 +418,31 @@ async fn a_client_that_obeys_the_fields_is_never_refused() {
         .await;
     }
     assert!(waits > 0 && at_once >= 9, "it never came to the limit: {waits} {at_once}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_token_says_tells_callers_apart() {
+    let gateway = Gateway::start(&format!(
+        r#"
+auth: {{ login: {{ jwt: {{ issuer: "https://id.test/", audience: api, keys: [ {{ secret: {SECRET} }} ] }} }} }}
+routes:
+  a:
+    path: /
+    auth: login
+    respond: {{ status: 204 }}
+    limits: [ {{ rate: 1/hour, per: {{ claim: tenant }} }} ]
+"#
+    ))
+    .await;
+    let ask = async |more: serde_json::Value| {
+        let bearer = format!("Bearer {}", token(SECRET, "HS256", None, more));
+        get(gateway.address(), "/", &[("Authorization", &bearer)]).await.status
+    };
+
+    assert_eq!(ask(json!({ "tenant": "a", "sub": "x" })).await, 204);
+    assert_eq!(ask(json!({ "tenant": "a", "sub": "y" })).await, 429);
+    assert_eq!(ask(json!({ "tenant": "b" })).await, 204);
+    // Without it, and with an empty one, the address counts.
+    assert_eq!(ask(json!({})).await, 204);
+    assert_eq!(ask(json!({ "tenant": "" })).await, 429);
 }

@@ -270,9 +270,9 @@ impl Notes {
         let [cors_was, cors_is] =
             layers.map(|layers| nearest(layers, "", |keys| keys.cors).and_then(|(_, s)| s.on()));
         self.cors(cors_was, cors_is);
-        let [closed, closes] = layers
+        let [shut_before, shut_after] = layers
             .map(|layers| nearest(layers, "", |keys| keys.maintenance).and_then(|(_, s)| s.on()));
-        match (closed, closes) {
+        match (shut_before, shut_after) {
             (None, Some(_)) => self.note("goes into maintenance: 503 for its clients"),
             (Some(_), None) => self.note("comes out of maintenance"),
             (Some(was), Some(is)) if was != is => self.note("its maintenance changes"),
@@ -286,9 +286,9 @@ impl Notes {
             (Some(was), Some(is)) if was != is => self.note("its limits change"),
             _ => {}
         }
-        let [packed, compresses] = layers
+        let [before, after] = layers
             .map(|layers| nearest(layers, "", |keys| keys.compress).and_then(|(_, s)| s.on()));
-        match (packed, compresses) {
+        match (before, after) {
             (None, Some(_)) => self.note("answers are compressed"),
             (Some(_), None) => self.note("answers are not compressed any more"),
             (Some(was), Some(is)) if was != is => self.note("answers are compressed otherwise"),

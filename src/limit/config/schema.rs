@@ -104,7 +104,7 @@ impl JsonSchema for Part {
             })
         };
         json_schema!({
-            "oneOf": [{ "enum": ["consumer", "ip", "route"] }, named("header"), named("cookie")],
+            "oneOf": [{ "enum": ["consumer", "ip", "route"] }, named("header"), named("cookie"), named("claim")],
         })
     }
 }

@@ -148,6 +148,7 @@ fn it_has_every_key_of_the_schema() {
         "defaults.auth.all",
         "policies.*.limits.per.header",
         "policies.*.limits.per.cookie",
+        "policies.*.limits.per.claim",
         "policies.*.limits.mode.delay",
         "upstreams.*.balance.hash",
         "upstreams.*.openapi.file",
