@@ -7,11 +7,14 @@ use arrayvec::ArrayVec;
 
 use super::decide::{Draw, Level, MOST};
 use super::key::Subject;
+use super::lease::Word;
 use super::local::Local;
 use super::plans::Plans;
 use super::rule::{MOST_RATES, Rule, Said, Waiting};
+use super::shared::{Names, Shared};
 use super::standing::Standing;
 use crate::auth::Consumer;
+use crate::store::OnError;
 
 /// The rules of one request: those of its route, and that of the caller's plan.
 type Rules<'a> = ArrayVec<&'a Arc<Rule>, { MOST_RATES + 1 }>;
@@ -22,7 +25,22 @@ pub struct Limits {
     own: Box<[Arc<Rule>]>,
     plans: Arc<Plans>,
     local: Arc<Local>,
+    shared: Option<Arc<Shared>>,
 }
+
+/// A request that is held to rules, and what it draws on.
+pub struct Question<'a> {
+    limits: &'a Limits,
+    rules: Rules<'a>,
+    draws: ArrayVec<Draw, MOST>,
+    /// What the buckets are called in the store, if they are there.
+    names: Names,
+    now: u64,
+}
+
+/// That the store cannot be asked, and that nobody is let through then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unavailable;
 
 /// What is done with a request.
 #[derive(Debug)]
@@ -49,15 +67,26 @@ pub struct Decision {
 }
 
 impl Limits {
-    pub(super) fn new(own: Box<[Arc<Rule>]>, plans: Arc<Plans>, local: Arc<Local>) -> Option<Self> {
-        (!own.is_empty() || !plans.is_empty()).then_some(Self { own, plans, local })
+    pub(super) fn new(
+        own: Box<[Arc<Rule>]>,
+        plans: Arc<Plans>,
+        local: Arc<Local>,
+        shared: Option<Arc<Shared>>,
+    ) -> Option<Self> {
+        (!own.is_empty() || !plans.is_empty()).then_some(Self { own, plans, local, shared })
+    }
+
+    /// Whether the buckets are in the store.
+    #[must_use]
+    pub const fn are_shared(&self) -> bool {
+        self.shared.is_some()
     }
 
     /// The rules that a request is held to.
     pub fn rules<'a>(
         &'a self,
         consumer: Option<&Consumer>,
-        method: &'a http::Method,
+        method: &http::Method,
     ) -> impl Iterator<Item = &'a Arc<Rule>> {
         let plan = consumer.and_then(|consumer| self.plans.of(consumer));
         self.own.iter().chain(plan).filter(|rule| rule.is_for(method))
@@ -69,22 +98,72 @@ impl Limits {
         self.own.iter().any(|rule| !rule.observe) || !self.plans.is_empty()
     }
 
-    /// Takes what a request costs from all its buckets, or from none.
+    /// Takes what a request costs from all its buckets in this process, or from none. It can be held up for `longest` at
+    /// most.
     #[must_use]
-    pub fn take(&self, subject: &Subject<'_>, now: Instant) -> Decision {
+    pub fn take(&self, subject: &Subject<'_>, now: Instant, longest: Option<Duration>) -> Decision {
+        self.question(subject, now, longest).locally()
+    }
+
+    /// What a request will draw on.
+    #[must_use]
+    pub fn question<'a>(
+        &'a self,
+        subject: &Subject<'_>,
+        now: Instant,
+        longest: Option<Duration>,
+    ) -> Question<'a> {
         // No more than there is room for, which compiling holds to.
         let rules: Rules<'_> =
             self.rules(subject.consumer, subject.method).take(MOST_RATES + 1).collect();
+        let longest = longest.and_then(|longest| u64::try_from(longest.as_nanos()).ok());
+        let longest = longest.unwrap_or(u64::MAX);
         let mut draws: ArrayVec<Draw, MOST> = ArrayVec::new();
         for (number, rule) in (0_u8..).zip(&rules) {
             let room = MOST - draws.len();
-            draws.extend(rule.draws(number, subject, self.local.hasher()).take(room));
+            draws.extend(rule.draws(number, subject, longest, self.local.hasher()).take(room));
         }
-        let mut levels: ArrayVec<Level, MOST> = draws.iter().map(|_| Level::default()).collect();
-        if !draws.is_empty() {
-            self.local.take(&draws, self.local.moment(now), &mut levels);
+        let names = self.shared.as_ref().map(|shared| shared.names(&rules, subject));
+        let names = names.unwrap_or_default();
+        Question { limits: self, rules, draws, names, now: self.local.moment(now) }
+    }
+}
+
+impl Question<'_> {
+    /// Asks the buckets of this process.
+    fn locally(&self) -> Decision {
+        let mut levels = self.levels();
+        if !self.draws.is_empty() {
+            self.limits.local.take(&self.draws, self.now, &mut levels);
         }
-        decision(&rules, &draws, &levels)
+        decision(&self.rules, &self.draws, &levels)
+    }
+
+    /// Asks the buckets in the store, from this worker; while it does not answer, what the configuration says holds.
+    ///
+    /// # Errors
+    /// It does not answer, and that is to mean that nobody is let through.
+    pub async fn in_store(&self, worker: usize) -> Result<Decision, Unavailable> {
+        let Some(shared) = &self.limits.shared else { return Ok(self.locally()) };
+        let mut levels = self.levels();
+        if self.draws.is_empty() {
+            return Ok(decision(&self.rules, &self.draws, &levels));
+        }
+        if shared.known(&self.draws, self.now, &mut levels) == Word::Unknown {
+            let asked = shared.take(worker, &self.draws, &self.names, self.now, &mut levels);
+            if asked.await.is_err() {
+                return match shared.store.config().on_error {
+                    OnError::Local => Ok(self.locally()),
+                    OnError::Allow => Ok(decision(&[], &[], &[])),
+                    OnError::Deny => Err(Unavailable),
+                };
+            }
+        }
+        Ok(decision(&self.rules, &self.draws, &levels))
+    }
+
+    fn levels(&self) -> ArrayVec<Level, MOST> {
+        self.draws.iter().map(|_| Level::default()).collect()
     }
 }
 

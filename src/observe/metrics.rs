@@ -33,6 +33,7 @@ use crate::listen::tls::Tls;
 use crate::listen::{Flaw, Traffic};
 #[cfg(doc)]
 use crate::upstream::Tally;
+use crate::store;
 use crate::upstream::Upstream;
 
 /// What metrics show of the configuration in force.
@@ -44,6 +45,8 @@ pub struct View<'a> {
     pub upstreams: Vec<&'a Upstream>,
     /// The limits, each with how often it said what.
     pub limits: Vec<&'a Rule>,
+    /// How the store is in which they are shared, if they are.
+    pub store: Option<store::Status>,
     /// How many buckets are kept for them.
     pub limit_keys: u64,
     /// The listeners that speak TLS, by name.

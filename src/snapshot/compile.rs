@@ -23,6 +23,7 @@ use crate::observe::access_log::Sampling;
 use crate::portal::{Landscape, Library};
 use crate::rewrite::TrustedProxies;
 use crate::route::Table;
+use crate::store::Store;
 use crate::upstream::Upstream;
 use crate::yaml::Sources;
 use route::RouteBuilder;
@@ -68,7 +69,9 @@ pub(super) fn compile_with(
     upstreams.extend(gaps.upstreams.iter().map(|name| (name.clone(), None)));
     let auth = compile_auth(config, previous, sources, diagnostics).filter(|_| !gaps.auth);
     refuse_unasked_certificates(config, gaps, diagnostics);
-    let mut limits = limit::Builder::new(previous.map(|previous| &*previous.limiter));
+    let store = compile_store(config, previous, sources, diagnostics);
+    let mut limits = limit::Builder::new(previous.map(|previous| &*previous.limiter))
+        .sharing(store.clone().flatten());
     limits.plans(&config.plans, &config.consumers, auth.as_deref(), diagnostics);
     policy::check(config, &mut limits, diagnostics);
     let unrouted = policy::compile(&config.policy_layers(None), &[], diagnostics);
@@ -97,6 +100,7 @@ pub(super) fn compile_with(
             connections,
             trusted: trusted?,
             auth: auth?,
+            store: store?,
             limiter: Arc::new(limits.finish(config.failed_credentials.0)),
             config: Arc::clone(config),
             record: Record::default(),
@@ -186,6 +190,20 @@ fn compile_admin(
         refuse_taken(*address, doors, &at, diagnostics);
     }
     Some(Some(Admin { address, token: admin.token.clone() }))
+}
+
+/// The shared store, if there is to be one.
+#[expect(clippy::option_option, reason = "the outer one says whether it compiled")]
+fn compile_store(
+    config: &Config,
+    previous: Option<&Snapshot>,
+    sources: &dyn Sources,
+    diagnostics: &mut Diagnostics,
+) -> Option<Option<Arc<Store>>> {
+    let Some(store) = &config.store else { return Some(None) };
+    let previous = previous.and_then(|previous| previous.store.as_ref());
+    let read_file = |path: &Path| sources.data(path);
+    Store::compile(store, previous, &At::root().key("store"), &read_file, diagnostics).map(Some)
 }
 
 /// The methods and consumers: those of the previous configuration if nothing about them changed, since

@@ -67,6 +67,8 @@ pub const fn most_series(extent: Extent) -> usize {
         + limits * limits::OF_A_LIMIT
         + codes
         + Flaw::ALL.len()
+        + limits::OF_THE_STORE
+        + HISTOGRAM
         + OF_THE_PROCESS
 }
 

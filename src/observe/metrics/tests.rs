@@ -53,6 +53,7 @@ const NOTHING: View<'_> = View {
     routes: Vec::new(),
     upstreams: Vec::new(),
     limits: Vec::new(),
+    store: None,
     limit_keys: 0,
     tls: Vec::new(),
     key_sets: Vec::new(),
