@@ -24,7 +24,7 @@ pub use bucket::Bucket;
 pub use compile::{Builder, Limiter};
 pub use config::{FailedCredentials, PlanConfig, Setting};
 pub use failures::{Credential, Failures};
-pub use key::{Subject, cookie};
+pub use key::Subject;
 pub use limits::{Decision, Limits, Outcome, Question, Unavailable};
 pub use local::{Local, MOST_KEYS};
 pub use rule::{MOST_WAITING, Rule, Said, Waiting};

@@ -68,10 +68,7 @@ impl Script {
     pub fn new(text: &'static str) -> Self {
         use std::fmt::Write as _;
         // That is how the server names scripts; no secret hangs from it.
-        let sum = ring::digest::digest(
-            &ring::digest::SHA1_FOR_LEGACY_USE_ONLY,
-            text.as_bytes(),
-        );
+        let sum = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
         let digest = sum.as_ref().iter().fold(String::new(), |mut digest, byte| {
             // Writing to a String cannot fail.
             let _ = write!(digest, "{byte:02x}");
@@ -125,9 +122,7 @@ impl Store {
         self.lanes.get_or_init(|| {
             self.health.expect(workers.len());
             let deadline = self.config.deadline.get();
-            let lane = |handle: &Handle| {
-                Lane::start(handle, &self.address, &self.health, deadline)
-            };
+            let lane = |handle: &Handle| Lane::start(handle, &self.address, &self.health, deadline);
             workers.iter().map(lane).collect()
         });
     }

@@ -55,7 +55,12 @@ impl<A> Workers<A> {
             thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || run(runtime, ended))?;
-            Ok(Worker { app: Arc::new(app(index)), runtime: handle, tasks: Arc::default(), _end: end })
+            Ok(Worker {
+                app: Arc::new(app(index)),
+                runtime: handle,
+                tasks: Arc::default(),
+                _end: end,
+            })
         };
         let workers = (0..count.max(1)).map(start).collect::<io::Result<_>>()?;
         Ok(Self { workers })

@@ -33,8 +33,23 @@ struct Lease {
     /// Units that requests have asked for since the moment below.
     wanted: u64,
     since: u64,
-    /// Until when somebody is taking more.
-    asking: u64,
+    /// Units that the store is being asked for, and until when it may answer.
+    under_way: u64,
+    answered_by: u64,
+    /// Until when somebody is taking some ahead.
+    taking_ahead: u64,
+}
+
+impl Lease {
+    /// Notes that the store is asked for so much.
+    fn asks(&mut self, draw: &Draw, now: u64, deadline: u64) {
+        if now >= self.answered_by {
+            self.under_way = 0;
+        }
+        self.under_way += draw.cost;
+        self.answered_by = now.saturating_add(deadline);
+        self.wanted += draw.cost;
+    }
 }
 
 /// What can be said without asking the store.
@@ -87,6 +102,12 @@ impl Leases {
                 let missing = lease.full_at.saturating_sub(now);
                 *level = Level { missing, wait, taken: false };
                 word = if wait > 0 { Word::Refused } else { Word::Unknown };
+                if wait > 0 {
+                    lease.wanted += draw.cost;
+                } else {
+                    // Who asks is taken to get it: for what comes back one asks, and not all who wait for it.
+                    lease.full_at = draw.bucket.ask(lease.full_at, now, draw.cost).full_at;
+                }
                 break;
             }
             lease.units -= draw.cost;
@@ -99,8 +120,8 @@ impl Leases {
         if word != Word::Taken {
             for draw in taken {
                 let mut table = self.lock(draw.key);
-                if let Some(lease) =
-                    table.find_mut(draw.key.0[0], |lease| lease.key == draw.key && now < lease.until)
+                if let Some(lease) = table
+                    .find_mut(draw.key.0[0], |lease| lease.key == draw.key && now < lease.until)
                 {
                     lease.units += draw.cost;
                     lease.wanted = lease.wanted.saturating_sub(draw.cost);
@@ -130,46 +151,72 @@ impl Leases {
         let mut table = self.lock(key);
         if let Some(lease) = table.find_mut(key.0[0], |lease| lease.key == key) {
             let elapsed = now.saturating_sub(lease.since);
-            if now < lease.asking && elapsed <= 2 * time {
-                lease.wanted += draw.cost;
+            if elapsed > 2 * time {
+                (lease.wanted, lease.since) = (0, now);
+            }
+            lease.asks(draw, now, deadline);
+            if now < lease.taking_ahead || elapsed > 2 * time {
                 return 0;
             }
-            let of_late = if elapsed > 2 * time { 0 } else { lease.wanted };
-            let ahead = of_late.saturating_mul(time) / elapsed.max(time / 8).max(1) / 2;
-            (lease.wanted, lease.since, lease.asking) = (draw.cost, now, now + deadline);
+            let ahead = lease.wanted.saturating_mul(time) / elapsed.max(time / 8).max(1) / 2;
+            if ahead > 0 {
+                (lease.wanted, lease.since) = (0, now);
+                lease.taking_ahead = lease.answered_by;
+            }
             return ahead.min(most);
         }
         if table.len() >= MOST_IN_A_SHARD {
             table.retain(|lease| now < lease.until || now < lease.since + 2 * time);
         }
         if table.len() < MOST_IN_A_SHARD {
-            let (full_at, units, until, asking) = (0, 0, 0, 0);
-            let lease =
-                Lease { key, full_at, units, until, wanted: draw.cost, since: now, asking };
+            let (full_at, units, until, wanted, since) = (0, 0, 0, 0, now);
+            let (under_way, answered_by, taking_ahead) = (0, 0, 0);
+            let mut lease = Lease {
+                key,
+                full_at,
+                units,
+                until,
+                wanted,
+                since,
+                under_way,
+                answered_by,
+                taking_ahead,
+            };
+            lease.asks(draw, now, deadline);
             table.insert_unique(key.0[0], lease, |lease| lease.key.0[0]);
         }
         0
     }
 
-    /// Notes what the store said when it was asked at `now`, with what it gave ahead.
-    pub(super) fn learn(&self, draws: &[Draw], levels: &[Level], given: &Ahead, now: u64) {
-        for ((draw, level), given) in draws.iter().zip(levels).zip(given) {
+    /// Notes what the store said when it was asked at `now` for so much ahead, and gave that.
+    pub(super) fn learn(
+        &self,
+        draws: &[Draw],
+        levels: &[Level],
+        asked: &Ahead,
+        given: &Ahead,
+        now: u64,
+    ) {
+        for (index, (draw, level)) in draws.iter().zip(levels).enumerate() {
             if self.time < draw.bucket.unit {
                 continue;
             }
             let mut table = self.lock(draw.key);
             let lease = table.find_mut(draw.key.0[0], |lease| lease.key == draw.key);
             let Some(lease) = lease else { continue };
-            let ahead = given.saturating_mul(draw.bucket.unit);
-            // The store was asked after `now`, so it is not full before this.
-            let full_at = now.saturating_add(level.missing).saturating_add(ahead);
-            lease.full_at = full_at;
-            // What is left of another lease has an end of its own, and goes.
-            if *given > 0 || lease.units == 0 || now >= lease.until {
-                (lease.units, lease.until) = (*given, now + self.time);
+            lease.under_way = lease.under_way.saturating_sub(draw.cost);
+            let more = lease.under_way.saturating_add(given[index]);
+            // The store was asked after `now`, so it is not full before this, if it gives what is under way; and if it
+            // does not, others have got it.
+            lease.full_at = now
+                .saturating_add(level.missing)
+                .saturating_add(more.saturating_mul(draw.bucket.unit));
+            if asked[index] > 0 {
+                lease.taking_ahead = 0;
             }
-            if *given > 0 {
-                lease.asking = 0;
+            // What is left of another lease has an end of its own, and goes.
+            if given[index] > 0 || lease.units == 0 || now >= lease.until {
+                (lease.units, lease.until) = (given[index], now + self.time);
             }
         }
     }

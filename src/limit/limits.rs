@@ -102,50 +102,67 @@ impl Limits {
     /// most.
     #[must_use]
     pub fn take(&self, subject: &Subject<'_>, now: Instant, longest: Option<Duration>) -> Decision {
-        self.question(subject, now, longest).locally()
+        let rules = self.held_to(subject);
+        let mut draws = ArrayVec::new();
+        self.draw(&rules, subject, longest, &mut draws);
+        self.locally(&rules, &draws, self.local.moment(now))
     }
 
-    /// What a request will draw on.
+    /// What a request will draw on, for whoever can wait for the answer.
     #[must_use]
-    pub fn question<'a>(
-        &'a self,
+    pub fn question(
+        &self,
         subject: &Subject<'_>,
         now: Instant,
         longest: Option<Duration>,
-    ) -> Question<'a> {
-        // No more than there is room for, which compiling holds to.
-        let rules: Rules<'_> =
-            self.rules(subject.consumer, subject.method).take(MOST_RATES + 1).collect();
-        let longest = longest.and_then(|longest| u64::try_from(longest.as_nanos()).ok());
-        let longest = longest.unwrap_or(u64::MAX);
-        let mut draws: ArrayVec<Draw, MOST> = ArrayVec::new();
-        for (number, rule) in (0_u8..).zip(&rules) {
-            let room = MOST - draws.len();
-            draws.extend(rule.draws(number, subject, longest, self.local.hasher()).take(room));
-        }
+    ) -> Question<'_> {
+        let rules = self.held_to(subject);
+        let mut draws = ArrayVec::new();
+        self.draw(&rules, subject, longest, &mut draws);
         let names = self.shared.as_ref().map(|shared| shared.names(&rules, subject));
         let names = names.unwrap_or_default();
         Question { limits: self, rules, draws, names, now: self.local.moment(now) }
     }
+
+    fn held_to(&self, subject: &Subject<'_>) -> Rules<'_> {
+        // No more than there is room for, which compiling holds to.
+        self.rules(subject.consumer, subject.method).take(MOST_RATES + 1).collect()
+    }
+
+    fn draw(
+        &self,
+        rules: &Rules<'_>,
+        subject: &Subject<'_>,
+        longest: Option<Duration>,
+        draws: &mut ArrayVec<Draw, MOST>,
+    ) {
+        let longest = longest.and_then(|longest| u64::try_from(longest.as_nanos()).ok());
+        let longest = longest.unwrap_or(u64::MAX);
+        for (number, rule) in (0_u8..).zip(rules) {
+            let room = MOST - draws.len();
+            draws.extend(rule.draws(number, subject, longest, self.local.hasher()).take(room));
+        }
+    }
+
+    /// Asks the buckets of this process.
+    fn locally(&self, rules: &Rules<'_>, draws: &[Draw], now: u64) -> Decision {
+        let mut levels: ArrayVec<Level, MOST> = draws.iter().map(|_| Level::default()).collect();
+        if !draws.is_empty() {
+            self.local.take(draws, now, &mut levels);
+        }
+        decision(rules, draws, &levels)
+    }
 }
 
 impl Question<'_> {
-    /// Asks the buckets of this process.
-    fn locally(&self) -> Decision {
-        let mut levels = self.levels();
-        if !self.draws.is_empty() {
-            self.limits.local.take(&self.draws, self.now, &mut levels);
-        }
-        decision(&self.rules, &self.draws, &levels)
-    }
-
     /// Asks the buckets in the store, from this worker; while it does not answer, what the configuration says holds.
     ///
     /// # Errors
     /// It does not answer, and that is to mean that nobody is let through.
     pub async fn in_store(&self, worker: usize) -> Result<Decision, Unavailable> {
         let Some(shared) = &self.limits.shared else { return Ok(self.locally()) };
-        let mut levels = self.levels();
+        let draws = self.draws.iter();
+        let mut levels: ArrayVec<Level, MOST> = draws.map(|_| Level::default()).collect();
         if self.draws.is_empty() {
             return Ok(decision(&self.rules, &self.draws, &levels));
         }
@@ -162,8 +179,8 @@ impl Question<'_> {
         Ok(decision(&self.rules, &self.draws, &levels))
     }
 
-    fn levels(&self) -> ArrayVec<Level, MOST> {
-        self.draws.iter().map(|_| Level::default()).collect()
+    fn locally(&self) -> Decision {
+        self.limits.locally(&self.rules, &self.draws, self.now)
     }
 }
 

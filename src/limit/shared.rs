@@ -91,7 +91,7 @@ impl Shared {
             other => other?,
         };
         if let Some(leases) = leases {
-            leases.learn(draws, levels, &given, now);
+            leases.learn(draws, levels, &ahead, &given, now);
             // Somebody else may have taken ahead meanwhile what this one was refused.
             let refused = levels.iter().zip(draws).any(|(level, draw)| level.wait > draw.patience);
             let mut again = [Level::default(); MOST];

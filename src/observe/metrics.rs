@@ -31,9 +31,9 @@ use crate::counter::Counters;
 use crate::limit::Rule;
 use crate::listen::tls::Tls;
 use crate::listen::{Flaw, Traffic};
+use crate::store;
 #[cfg(doc)]
 use crate::upstream::Tally;
-use crate::store;
 use crate::upstream::Upstream;
 
 /// What metrics show of the configuration in force.

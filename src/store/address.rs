@@ -52,21 +52,25 @@ impl Address {
                         password stand before the host as user:password@, percent-encoded";
             diagnostics.error(at.key("redis"), what, help);
         };
+        let written = config.redis.expose();
+        // TLS is our own, and the library is not to be asked for it.
+        let (tls, url) = match written.split_once("://") {
+            Some(("rediss", rest)) => (true, format!("redis://{rest}")),
+            Some(("valkeys", rest)) => (true, format!("valkey://{rest}")),
+            _ => (false, written.to_owned()),
+        };
+        if tls && url.contains('#') {
+            refuse(diagnostics, "a server whose certificate is not verified is not asked");
+            return None;
+        }
         // What the library says may repeat the text, which holds a password.
-        let Ok(info) = config.redis.expose().into_connection_info() else {
+        let Ok(info) = url.into_connection_info() else {
             refuse(diagnostics, "this is not the URL of a Redis");
             return None;
         };
-        let (host, port, tls) = match info.addr() {
-            ConnectionAddr::Tcp(host, port) => (host.clone(), *port, false),
-            ConnectionAddr::TcpTls { host, port, insecure: false, .. } => {
-                (host.clone(), *port, true)
-            }
-            ConnectionAddr::TcpTls { .. } => {
-                refuse(diagnostics, "a server whose certificate is not verified is not asked");
-                return None;
-            }
-            ConnectionAddr::Unix(path) => (path.display().to_string(), 0, false),
+        let (host, port) = match info.addr() {
+            ConnectionAddr::Tcp(host, port) => (host.clone(), *port),
+            ConnectionAddr::Unix(path) => (path.display().to_string(), 0),
             _ => {
                 refuse(diagnostics, "this kind of URL is not known here");
                 return None;

@@ -1,10 +1,13 @@
 //! `store` as it stands in the file.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::diagnostic::{At, Diagnostics};
-use crate::units::{Period, Secret};
+use crate::units::{Period, SECRET_URL_TOKEN, Secret};
 
 /// The longest deadline: a request waits that long at most for a store that hangs.
 const LONGEST_DEADLINE: u64 = 10;
@@ -23,7 +26,7 @@ const SHORTEST_SECRET: usize = 16;
 pub struct Config {
     /// The URL of a Redis or Valkey: `redis://[user:password@]host[:6379][/database]`, `rediss://` for TLS, or
     /// `redis+unix:///path`.
-    pub redis: Secret,
+    pub redis: SecretUrl,
 
     /// A PEM file with the authorities that may sign its certificate. Default: those of the system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,6 +53,58 @@ pub struct Config {
 
 fn default_deadline() -> Period {
     Period::millis(5)
+}
+
+/// A URL that may hold a password, and is never shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct SecretUrl(Secret);
+
+impl SecretUrl {
+    pub(super) fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = SecretUrl;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a URL such as redis://10.0.0.5:6379, or ${env:REDIS_URL}")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<SecretUrl, E> {
+                Ok(SecretUrl(Secret::new(text)))
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(
+                self,
+                deserializer: D,
+            ) -> Result<SecretUrl, D::Error> {
+                String::deserialize(deserializer).map(|text| SecretUrl(Secret::new(text)))
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(SECRET_URL_TOKEN, Visitor)
+    }
+}
+
+impl JsonSchema for SecretUrl {
+    fn schema_name() -> Cow<'static, str> {
+        "SecretUrl".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "A URL; if it holds a password: ${env:NAME} or ${file:/path}.",
+            "examples": ["${env:REDIS_URL}", "redis://10.0.0.5:6379"],
+        })
+    }
 }
 
 /// What becomes of limits while the store does not answer.

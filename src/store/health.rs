@@ -27,8 +27,7 @@ pub enum Asked {
 
 impl Asked {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 5] =
-        [Self::Answered, Self::Away, Self::Late, Self::Lost, Self::Refused];
+    pub const ALL: [Self; 5] = [Self::Answered, Self::Away, Self::Late, Self::Lost, Self::Refused];
 
     /// The word for it in metrics.
     #[must_use]

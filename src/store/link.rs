@@ -165,8 +165,9 @@ impl Keeper {
         let stream = self.address.connect().await.map_err(|error| error.to_string())?;
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let login = &self.address.login;
-        let (connection, driver) =
-            MultiplexedConnection::new_with_config(login, stream, config).await.map_err(|error| {
+        let (connection, driver) = MultiplexedConnection::new_with_config(login, stream, config)
+            .await
+            .map_err(|error| {
                 // The code alone: a text may tell what it was sent.
                 let code = error.code().unwrap_or("no sound answer");
                 format!("the login failed: {code}")

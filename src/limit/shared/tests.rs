@@ -96,8 +96,7 @@ fn asking() -> impl Strategy<Value = Asking> {
     ]);
     let patience = prop::sample::select(vec![0, 1, 999_999, 1_500_000_000, 30_000_000_000]);
     let rule = (0_u8..3, prop::collection::vec(rate, 1..4), 1_u64..4, patience, any::<bool>());
-    (prop::collection::vec(rule, 1..5), 0_u64..3)
-        .prop_map(|(rules, pause)| Asking { rules, pause })
+    (prop::collection::vec(rule, 1..5), 0_u64..3).prop_map(|(rules, pause)| Asking { rules, pause })
 }
 
 /// Whatever is asked, the store keeps to the nanosecond what the rule of one process says.
