@@ -17,7 +17,7 @@ use super::decide::{Draw, Key, Level, MOST};
 
 /// How many tables there are.
 const SHARDS: usize = 64;
-/// How many buckets a table knows: of more, nothing is taken ahead. All together take 24 MiB at most.
+/// How many buckets a table knows: of more, nothing is taken ahead. All together take 17 MiB at most.
 const MOST_IN_A_SHARD: usize = 3_584;
 
 /// What is known of one bucket.
@@ -33,23 +33,8 @@ struct Lease {
     /// Units that requests have asked for since the moment below.
     wanted: u64,
     since: u64,
-    /// Units that the store is being asked for, and until when it may answer.
-    under_way: u64,
-    answered_by: u64,
     /// Until when somebody is taking some ahead.
     taking_ahead: u64,
-}
-
-impl Lease {
-    /// Notes that the store is asked for so much.
-    fn asks(&mut self, draw: &Draw, now: u64, deadline: u64) {
-        if now >= self.answered_by {
-            self.under_way = 0;
-        }
-        self.under_way += draw.cost;
-        self.answered_by = now.saturating_add(deadline);
-        self.wanted += draw.cost;
-    }
 }
 
 /// What can be said without asking the store.
@@ -89,7 +74,7 @@ impl Leases {
             return Word::Unknown;
         }
         let mut word = Word::Taken;
-        let mut taken: ArrayVec<&Draw, MOST> = ArrayVec::new();
+        let mut taken: ArrayVec<(&Draw, u64), MOST> = ArrayVec::new();
         for (draw, level) in draws.iter().zip(levels.iter_mut()) {
             let mut table = self.lock(draw.key);
             let lease = table.find_mut(draw.key.0[0], |lease| lease.key == draw.key);
@@ -112,17 +97,17 @@ impl Leases {
             }
             lease.units -= draw.cost;
             lease.wanted += draw.cost;
-            taken.push(draw);
+            taken.push((draw, lease.until));
             let ahead = lease.units.saturating_mul(draw.bucket.unit);
             let missing = lease.full_at.saturating_sub(now).saturating_sub(ahead);
             *level = Level { missing, wait: 0, taken: true };
         }
         if word != Word::Taken {
-            for draw in taken {
+            for (draw, until) in taken {
                 let mut table = self.lock(draw.key);
-                if let Some(lease) = table
-                    .find_mut(draw.key.0[0], |lease| lease.key == draw.key && now < lease.until)
-                {
+                // Another lease has another end.
+                let is_same = |lease: &Lease| lease.key == draw.key && lease.until == until;
+                if let Some(lease) = table.find_mut(draw.key.0[0], is_same) {
                     lease.units += draw.cost;
                     lease.wanted = lease.wanted.saturating_sub(draw.cost);
                 }
@@ -154,14 +139,14 @@ impl Leases {
             if elapsed > 2 * time {
                 (lease.wanted, lease.since) = (0, now);
             }
-            lease.asks(draw, now, deadline);
+            lease.wanted += draw.cost;
             if now < lease.taking_ahead || elapsed > 2 * time {
                 return 0;
             }
             let ahead = lease.wanted.saturating_mul(time) / elapsed.max(time / 8).max(1) / 2;
             if ahead > 0 {
                 (lease.wanted, lease.since) = (0, now);
-                lease.taking_ahead = lease.answered_by;
+                lease.taking_ahead = now.saturating_add(deadline);
             }
             return ahead.min(most);
         }
@@ -169,20 +154,9 @@ impl Leases {
             table.retain(|lease| now < lease.until || now < lease.since + 2 * time);
         }
         if table.len() < MOST_IN_A_SHARD {
-            let (full_at, units, until, wanted, since) = (0, 0, 0, 0, now);
-            let (under_way, answered_by, taking_ahead) = (0, 0, 0);
-            let mut lease = Lease {
-                key,
-                full_at,
-                units,
-                until,
-                wanted,
-                since,
-                under_way,
-                answered_by,
-                taking_ahead,
-            };
-            lease.asks(draw, now, deadline);
+            let (full_at, units, until, since, taking_ahead) = (0, 0, 0, now, 0);
+            let wanted = draw.cost;
+            let lease = Lease { key, full_at, units, until, wanted, since, taking_ahead };
             table.insert_unique(key.0[0], lease, |lease| lease.key.0[0]);
         }
         0
@@ -204,13 +178,12 @@ impl Leases {
             let mut table = self.lock(draw.key);
             let lease = table.find_mut(draw.key.0[0], |lease| lease.key == draw.key);
             let Some(lease) = lease else { continue };
-            lease.under_way = lease.under_way.saturating_sub(draw.cost);
-            let more = lease.under_way.saturating_add(given[index]);
-            // The store was asked after `now`, so it is not full before this, if it gives what is under way; and if it
-            // does not, others have got it.
-            lease.full_at = now
-                .saturating_add(level.missing)
-                .saturating_add(more.saturating_mul(draw.bucket.unit));
+            // The store was asked after `now`, so it is not full before this.
+            let ahead = given[index].saturating_mul(draw.bucket.unit);
+            let full_at = now.saturating_add(level.missing).saturating_add(ahead);
+            // What was known is still true, and what others of this gateway are asking for is in it.
+            let known = if now < lease.until { lease.full_at } else { 0 };
+            lease.full_at = known.max(full_at);
             if asked[index] > 0 {
                 lease.taking_ahead = 0;
             }
@@ -226,3 +199,6 @@ impl Leases {
         self.tables[table].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,10 @@ pub struct Question<'a> {
     limits: &'a Limits,
     rules: Rules<'a>,
     draws: ArrayVec<Draw, MOST>,
-    /// What the buckets are called in the store, if they are there.
+    levels: ArrayVec<Level, MOST>,
+    /// Whether that is known already, and what.
+    word: Word,
+    /// What the buckets are called in the store, if it has to be asked.
     names: Names,
     now: u64,
 }
@@ -119,9 +122,16 @@ impl Limits {
         let rules = self.held_to(subject);
         let mut draws = ArrayVec::new();
         self.draw(&rules, subject, longest, &mut draws);
-        let names = self.shared.as_ref().map(|shared| shared.names(&rules, subject));
-        let names = names.unwrap_or_default();
-        Question { limits: self, rules, draws, names, now: self.local.moment(now) }
+        let now = self.local.moment(now);
+        let mut levels: ArrayVec<Level, MOST> = draws.iter().map(|_| Level::default()).collect();
+        let (mut word, mut names) = (Word::Taken, Names::new());
+        if let Some(shared) = self.shared.as_ref().filter(|_| !draws.is_empty()) {
+            word = shared.known(&draws, now, &mut levels);
+            if word == Word::Unknown {
+                names = shared.names(&rules, subject);
+            }
+        }
+        Question { limits: self, rules, draws, levels, word, names, now }
     }
 
     fn held_to(&self, subject: &Subject<'_>) -> Rules<'_> {
@@ -159,28 +169,22 @@ impl Question<'_> {
     ///
     /// # Errors
     /// It does not answer, and that is to mean that nobody is let through.
-    pub async fn in_store(&self, worker: usize) -> Result<Decision, Unavailable> {
-        let Some(shared) = &self.limits.shared else { return Ok(self.locally()) };
-        let draws = self.draws.iter();
-        let mut levels: ArrayVec<Level, MOST> = draws.map(|_| Level::default()).collect();
-        if self.draws.is_empty() {
-            return Ok(decision(&self.rules, &self.draws, &levels));
-        }
-        if shared.known(&self.draws, self.now, &mut levels) == Word::Unknown {
-            let asked = shared.take(worker, &self.draws, &self.names, self.now, &mut levels);
+    pub async fn in_store(mut self, worker: usize) -> Result<Decision, Unavailable> {
+        let (limits, draws, now) = (self.limits, &self.draws, self.now);
+        let Some(shared) = &limits.shared else {
+            return Ok(limits.locally(&self.rules, draws, now));
+        };
+        if self.word == Word::Unknown {
+            let asked = shared.take(worker, draws, &self.names, now, &mut self.levels);
             if asked.await.is_err() {
                 return match shared.store.config().on_error {
-                    OnError::Local => Ok(self.locally()),
+                    OnError::Local => Ok(limits.locally(&self.rules, draws, now)),
                     OnError::Allow => Ok(decision(&[], &[], &[])),
                     OnError::Deny => Err(Unavailable),
                 };
             }
         }
-        Ok(decision(&self.rules, &self.draws, &levels))
-    }
-
-    fn locally(&self) -> Decision {
-        self.limits.locally(&self.rules, &self.draws, self.now)
+        Ok(decision(&self.rules, draws, &self.levels))
     }
 }
 

@@ -70,8 +70,7 @@ pub(super) fn compile_with(
     let auth = compile_auth(config, previous, sources, diagnostics).filter(|_| !gaps.auth);
     refuse_unasked_certificates(config, gaps, diagnostics);
     let store = compile_store(config, previous, sources, diagnostics);
-    let mut limits = limit::Builder::new(previous.map(|previous| &*previous.limiter))
-        .sharing(store.clone().flatten());
+    let mut limits = begin_limits(previous, store.clone().flatten());
     limits.plans(&config.plans, &config.consumers, auth.as_deref(), diagnostics);
     policy::check(config, &mut limits, diagnostics);
     let unrouted = policy::compile(&config.policy_layers(None), &[], diagnostics);
@@ -87,7 +86,6 @@ pub(super) fn compile_with(
     };
     let routes = compile_routes(&parts, gaps, &mut limits, previous, diagnostics);
 
-    let workers = config.workers.or_else(|| std::thread::available_parallelism().ok());
     let (table, library) = routes?;
     Some(Compiled {
         snapshot: Snapshot {
@@ -107,7 +105,7 @@ pub(super) fn compile_with(
         },
         listeners,
         admin: admin?,
-        workers: workers.map_or(1, usize::from),
+        workers: workers(config),
         logs: config.logs.clone(),
     })
     .filter(|_| !diagnostics.has_errors())
@@ -204,6 +202,17 @@ fn compile_store(
     let previous = previous.and_then(|previous| previous.store.as_ref());
     let read_file = |path: &Path| sources.data(path);
     Store::compile(store, previous, &At::root().key("store"), &read_file, diagnostics).map(Some)
+}
+
+/// Limits that go on from those of the previous configuration, and are kept in the store if there is one.
+fn begin_limits(previous: Option<&Snapshot>, store: Option<Arc<Store>>) -> limit::Builder<'_> {
+    limit::Builder::new(previous.map(|previous| &*previous.limiter)).sharing(store)
+}
+
+/// How many threads serve.
+fn workers(config: &Config) -> usize {
+    let workers = config.workers.or_else(|| std::thread::available_parallelism().ok());
+    workers.map_or(1, usize::from)
 }
 
 /// The methods and consumers: those of the previous configuration if nothing about them changed, since

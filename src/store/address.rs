@@ -76,22 +76,7 @@ impl Address {
                 return None;
             }
         };
-        let mut authorities = Vec::new();
-        if let Some(ca) = &config.ca {
-            if !tls {
-                let help = "write rediss:// in the URL, or take `ca` out";
-                diagnostics.error(at.key("ca"), "the URL asks for no TLS", help);
-                return None;
-            }
-            authorities = match read_file(Path::new(ca)) {
-                Ok(text) => text,
-                Err(error) => {
-                    let what = format!("{ca} cannot be read: {error}");
-                    diagnostics.error(at.key("ca"), what, "name a PEM file with certificates");
-                    return None;
-                }
-            };
-        }
+        let authorities = authorities(config, tls, at, read_file, diagnostics)?;
         let tls = if tls {
             let Ok(name) = ServerName::try_from(host.clone()) else {
                 refuse(diagnostics, "the host is no name that a certificate could be for");
@@ -144,6 +129,27 @@ impl Address {
             }
         }
     }
+}
+
+/// The text of the file with the authorities; empty if none is named.
+fn authorities(
+    config: &Config,
+    tls: bool,
+    at: &At,
+    read_file: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<u8>> {
+    let Some(ca) = &config.ca else { return Some(Vec::new()) };
+    if !tls {
+        let help = "write rediss:// in the URL, or take `ca` out";
+        diagnostics.error(at.key("ca"), "the URL asks for no TLS", help);
+        return None;
+    }
+    let refuse = |error: io::Error| {
+        let what = format!("{ca} cannot be read: {error}");
+        diagnostics.error(at.key("ca"), what, "name a PEM file with certificates");
+    };
+    read_file(Path::new(ca)).map_err(refuse).ok()
 }
 
 /// Believes these authorities, or those of the system.

@@ -168,9 +168,8 @@ impl Keeper {
         let (connection, driver) = MultiplexedConnection::new_with_config(login, stream, config)
             .await
             .map_err(|error| {
-                // The code alone: a text may tell what it was sent.
-                let code = error.code().unwrap_or("no sound answer");
-                format!("the login failed: {code}")
+                // What the library says may repeat what it was sent.
+                format!("the login failed: {}", error.code().unwrap_or(error.category()))
             })?;
         let mut driver: Driver = Box::pin(driver);
         let (missed, why) = (AtomicU32::new(0), Mutex::default());

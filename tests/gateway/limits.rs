@@ -264,6 +264,24 @@ routes:
     assert!(limited >= 5, "{lines:?}");
 }
 
+/// Holding it up would only have it fail later.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_held_up_for_longer_than_a_request_may_take() {
+    let users = Origin::start("users").await;
+    let gateway = Gateway::start(&format!(
+        r#"
+upstreams: {{ users: {{ targets: [ "{}" ], timeouts: {{ total: 20s }} }} }}
+routes:
+  users: {{ path: /, to: users, auth: none, limits: [ {{ rate: 2/min burst 1, mode: {{ delay: 30s }} }} ] }}
+"#,
+        users.address
+    ))
+    .await;
+    let first = get(gateway.address(), "/", &[]).await;
+    let second = get(gateway.address(), "/", &[]).await;
+    assert_eq!((first.status, second.status, second.code().as_str()), (200, 429, "rate_limited"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_that_did_not_change_is_kept_by_a_reload() {
     let users = Origin::start("users").await;

@@ -74,7 +74,8 @@ impl Process {
     }
 }
 
-async fn crowd_of_three(more: &str, lease: Duration, least: f64) -> u64 {
+/// What became of a crowd at three processes, and how often the store was asked.
+async fn crowd_of_three(more: &str) -> (Crowd, u64) {
     let redis = Redis::start().await;
     // Trouble with the store would be told, and be no reason to count otherwise.
     let text = format!(
@@ -87,27 +88,31 @@ async fn crowd_of_three(more: &str, lease: Duration, least: f64) -> u64 {
         all.push(Process::start(&text).await);
     }
     let addresses: Vec<SocketAddr> = all.iter().map(|process| process.public).collect();
-    Crowd::at(&addresses).await.fits(lease, least);
+    let crowd = Crowd::at(&addresses).await;
     let mut answered = 0;
     for process in &mut all {
         assert!(process.program.runs());
         answered += asked(process.admin, "answered").await;
     }
-    answered
+    (crowd, answered)
 }
 
 /// Ten thousand requests by 64 clients at three processes: what passes is what the model says, and never more.
 #[tokio::test(flavor = "multi_thread")]
 async fn three_processes_let_through_what_one_would() {
-    let answered = crowd_of_three("", Duration::ZERO, 0.99).await;
+    let (crowd, answered) = crowd_of_three("").await;
+    crowd.fits(Duration::ZERO, 0.99);
     assert_eq!(answered, REQUESTS as u64);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_units_taken_ahead_few_requests_ask_and_the_bound_holds() {
-    let lease = Duration::from_millis(100);
-    let answered = crowd_of_three(", lease: 100ms", lease, 0.8).await;
-    assert!(answered < REQUESTS as u64 / 3, "the store was asked {answered} times");
+    // A busy machine may take a good part of the usual 100ms for one answer.
+    let (crowd, answered) = crowd_of_three(", lease: 1s").await;
+    crowd.fits(Duration::from_secs(1), 0.8);
+    // Each asks once for each unit that comes back, and a little more at the start and where an answer took its time.
+    let most = 3 * (50 + 100 * (crowd.longest.as_secs() + 1)) + 300;
+    assert!(answered < most, "the store was asked {answered} times in {:?}", crowd.longest);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,58 +156,56 @@ async fn several_gateways_are_one_to_a_caller() {
     assert!(began.elapsed() >= Duration::from_millis(600), "nobody was held up");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn it_is_reached_by_tls_with_a_password_and_a_database() {
-    let authority = Authority::new();
-    let pair = authority.sign(&["localhost"]);
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.display().to_string()
-    };
-    let (cert, key) = (file("cert.pem", &pair.cert), file("key.pem", &pair.key));
-    let ca = file("ca.pem", &authority.pem());
-    let other = file("other.pem", &Authority::new().pem());
-    let redis = Redis::with(&[
-        "--port",
-        "0",
-        "--tls-port",
-        "PORT",
-        "--tls-cert-file",
-        &cert,
-        "--tls-key-file",
-        &key,
-        "--tls-auth-clients",
-        "no",
-        "--user",
-        "gateway",
-        "on",
-        ">word-7q3z",
-        "~portcullis:*",
-        "+@all",
-        "--user",
-        "default",
-        "off",
-    ])
-    .await;
-    let url = |user: &str| {
-        let port = redis.address.port();
-        let env = [("REDIS_URL".to_owned(), format!("rediss://{user}localhost:{port}/3"))];
-        TestSources { env: env.into(), base: folder.path().to_owned() }
-    };
-    let start = async |user: &str, ca: &str, on_error: &str| {
+/// A server that speaks TLS, and lets one user in.
+struct Guarded {
+    redis: Redis,
+    folder: tempfile::TempDir,
+}
+
+impl Guarded {
+    async fn start() -> Self {
+        let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+        let pair = authority.sign(&["localhost"]);
+        let other = Authority::new().pem();
+        for (name, text) in [
+            ("cert.pem", &pair.cert),
+            ("key.pem", &pair.key),
+            ("ca.pem", &authority.pem()),
+            ("other.pem", &other),
+        ] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let (cert, key) = (at("cert.pem"), at("key.pem"));
+        let tls = ["--port", "0", "--tls-port", "PORT", "--tls-auth-clients", "no"];
+        let pair = ["--tls-cert-file", &cert, "--tls-key-file", &key];
+        let user = ["--user", "gateway", "on", ">word-7q3z", "~portcullis:*", "+@all"];
+        let nobody = ["--user", "default", "off"];
+        let redis = Redis::with(&[&tls[..], &pair, &user, &nobody].concat()).await;
+        Self { redis, folder }
+    }
+
+    /// A gateway that comes with this user and believes this authority.
+    async fn gateway(&self, user: &str, ca: &str) -> Gateway {
+        let url = format!("rediss://{user}localhost:{}/3", self.redis.address.port());
+        let env = [("REDIS_URL".to_owned(), url)];
+        let sources = TestSources { env: env.into(), base: self.folder.path().to_owned() };
         let text = format!(
-            "store: {{ redis: \"${{env:REDIS_URL}}\", ca: {ca}, {PATIENT}, on_error: {on_error} }}\n\
+            "store: {{ redis: \"${{env:REDIS_URL}}\", ca: {ca}, {PATIENT}, on_error: deny }}\n\
              admin: {{ address: \"127.0.0.1:0\" }}\n\
              routes: {{ a: {{ path: /, auth: none, respond: {{ status: 204 }}, limits: [ 2/hour ] }} }}\n"
         );
-        let gateway = Gateway::start_with(&text, url(user)).await;
+        let gateway = Gateway::start_with(&text, sources).await;
         // It serves after it has tried.
         get(gateway.address(), "/", &[]).await;
         gateway
-    };
-    let gateway = start("gateway:word-7q3z@", &ca, "deny").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_reached_by_tls_with_a_password_and_a_database() {
+    let guarded = Guarded::start().await;
+    let gateway = guarded.gateway("gateway:word-7q3z@", "ca.pem").await;
     let ready = get(gateway.addresses["admin"], "/readyz", &[("Host", "localhost")]).await;
     assert!(up(gateway.addresses["admin"]).await, "{}", ready.text());
     let mut found = Vec::new();
@@ -211,11 +214,11 @@ async fn it_is_reached_by_tls_with_a_password_and_a_database() {
     }
     assert_eq!(found, [204, 429]);
     for (user, ca, trouble) in [
-        ("gateway:wrong-7q3z@", &ca, "WRONGPASS"),
-        ("", &ca, "NOAUTH"),
-        ("gateway:word-7q3z@", &other, "certificate"),
+        ("gateway:wrong-7q3z@", "ca.pem", "login failed"),
+        ("", "ca.pem", "login failed"),
+        ("gateway:word-7q3z@", "other.pem", "certificate"),
     ] {
-        let gateway = start(user, ca, "deny").await;
+        let gateway = guarded.gateway(user, ca).await;
         let admin = gateway.addresses["admin"];
         let ready = get(admin, "/readyz", &[("Host", "localhost")]).await;
         let told = ready.json()["store"]["trouble"].to_string();

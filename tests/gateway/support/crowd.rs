@@ -53,14 +53,14 @@ impl Crowd {
     }
 
     /// Holds that as many passed as `100/s burst 50` gives in that time, and no more; if units are taken ahead for so
-    /// long, as it gives in the time and that one.
-    pub fn fits(&self, lease: Duration, least: f64) {
+    /// long, as it gives in the time and that one; and at least this share of it.
+    pub fn fits(&self, lease: Duration, share: f64) {
         let bound = |time: Duration| 50.0 + 100.0 * time.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a small number")]
         let admitted = self.passed as f64;
         let most = bound(self.longest + lease);
         assert!(admitted <= most, "{admitted} of {most} in {:?}", self.longest);
-        let low = least * bound(self.shortest) - 1.0;
+        let low = share * bound(self.shortest) - 1.0;
         assert!(admitted >= low, "{admitted}, at least {low} in {:?}", self.shortest);
     }
 }
