@@ -258,6 +258,10 @@ fn the_documentation_has_every_family_and_the_formula() {
         3
     );
     assert_eq!(
+        most_series(Extent { stores: 1, ..Extent::default() }) - most_series(Extent::default()),
+        24
+    );
+    assert_eq!(
         most_series(Extent { limits: 1, ..Extent::default() }) - most_series(Extent::default()),
         4
     );
