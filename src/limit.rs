@@ -15,6 +15,7 @@ mod key;
 mod limits;
 mod local;
 mod plans;
+pub mod quota;
 mod rule;
 mod standing;
 
@@ -25,5 +26,6 @@ pub use failures::{Credential, Failures};
 pub use key::{Subject, cookie};
 pub use limits::{Decision, Limits, Outcome};
 pub use local::{Local, MOST_KEYS};
+pub use quota::Quotas;
 pub use rule::{MOST_WAITING, Rule, Said, Waiting};
 pub use standing::{RATE_LIMIT, RATE_LIMIT_POLICY, Standing};

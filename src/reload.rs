@@ -278,6 +278,11 @@ async fn begin(old: &Snapshot, new: &Snapshot, diagnostics: &mut Diagnostics) ->
         new.auth.ready(),
     );
     let before = diagnostics.len();
+    if let Some(quotas) = &new.limiter.quotas
+        && let Err((place, what, help)) = quotas.open(SystemTime::now()).await
+    {
+        diagnostics.error(At::root().key("quota_file"), format!("{place}: {what}"), help);
+    }
     for (upstream, old) in changed(old, new) {
         if upstream.known_targets().is_empty() && !old.known_targets().is_empty() {
             diagnostics.error(

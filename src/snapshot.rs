@@ -116,8 +116,9 @@ impl Snapshot {
         View {
             routes: self.routes.iter().map(|(name, route)| (&**name, &route.meter)).collect(),
             upstreams: self.upstreams.values().map(Arc::as_ref).collect(),
-            limits: self.limiter.rules.values().map(Arc::as_ref).collect(),
+            limits: self.limiter.said(),
             limit_keys: self.limiter.local.keys() as u64,
+            quotas_unsaved: self.limiter.quotas_unsaved(),
             tls: self
                 .doors
                 .values()

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use pingora::proxy::Session;
 
 use crate::exchange::Exchange;
-use crate::limit::{Outcome, Subject, Waiting};
+use crate::limit::quota::Verdict;
+use crate::limit::{Outcome, Standing, Subject, Waiting};
 use crate::reject::Rejection;
 
 /// A moment that a request has to wait.
@@ -42,9 +43,25 @@ pub(super) fn ask(session: &Session, x: &mut Exchange) -> Result<Option<Delay>, 
     if decision.observed {
         x.observed.get_or_insert(refusal(Duration::ZERO).code());
     }
-    match decision.outcome {
-        Outcome::Pass => Ok(None),
-        Outcome::Wait(time, waiting) => Ok(Some(Delay { time, _waiting: waiting })),
-        Outcome::Refuse(retry_after) => Err(refusal(retry_after)),
+    let delay = match decision.outcome {
+        Outcome::Pass => None,
+        Outcome::Wait(time, waiting) => Some(Delay { time, _waiting: waiting }),
+        Outcome::Refuse(retry_after) => return Err(refusal(retry_after)),
+    };
+    // What a rate refuses uses nothing of what was bought.
+    let taken = limits.quotas().zip(x.consumer.as_deref());
+    let Some((verdict, left)) = taken.and_then(|(quotas, who)| quotas.take(who, x.time)) else {
+        return Ok(delay);
+    };
+    let rate_left = x.standing.as_ref().map_or(u64::MAX, Standing::amount);
+    x.quota = Some(left).filter(|left| left.amount() <= rate_left);
+    let refusal = |retry_after| Rejection::QuotaExceeded { retry_after };
+    match verdict {
+        Verdict::Pass => {}
+        Verdict::Observed => {
+            x.observed.get_or_insert(refusal(Duration::ZERO).code());
+        }
+        Verdict::Refuse(retry_after) => return Err(refusal(retry_after)),
     }
+    Ok(delay)
 }

@@ -9,6 +9,7 @@ use super::decide::{Draw, Level, MOST};
 use super::key::Subject;
 use super::local::Local;
 use super::plans::Plans;
+use super::quota::Quotas;
 use super::rule::{MOST_RATES, Rule, Said, Waiting};
 use super::standing::Standing;
 use crate::auth::Consumer;
@@ -21,6 +22,7 @@ type Rules<'a> = ArrayVec<&'a Arc<Rule>, { MOST_RATES + 1 }>;
 pub struct Limits {
     own: Box<[Arc<Rule>]>,
     plans: Arc<Plans>,
+    quotas: Option<Arc<Quotas>>,
     local: Arc<Local>,
 }
 
@@ -49,8 +51,20 @@ pub struct Decision {
 }
 
 impl Limits {
-    pub(super) fn new(own: Box<[Arc<Rule>]>, plans: Arc<Plans>, local: Arc<Local>) -> Option<Self> {
-        (!own.is_empty() || !plans.is_empty()).then_some(Self { own, plans, local })
+    pub(super) fn new(
+        own: Box<[Arc<Rule>]>,
+        plans: Arc<Plans>,
+        quotas: Option<Arc<Quotas>>,
+        local: Arc<Local>,
+    ) -> Option<Self> {
+        let any = !own.is_empty() || !plans.is_empty() || quotas.is_some();
+        any.then_some(Self { own, plans, quotas, local })
+    }
+
+    /// What callers have bought for a day or a month.
+    #[must_use]
+    pub fn quotas(&self) -> Option<&Quotas> {
+        self.quotas.as_deref()
     }
 
     /// The rules that a request is held to.
@@ -66,7 +80,7 @@ impl Limits {
     /// Whether requests may be refused here, whoever sends them.
     #[must_use]
     pub fn may_refuse(&self) -> bool {
-        self.own.iter().any(|rule| !rule.observe) || !self.plans.is_empty()
+        self.own.iter().any(|rule| !rule.observe) || !self.plans.is_empty() || self.quotas.is_some()
     }
 
     /// Takes what a request costs from all its buckets, or from none.

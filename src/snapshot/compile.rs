@@ -69,7 +69,8 @@ pub(super) fn compile_with(
     let auth = compile_auth(config, previous, sources, diagnostics).filter(|_| !gaps.auth);
     refuse_unasked_certificates(config, gaps, diagnostics);
     let mut limits = limit::Builder::new(previous.map(|previous| &*previous.limiter));
-    limits.plans(&config.plans, &config.consumers, auth.as_deref(), diagnostics);
+    let file = config.quota_file.as_deref();
+    limits.plans(&config.plans, &config.consumers, auth.as_deref(), file, diagnostics);
     policy::check(config, &mut limits, diagnostics);
     let unrouted = policy::compile(&config.policy_layers(None), &[], diagnostics);
     let sampling = Sampling::of(&config.logs.sample, None);

@@ -65,6 +65,7 @@ pub const fn most_series(extent: Extent) -> usize {
         + listeners * (OF_A_LISTENER + Refusal::ALL.len())
         + certificates * OF_A_CERTIFICATE
         + limits * limits::OF_A_LIMIT
+        + 1
         + codes
         + Flaw::ALL.len()
         + OF_THE_PROCESS

@@ -54,6 +54,7 @@ const NOTHING: View<'_> = View {
     upstreams: Vec::new(),
     limits: Vec::new(),
     limit_keys: 0,
+    quotas_unsaved: None,
     tls: Vec::new(),
     key_sets: Vec::new(),
 };
