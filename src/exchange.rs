@@ -16,7 +16,7 @@ use crate::compress::Encoder;
 use crate::grpc_web::Bridge;
 use crate::hygiene::clean_host;
 use crate::limit::quota::Left;
-use crate::limit::{RATE_LIMIT, RATE_LIMIT_POLICY, Rule, Standing};
+use crate::limit::{RATE_LIMIT, RATE_LIMIT_POLICY, Standing};
 use crate::listen::{ClientCertificate, TlsVersion};
 use crate::observe::metrics::Observed;
 use crate::reject::Rejection;
@@ -166,7 +166,7 @@ pub struct Exchange {
     /// What is left of its quota, where that is less.
     pub quota: Option<Left>,
     /// The limit that refused it or held it up, or would have.
-    pub limit: Option<Arc<Rule>>,
+    pub limit: Option<Arc<str>>,
     /// A cause that a phase ended with, until it is answered.
     pub rejection: Option<Rejection>,
     /// When what happened.

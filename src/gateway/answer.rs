@@ -1,7 +1,6 @@
 //! Writing answers of our own, mapping those of upstreams back, and telling the log.
 
 use std::io;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, REFERER, SERVER};
@@ -270,7 +269,7 @@ pub(super) fn record(session: &Session, x: &mut Exchange, wants_agent: bool) -> 
         },
         why: x.why,
         detail: x.detail,
-        limit: x.limit.as_ref().map(|rule| Arc::clone(rule.name())),
+        limit: x.limit.clone(),
         observed: x.observed,
         agent: wants_agent.then(|| Box::new(agent(&session.req_header().headers))),
     }

@@ -1,5 +1,6 @@
 //! How often: a request that was let in is counted, and perhaps held up or refused.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pingora::proxy::Session;
@@ -38,7 +39,7 @@ pub(super) fn ask(session: &Session, x: &mut Exchange) -> Result<Option<Delay>, 
         Instant::now(),
     );
     x.standing = decision.standing;
-    x.limit = decision.rule;
+    x.limit = decision.rule.map(|rule| Arc::clone(rule.name()));
     let refusal = |retry_after| Rejection::RateLimited { retry_after };
     if decision.observed {
         x.observed.get_or_insert(refusal(Duration::ZERO).code());
@@ -54,8 +55,11 @@ pub(super) fn ask(session: &Session, x: &mut Exchange) -> Result<Option<Delay>, 
         return Ok(delay);
     };
     let rate_left = x.standing.as_ref().map_or(u64::MAX, Standing::amount);
-    x.quota = Some(left).filter(|left| left.amount() <= rate_left);
+    x.quota = Some(left.clone()).filter(|left| left.amount() <= rate_left);
     let refusal = |retry_after| Rejection::QuotaExceeded { retry_after };
+    if verdict != Verdict::Pass {
+        x.limit = Some(left.place());
+    }
     match verdict {
         Verdict::Pass => {}
         Verdict::Observed => {

@@ -121,7 +121,7 @@ async fn a_reload_changes_what_is_left_and_not_what_was_used() {
     assert!(outcome.report.contains("quota_file"), "{}", outcome.report);
     assert_eq!(ask().await.status, 200);
     assert_eq!(ask().await.status, 429);
-    let metrics = get(gateway.admin(), "/metrics", &[]).await;
+    let metrics = get(gateway.admin(), "/metrics", &[("Host", "localhost")]).await;
     let line = "portcullis_limit_decisions_total{limit=\"plans.free.quota\",said=\"refused\"} ";
     assert!(metrics.text().contains(line), "{}", metrics.text());
     assert!(metrics.text().contains("portcullis_quota_unsaved_seconds 0\n"));

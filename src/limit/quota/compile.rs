@@ -14,6 +14,9 @@ use crate::auth::{Auth, ConsumersConfig};
 use crate::diagnostic::{At, Diagnostics};
 use crate::limit::PlanConfig;
 
+/// What a plan says, with the clocks.
+type Parts = Vec<(Part, TimeZone)>;
+
 /// Reads what the plans say of quotas. None if no plan has any, or if there is a mistake.
 pub fn compile(
     plans: &BTreeMap<String, PlanConfig>,
@@ -50,7 +53,7 @@ pub fn compile(
     }
     let kept = previous.map(|previous| &previous.ledger).filter(|ledger| ledger.is_in(path));
     let ledger = kept.map_or_else(|| Arc::new(Ledger::in_file(path)), Arc::clone);
-    let rules: BTreeMap<&String, (Arc<Rule>, Vec<(Part, TimeZone)>)> = rules
+    let rules: BTreeMap<&String, (Arc<Rule>, Parts)> = rules
         .into_iter()
         .map(|(plan, (name, parts))| (plan, (rule(name, &parts, previous), parts)))
         .collect();
@@ -83,7 +86,7 @@ fn rule(name: String, parts: &[(Part, TimeZone)], previous: Option<&Quotas>) -> 
 }
 
 /// What is counted, in the order in which it is for everybody.
-fn parts(written: &QuotasConfig, at: &At, diagnostics: &mut Diagnostics) -> Vec<(Part, TimeZone)> {
+fn parts(written: &QuotasConfig, at: &At, diagnostics: &mut Diagnostics) -> Parts {
     if written.0.len() > MOST {
         diagnostics.error(
             at.clone(),
@@ -91,7 +94,7 @@ fn parts(written: &QuotasConfig, at: &At, diagnostics: &mut Diagnostics) -> Vec<
             format!("write at most {MOST}"),
         );
     }
-    let mut parts: Vec<(Part, TimeZone)> = Vec::new();
+    let mut parts = Parts::new();
     for (index, config) in written.0.iter().enumerate() {
         let at = if written.0.len() == 1 { at.clone() } else { at.index(index) };
         let Ok(zone) = TimeZone::get(&config.timezone) else {

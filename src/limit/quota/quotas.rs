@@ -62,7 +62,7 @@ pub enum Verdict {
 pub struct Left {
     rule: Arc<Rule>,
     part: usize,
-    left: u64,
+    amount: u64,
     seconds: u64,
 }
 
@@ -182,7 +182,7 @@ impl Quotas {
         let (left, wait, part) = tightest.unwrap_or((u64::MAX, 0, 0));
         let left = if refused || tightest.is_none() { left } else { left.saturating_sub(1) };
         let rule = Arc::clone(&account.rule);
-        Some((verdict, Left { rule, part, left, seconds: u64::MAX - wait }))
+        Some((verdict, Left { rule, part, amount: left, seconds: u64::MAX - wait }))
     }
 
     /// Opens the place where they are kept.
@@ -216,7 +216,13 @@ impl Left {
     /// What is left.
     #[must_use]
     pub const fn amount(&self) -> u64 {
-        self.left
+        self.amount
+    }
+
+    /// The place of the quota in the configuration.
+    #[must_use]
+    pub fn place(&self) -> Arc<str> {
+        Arc::clone(&self.rule.name)
     }
 
     /// What is told of it: the values of `RateLimit-Policy` and `RateLimit`.
@@ -227,7 +233,7 @@ impl Left {
             return None;
         }
         let mut text = ArrayString::<128>::new();
-        write!(text, "{};r={};t={}", part.quoted, self.left, self.seconds).ok()?;
+        write!(text, "{};r={};t={}", part.quoted, self.amount, self.seconds).ok()?;
         Some([part.policy.clone(), HeaderValue::from_str(&text).ok()?])
     }
 }
