@@ -82,6 +82,11 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plans: BTreeMap<String, limit::PlanConfig>,
 
+    /// The file in which the quotas of plans outlive the process. It is made if it is not there; no other gateway can
+    /// have it open. No default: a plan with a `quota` needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_file: Option<String>,
+
     /// How often credentials from one address may be refused before no more of them are looked up, or `none`.
     /// Default: `60/min burst 100`.
     #[serde(default)]

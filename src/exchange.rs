@@ -15,7 +15,8 @@ use crate::auth::{Claims, Consumer, Permit, Settled};
 use crate::compress::Encoder;
 use crate::grpc_web::Bridge;
 use crate::hygiene::clean_host;
-use crate::limit::{Rule, Standing};
+use crate::limit::quota::Left;
+use crate::limit::{RATE_LIMIT, RATE_LIMIT_POLICY, Standing};
 use crate::listen::{ClientCertificate, TlsVersion};
 use crate::observe::metrics::Observed;
 use crate::reject::Rejection;
@@ -162,8 +163,10 @@ pub struct Exchange {
     pub detail: Option<&'static str>,
     /// What is left to the caller, where it is limited.
     pub standing: Option<Standing>,
+    /// What is left of its quota, where that is less.
+    pub quota: Option<Left>,
     /// The limit that refused it or held it up, or would have.
-    pub limit: Option<Arc<Rule>>,
+    pub limit: Option<Arc<str>>,
     /// A cause that a phase ended with, until it is answered.
     pub rejection: Option<Rejection>,
     /// When what happened.
@@ -211,6 +214,7 @@ impl Exchange {
             tried: Vec::new(),
             last: None,
             standing: None,
+            quota: None,
             limit: None,
             rejection: None,
             tries: 0,
@@ -285,6 +289,19 @@ impl Exchange {
     #[must_use]
     pub fn trace_id(&self) -> &str {
         self.trace.as_deref().map_or_else(|| self.id(), Trace::id)
+    }
+
+    /// What the caller is told of its limits: the tightest.
+    #[must_use]
+    pub fn what_is_left(&self) -> Option<[(HeaderName, HeaderValue); 2]> {
+        match (&self.quota, &self.standing) {
+            (Some(quota), _) => {
+                let [policy, left] = quota.values()?;
+                Some([(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, left)])
+            }
+            (None, Some(standing)) => standing.fields(),
+            (None, None) => None,
+        }
     }
 
     /// What is left of the time for the whole request; `None` without a bound.

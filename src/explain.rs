@@ -264,7 +264,7 @@ fn explain_as(
         captures: captures(&x, &tried, &mask),
         preflight: preflight.as_ref().map(ToString::to_string),
         auth,
-        limits: limits(&x),
+        limits: limits(&x, &decision),
         forward,
         answer: answer(&decision, &head, &x, &mask),
         nearest: nearest.map(|near| mask.text(&near)),
@@ -361,13 +361,22 @@ fn auth(x: &Exchange, decision: &Result<Decision, Rejection>) -> Option<Auth> {
     })
 }
 
-/// What a request is counted at, once it is let in.
-fn limits(x: &Exchange) -> Vec<Limit> {
-    let (Some(route), Some(_)) = (&x.route, &x.permit) else { return Vec::new() };
+/// What a request is counted at, once it is let in; nothing if something else refused it before.
+fn limits(x: &Exchange, decision: &Result<Decision, Rejection>) -> Vec<Limit> {
+    let (Some(route), Some(_), Ok(_)) = (&x.route, &x.permit, decision) else { return Vec::new() };
     let shared = route.limits.as_ref().is_some_and(|limits| limits.are_shared());
     let rules = route.limits.iter();
     let rules = rules.flat_map(|limits| limits.rules(x.consumer.as_deref(), &x.line.method));
-    rules.map(|rule| Limit { at: rule.name().to_string(), says: rule.sentence(), shared }).collect()
+    let rules =
+        rules.map(|rule| Limit { at: rule.name().to_string(), says: rule.sentence(), shared });
+    let quotas = route.limits.as_ref().and_then(|limits| limits.quotas());
+    let quota = quotas.zip(x.consumer.as_deref()).and_then(|(quotas, who)| quotas.of(who));
+    let quota = quota.map(|rule| Limit {
+        at: rule.name().to_string(),
+        says: rule.sentence(),
+        shared: false,
+    });
+    rules.chain(quota).collect()
 }
 
 fn answer(

@@ -19,6 +19,7 @@
 //! | `uri_too_long` | 414 | a target above 8 KiB |
 //! | `misdirected` | 421 | a connection for another host, on which no certificate was shown |
 //! | `rate_limited` | 429 | the caller has called too often, or too many of its credentials were refused |
+//! | `quota_exceeded` | 429 | the caller has used up what its plan gives it for the day or the month |
 //! | `header_too_large` | 431 | a head above 64 KiB or 100 lines |
 //! | `client_closed` | 499 | the client left before the answer (only in the log) |
 //! | `internal_error` | 500 | a fault of this program |
@@ -81,6 +82,11 @@ pub enum Rejection {
         /// When it may again.
         retry_after: Duration,
     },
+    /// The caller has used up what it bought for the day or the month.
+    QuotaExceeded {
+        /// When there is more.
+        retry_after: Duration,
+    },
     /// A head above [`MAX_HEAD`] or [`MAX_HEADERS`].
     HeaderTooLarge,
     /// The client left before the answer.
@@ -123,7 +129,7 @@ pub enum Rejection {
 }
 
 /// All words that [`Rejection::code`] can give.
-pub const CODES: [&str; 27] = [
+pub const CODES: [&str; 28] = [
     "bad_request",
     "ambiguous_path",
     "unauthorized",
@@ -137,6 +143,7 @@ pub const CODES: [&str; 27] = [
     "uri_too_long",
     "misdirected",
     "rate_limited",
+    "quota_exceeded",
     "header_too_large",
     "client_closed",
     "internal_error",
@@ -240,6 +247,12 @@ impl Rejection {
                 "Too many requests",
                 "This caller has sent too many requests; Retry-After says when it may send another.",
             ),
+            Self::QuotaExceeded { .. } => (
+                429,
+                "quota_exceeded",
+                "Quota exceeded",
+                "This caller has used up its quota; Retry-After says when there is more.",
+            ),
             Self::HeaderTooLarge => (
                 431,
                 "header_too_large",
@@ -326,6 +339,7 @@ impl Rejection {
         let detail = self.detail();
         let retry_after = match self {
             Self::RateLimited { retry_after }
+            | Self::QuotaExceeded { retry_after }
             | Self::UpstreamUnreachable { retry_after }
             | Self::NoHealthyTarget { retry_after }
             | Self::Maintenance { retry_after, .. } => Some(whole_seconds(*retry_after)),

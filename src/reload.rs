@@ -310,6 +310,11 @@ async fn begin(
             "the one before does, and stays in use; look after the new one, and reload again",
         );
     }
+    if let Some(quotas) = &new.limiter.quotas
+        && let Err((place, what, help)) = quotas.open(SystemTime::now()).await
+    {
+        diagnostics.error(At::root().key("quota_file"), format!("{place}: {what}"), help);
+    }
     for (upstream, old) in changed(old, new) {
         if upstream.known_targets().is_empty() && !old.known_targets().is_empty() {
             diagnostics.error(

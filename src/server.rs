@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::admin::{self, Admin, AdminBindError, Bound, Scrape};
 use crate::gateway::{Gateway, Refusals};
+use crate::limit::Quotas;
 use crate::listen::{self, BindError, Caps, Connections, House, Listener, Porter, Shutdown, Visit};
 use crate::live::Live;
 use crate::observe::access_log::{AccessLog, OpenError};
@@ -55,6 +56,16 @@ pub enum StartError {
     /// The operators' listener cannot be opened.
     #[error(transparent)]
     Admin(#[from] AdminBindError),
+    /// What was used of quotas cannot be read or kept.
+    #[error("quota_file: {place}: {what} ({help})")]
+    Quotas {
+        /// The file.
+        place: String,
+        /// What is wrong with it.
+        what: String,
+        /// What helps.
+        help: &'static str,
+    },
     /// The access log cannot be written.
     #[error(transparent)]
     AccessLog(#[from] OpenError),
@@ -146,6 +157,12 @@ impl Server {
         // Timers of the workers' own event loops: on one thread they cost less than Pingora's, whose tree has a place
         // for every hundredth of a second and is locked against the thread that fires them.
         set_fast_timeout_to_tokio_threshold(Some(Duration::ZERO));
+        let quotas = self.live.now().limiter.quotas.clone();
+        if let Some(quotas) = quotas {
+            let failed = |(place, what, help)| StartError::Quotas { place, what, help };
+            quotas.open(SystemTime::now()).await.map_err(failed)?;
+        }
+
         let proxy = |worker| self.proxy(worker, shutdown.clone());
         let workers = Arc::new(Workers::start(self.workers, proxy)?);
         self.reloader.working_on(workers.handles().cloned().collect());
@@ -170,6 +187,7 @@ impl Server {
         let reloads = self.reloads.take().map(|task| tokio::spawn(task.run()));
         let expiry = tokio::spawn(watch_certificates(self.live.clone()));
         let sweeping = tokio::spawn(sweep_limits(self.live.clone()));
+        let saving = tokio::spawn(save_quotas(self.live.clone()));
 
         stop.await;
         let drain = self.live.now().config.drain;
@@ -189,6 +207,11 @@ impl Server {
         }
         if let Some(task) = admin {
             task.abort();
+        }
+        saving.abort();
+        let quotas = self.live.now().limiter.quotas.clone();
+        if let Some(quotas) = quotas {
+            quotas.save(SystemTime::now()).await;
         }
         // Waiting for the disk would hold up a worker of the runtime.
         let log = self.log.clone();
@@ -300,6 +323,25 @@ async fn sweep_limits(live: Arc<Live>) {
         tokio::time::sleep(A_SECOND).await;
         let local = live.now().limiter.local.clone();
         local.sweep(turn, local.moment(Instant::now()));
+    }
+}
+
+/// Keeps what was used of quotas, once a second.
+async fn save_quotas(live: Arc<Live>) {
+    let mut before: Option<Arc<Quotas>> = None;
+    loop {
+        tokio::time::sleep(A_SECOND).await;
+        let quotas = live.now().limiter.quotas.clone();
+        // Those that are not in force any more have something to be kept too: what came in until they were.
+        if let Some(old) = before.take()
+            && quotas.as_ref().is_none_or(|quotas| !quotas.are_kept_with(&old))
+        {
+            old.save(SystemTime::now()).await;
+        }
+        if let Some(quotas) = &quotas {
+            quotas.save(SystemTime::now()).await;
+        }
+        before = quotas;
     }
 }
 

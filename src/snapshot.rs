@@ -119,9 +119,10 @@ impl Snapshot {
         View {
             routes: self.routes.iter().map(|(name, route)| (&**name, &route.meter)).collect(),
             upstreams: self.upstreams.values().map(Arc::as_ref).collect(),
-            limits: self.limiter.rules.values().map(Arc::as_ref).collect(),
+            limits: self.limiter.said(),
             store: self.store.as_ref().map(|store| store.status()),
             limit_keys: self.limiter.local.keys() as u64,
+            quotas_unsaved: self.limiter.quotas_unsaved(),
             tls: self
                 .doors
                 .values()

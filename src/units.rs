@@ -5,6 +5,7 @@
 
 mod address;
 mod or_none;
+mod quota;
 mod rate;
 mod status;
 mod toggle;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use address::write_ip;
 pub use or_none::OrNone;
+pub use quota::{Calendar, Quota};
 pub use rate::Rate;
 pub use status::Statuses;
 pub use toggle::{Toggle, Toggled};
@@ -267,6 +269,12 @@ unit_serde!(
     "10MiB"
 );
 unit_serde!(Share, "^(100|[0-9]{1,2})%$", "A share from 0% to 100%.", "50%");
+unit_serde!(
+    Quota,
+    "^[0-9]+/(day|month)$",
+    "So much in each day or month of the calendar: 1000/day, 20000/month.",
+    "1000/day"
+);
 unit_serde!(
     Rate,
     "^[0-9]+/(s|min|hour|day)( burst [0-9]+)?$",

@@ -215,6 +215,19 @@ fn consumers(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     let turned = both
         .filter(|name| keys(old, name).unwrap_or_default() != keys(new, name).unwrap_or_default());
     note(turned.cloned().collect(), "other keys".to_owned());
+    let plan = |snapshot: &Snapshot, name: &String| {
+        snapshot.config.consumers.0.get(name).and_then(|consumer| consumer.plan.clone())
+    };
+    let groups = |snapshot: &Snapshot, name: &String| {
+        snapshot.config.consumers.0.get(name).map(|consumer| consumer.groups.clone())
+    };
+    let both = || after.keys().filter(|name| before.contains_key(*name));
+    let turned = both().filter(|name| plan(old, name) != plan(new, name));
+    note(turned.cloned().collect(), "another plan".to_owned());
+    let turned = both().filter(|name| {
+        groups(old, name).unwrap_or_default() != groups(new, name).unwrap_or_default()
+    });
+    note(turned.cloned().collect(), "other groups".to_owned());
     let certificates = |snapshot: &Snapshot, name: &String| {
         snapshot.config.consumers.0.get(name).map(|consumer| consumer.certificates.clone())
     };

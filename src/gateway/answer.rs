@@ -1,7 +1,6 @@
 //! Writing answers of our own, mapping those of upstreams back, and telling the log.
 
 use std::io;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, REFERER, SERVER};
@@ -16,7 +15,6 @@ use super::head;
 use super::intake::{Own, has_begun};
 use super::{KEPT, REFUSED_READ};
 use crate::exchange::{Exchange, REQUEST_ID};
-use crate::limit::Standing;
 use crate::observe::access_log::{Agent, Record, Timings};
 use crate::reject::Rejection;
 use crate::reply::{self, Reply};
@@ -66,7 +64,7 @@ pub(super) async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) 
     for (name, value) in reply.headers {
         head.append_header(name, value)?;
     }
-    for (name, value) in x.standing.iter().filter_map(Standing::fields).flatten() {
+    for (name, value) in x.what_is_left().into_iter().flatten() {
         head.insert_header(name, value)?;
     }
     head.insert_header(SERVER, SERVER_NAME)?;
@@ -136,8 +134,9 @@ fn policy_of(route: &Route, status: StatusCode) -> Option<&Policy> {
 /// Changes the headers of an upstream's answer as the route alone has it, where no policy does so later. First comes
 /// what the caller is told of its limit, so that the route can take it out.
 pub(super) fn change(session: &Session, x: &Exchange, headers: &mut HeaderMap, status: StatusCode) {
-    if let Some(standing) = &x.standing {
-        standing.stamp(headers);
+    for (name, value) in x.what_is_left().into_iter().flatten() {
+        // In the place of those of whoever stands behind.
+        headers.insert(name, value);
     }
     if let Some(route) = x.route.as_deref()
         && !route.response_headers.is_empty()
@@ -270,7 +269,7 @@ pub(super) fn record(session: &Session, x: &mut Exchange, wants_agent: bool) -> 
         },
         why: x.why,
         detail: x.detail,
-        limit: x.limit.as_ref().map(|rule| Arc::clone(rule.name())),
+        limit: x.limit.clone(),
         observed: x.observed,
         agent: wants_agent.then(|| Box::new(agent(&session.req_header().headers))),
     }

@@ -1,12 +1,14 @@
 //! How often: a request that was let in is counted, and perhaps held up or refused.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use pingora::proxy::Session;
 
 use crate::exchange::Exchange;
-use crate::limit::{Decision, Outcome, Subject, Unavailable, Waiting};
+use crate::limit::quota::Verdict;
+use crate::limit::{Decision, Outcome, Standing, Subject, Unavailable, Waiting};
 use crate::reject::Rejection;
 use crate::snapshot::Route;
 
@@ -70,14 +72,34 @@ fn subject<'a>(x: &'a Exchange, route: &'a Route, headers: &'a HeaderMap) -> Sub
 
 fn apply(x: &mut Exchange, decision: Decision) -> Asked {
     x.standing = decision.standing;
-    x.limit = decision.rule;
+    x.limit = decision.rule.map(|rule| Arc::clone(rule.name()));
     let refusal = |retry_after| Rejection::RateLimited { retry_after };
     if decision.observed {
         x.observed.get_or_insert(refusal(Duration::ZERO).code());
     }
-    match decision.outcome {
-        Outcome::Pass => Ok(None),
-        Outcome::Wait(time, waiting) => Ok(Some(Delay { time, _waiting: waiting })),
-        Outcome::Refuse(retry_after) => Err(refusal(retry_after)),
+    let delay = match decision.outcome {
+        Outcome::Pass => None,
+        Outcome::Wait(time, waiting) => Some(Delay { time, _waiting: waiting }),
+        Outcome::Refuse(retry_after) => return Err(refusal(retry_after)),
+    };
+    // What a rate refuses uses nothing of what was bought.
+    let quotas = x.route.as_ref().and_then(|route| route.limits.as_ref()?.quotas());
+    let taken = quotas.zip(x.consumer.as_deref());
+    let Some((verdict, left)) = taken.and_then(|(quotas, who)| quotas.take(who, x.time)) else {
+        return Ok(delay);
+    };
+    let rate_left = x.standing.as_ref().map_or(u64::MAX, Standing::amount);
+    x.quota = Some(left.clone()).filter(|left| left.amount() <= rate_left);
+    let refusal = |retry_after| Rejection::QuotaExceeded { retry_after };
+    if verdict != Verdict::Pass {
+        x.limit = Some(left.place());
     }
+    match verdict {
+        Verdict::Pass => {}
+        Verdict::Observed => {
+            x.observed.get_or_insert(refusal(Duration::ZERO).code());
+        }
+        Verdict::Refuse(retry_after) => return Err(refusal(retry_after)),
+    }
+    Ok(delay)
 }

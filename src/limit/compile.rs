@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::config::{PlanConfig, RuleConfig, Setting};
 use super::failures::Failures;
 use super::limits::Limits;
 use super::local::Local;
 use super::plans::Plans;
-use super::rule::{MOST_RATES, Rule};
+use super::quota::{self, Quotas};
+use super::rule::{MOST_RATES, Rule, Said};
 use super::shared::Shared;
 use crate::auth::{Auth, ConsumersConfig};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
@@ -26,6 +28,24 @@ pub struct Limiter {
     pub shared: Option<Arc<Shared>>,
     /// How often credentials may fail.
     pub failures: Failures,
+    /// How much consumers have used of what they bought.
+    pub quotas: Option<Arc<Quotas>>,
+}
+
+impl Limiter {
+    /// For how many seconds what was used of quotas could not be kept, if there are any.
+    #[must_use]
+    pub fn quotas_unsaved(&self) -> Option<u64> {
+        self.quotas.as_ref().map(|quotas| quotas.failing_for(SystemTime::now()))
+    }
+
+    /// How often each limit and each quota said what, by their places.
+    #[must_use]
+    pub fn said(&self) -> Vec<(&str, [u64; Said::ALL.len()])> {
+        let rules = self.rules.values().map(|rule| (&**rule.name(), rule.said()));
+        let quotas = self.quotas.iter().flat_map(|quotas| quotas.rules());
+        rules.chain(quotas.map(|rule| (&**rule.name(), rule.said()))).collect()
+    }
 }
 
 /// A limiter in the making.
@@ -34,6 +54,7 @@ pub struct Builder<'a> {
     previous: Option<&'a Limiter>,
     rules: BTreeMap<Arc<str>, Arc<Rule>>,
     plans: Arc<Plans>,
+    quotas: Option<Arc<Quotas>>,
     local: Arc<Local>,
     shared: Option<Arc<Shared>>,
 }
@@ -43,7 +64,14 @@ impl<'a> Builder<'a> {
     #[must_use]
     pub fn new(previous: Option<&'a Limiter>) -> Self {
         let local = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.local));
-        Self { previous, rules: BTreeMap::new(), plans: Arc::default(), local, shared: None }
+        Self {
+            previous,
+            rules: BTreeMap::new(),
+            plans: Arc::default(),
+            quotas: None,
+            local,
+            shared: None,
+        }
     }
 
     /// Keeps all buckets in this store.
@@ -63,8 +91,11 @@ impl<'a> Builder<'a> {
         plans: &BTreeMap<String, PlanConfig>,
         consumers: &ConsumersConfig,
         auth: Option<&Auth>,
+        quota_file: Option<&str>,
         diagnostics: &mut Diagnostics,
     ) {
+        let kept = self.previous.and_then(|previous| previous.quotas.as_deref());
+        self.quotas = quota::compile(plans, consumers, auth, quota_file, kept, diagnostics);
         let (mut rules, mut places) = (Vec::new(), BTreeMap::new());
         for (name, plan) in plans {
             let at = At::root().key("plans").key(name).key("limits");
@@ -137,7 +168,9 @@ impl<'a> Builder<'a> {
     #[must_use]
     pub fn limits(&self, own: Box<[Arc<Rule>]>, has_plans: bool) -> Option<Arc<Limits>> {
         let plans = if has_plans { Arc::clone(&self.plans) } else { Arc::default() };
-        Limits::new(own, plans, Arc::clone(&self.local), self.shared.clone()).map(Arc::new)
+        let quotas = self.quotas.clone().filter(|_| has_plans);
+        let shared = self.shared.clone();
+        Limits::new(own, plans, quotas, Arc::clone(&self.local), shared).map(Arc::new)
     }
 
     /// All of it.
@@ -145,7 +178,8 @@ impl<'a> Builder<'a> {
     pub fn finish(self, failed_credentials: Option<Rate>) -> Limiter {
         let failures = self.previous.map(|previous| &previous.failures);
         let failures = Failures::new(failed_credentials, &self.local, failures);
-        Limiter { rules: self.rules, local: self.local, shared: self.shared, failures }
+        let Self { rules, local, shared, quotas, .. } = self;
+        Limiter { rules, local, shared, failures, quotas }
     }
 
     /// The rule at a place: that of the previous configuration if nothing about it changed, with all it counted.

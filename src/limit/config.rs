@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::quota::config::QuotasConfig;
 use crate::diagnostic::did_you_mean;
 use crate::units::{OneOrMany, Period, Rate};
 
@@ -18,6 +19,10 @@ pub struct PlanConfig {
     /// How often each of its consumers may call, on all routes together. Default: as often as they like.
     #[serde(skip_serializing_if = "Rates::is_empty")]
     pub limits: Rates,
+    /// How much each of its consumers may use in a day or month of the calendar, on all routes together. Default: as
+    /// much as they like.
+    #[serde(skip_serializing_if = "QuotasConfig::is_empty")]
+    pub quota: QuotasConfig,
 }
 
 /// How often credentials from one address may be refused.

@@ -10,6 +10,7 @@ use super::key::Subject;
 use super::lease::Word;
 use super::local::Local;
 use super::plans::Plans;
+use super::quota::Quotas;
 use super::rule::{MOST_RATES, Rule, Said, Waiting};
 use super::shared::{Names, Shared};
 use super::standing::Standing;
@@ -24,6 +25,7 @@ type Rules<'a> = ArrayVec<&'a Arc<Rule>, { MOST_RATES + 1 }>;
 pub struct Limits {
     own: Box<[Arc<Rule>]>,
     plans: Arc<Plans>,
+    quotas: Option<Arc<Quotas>>,
     local: Arc<Local>,
     shared: Option<Arc<Shared>>,
 }
@@ -73,10 +75,18 @@ impl Limits {
     pub(super) fn new(
         own: Box<[Arc<Rule>]>,
         plans: Arc<Plans>,
+        quotas: Option<Arc<Quotas>>,
         local: Arc<Local>,
         shared: Option<Arc<Shared>>,
     ) -> Option<Self> {
-        (!own.is_empty() || !plans.is_empty()).then_some(Self { own, plans, local, shared })
+        let any = !own.is_empty() || !plans.is_empty() || quotas.is_some();
+        any.then_some(Self { own, plans, quotas, local, shared })
+    }
+
+    /// What callers have bought for a day or a month.
+    #[must_use]
+    pub fn quotas(&self) -> Option<&Quotas> {
+        self.quotas.as_deref()
     }
 
     /// Whether the buckets are in the store.
@@ -98,7 +108,7 @@ impl Limits {
     /// Whether requests may be refused here, whoever sends them.
     #[must_use]
     pub fn may_refuse(&self) -> bool {
-        self.own.iter().any(|rule| !rule.observe) || !self.plans.is_empty()
+        self.own.iter().any(|rule| !rule.observe) || !self.plans.is_empty() || self.quotas.is_some()
     }
 
     /// Takes what a request costs from all its buckets in this process, or from none. It can be held up for `longest` at

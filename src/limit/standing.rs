@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrayvec::ArrayString;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 use super::rule::Rule;
 
@@ -28,6 +28,12 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Units that are there now.
+    #[must_use]
+    pub const fn amount(&self) -> u64 {
+        self.left
+    }
+
     /// The fields, in the order in which they are sent.
     #[must_use]
     pub fn fields(&self) -> Option<[(HeaderName, HeaderValue); 2]> {
@@ -37,12 +43,5 @@ impl Standing {
         write!(text, "{};r={};t={seconds}", window.quoted, self.left).ok()?;
         let value = HeaderValue::from_str(&text).ok()?;
         Some([(RATE_LIMIT_POLICY, window.policy.clone()), (RATE_LIMIT, value)])
-    }
-
-    /// Puts the fields on an answer, in the place of those of whoever stands behind.
-    pub fn stamp(&self, headers: &mut HeaderMap) {
-        for (name, value) in self.fields().into_iter().flatten() {
-            headers.insert(name, value);
-        }
     }
 }

@@ -28,7 +28,7 @@ pub use meter::{METHODS, Observed, RouteMeter, STATUSES};
 
 use crate::auth::KeySetStatus;
 use crate::counter::Counters;
-use crate::limit::Rule;
+use crate::limit::Said;
 use crate::listen::tls::Tls;
 use crate::listen::{Flaw, Traffic};
 use crate::store;
@@ -43,12 +43,14 @@ pub struct View<'a> {
     pub routes: Vec<(&'a str, &'a RouteMeter)>,
     /// The upstreams, with theirs.
     pub upstreams: Vec<&'a Upstream>,
-    /// The limits, each with how often it said what.
-    pub limits: Vec<&'a Rule>,
+    /// The limits and quotas by their places, each with how often it said what.
+    pub limits: Vec<(&'a str, [u64; Said::ALL.len()])>,
     /// How the store is in which they are shared, if they are.
     pub store: Option<store::Status>,
     /// How many buckets are kept for them.
     pub limit_keys: u64,
+    /// For how many seconds what was used of quotas could not be kept, if there are any.
+    pub quotas_unsaved: Option<u64>,
     /// The listeners that speak TLS, by name.
     pub tls: Vec<(&'a str, &'a Tls)>,
     /// The sets of keys that are fetched.

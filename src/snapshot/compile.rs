@@ -71,7 +71,8 @@ pub(super) fn compile_with(
     refuse_unasked_certificates(config, gaps, diagnostics);
     let store = compile_store(config, previous, sources, diagnostics);
     let mut limits = begin_limits(previous, store.clone().flatten());
-    limits.plans(&config.plans, &config.consumers, auth.as_deref(), diagnostics);
+    let file = config.quota_file.as_deref();
+    limits.plans(&config.plans, &config.consumers, auth.as_deref(), file, diagnostics);
     policy::check(config, &mut limits, diagnostics);
     let unrouted = policy::compile(&config.policy_layers(None), &[], diagnostics);
     let sampling = Sampling::of(&config.logs.sample, None);

@@ -89,6 +89,10 @@ impl Gaps {
         for name in wrong.names("plans") {
             config.plans.insert(name, PlanConfig::default());
         }
+        // Where a quota is kept cannot be missed while that cannot be read.
+        if wrong.lost("quota_file", config.quota_file.is_none()) {
+            config.plans.values_mut().for_each(|plan| plan.quota.0.clear());
+        }
         // Without a key of its own a consumer is nothing but a name.
         let names = wrong.names("consumers").into_iter();
         config.consumers.0.extend(names.map(|name| (name, ConsumerConfig::default())));

@@ -6,6 +6,7 @@
     reason = "a story that cannot go on ends, what begins something is async by habit, and speed is no matter"
 )]
 
+mod quota;
 mod support;
 
 mod access_log;

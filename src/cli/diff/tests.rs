@@ -163,6 +163,24 @@ fn the_rest_of_the_file_is_compared_setting_by_setting() {
 }
 
 #[test]
+fn another_plan_and_other_groups_of_a_consumer_are_told() {
+    let text = |consumer: &str| {
+        format!(
+            "version: 1\nlisteners: {{ public: {{ address: \"127.0.0.1:8080\" }} }}\nplans: {{ free: {{}}, gold: {{}} }}\n\
+             routes: {{ a: {{ path: /a, respond: {{ status: 200 }} }} }}\n\
+             consumers: {{ me: {{ {consumer}, api_keys: \"sha256:{}\" }} }}\n",
+            "ab".repeat(32)
+        )
+    };
+    let load = |consumer: &str| {
+        let loaded = load_text(&text(consumer), &crate::yaml::System { base: ".".into() });
+        loaded.compiled.unwrap_or_else(|| panic!("{}", loaded.diagnostics.render("f"))).snapshot
+    };
+    let told = show(&compare(&load("plan: free"), &load("plan: gold, groups: [ staff ]")));
+    assert_eq!(told, "  consumer me: another plan\n  consumer me: other groups\n");
+}
+
+#[test]
 fn a_listener_that_asks_less_of_clients_is_weaker() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/examples");
     let text = std::fs::read_to_string(examples.join("client-certificates.yaml")).unwrap();

@@ -77,6 +77,7 @@ pub const fn most_series(extent: Extent) -> usize {
         + certificates * OF_A_CERTIFICATE
         + limits * limits::OF_A_LIMIT
         + stores * (limits::OF_A_STORE + HISTOGRAM)
+        + 1
         + codes
         + Flaw::ALL.len()
         + OF_THE_PROCESS

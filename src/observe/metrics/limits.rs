@@ -14,14 +14,19 @@ pub(super) fn write(view: &View<'_>, out: &mut Exposition) {
         Kind::Counter,
         "Requests that a limit was asked about, by its place and by what it said.",
     );
-    for rule in &view.limits {
-        for (said, count) in Said::ALL.into_iter().zip(rule.said()) {
-            out.sample(&[("limit", rule.name()), ("said", said.word())], count);
+    for (place, counts) in &view.limits {
+        for (said, count) in Said::ALL.into_iter().zip(counts) {
+            out.sample(&[("limit", place), ("said", said.word())], *count);
         }
     }
     write_store(view, out);
     out.family("portcullis_limit_keys", Kind::Gauge, "Buckets that are kept.");
     out.sample(&[], view.limit_keys);
+    if let Some(seconds) = view.quotas_unsaved {
+        let help = "For how long what was used of quotas could not be kept; 0 if it can.";
+        out.family("portcullis_quota_unsaved_seconds", Kind::Gauge, help);
+        out.sample(&[], seconds);
+    }
 }
 
 /// The samples of the store beside its histogram: its connections (2), and what became of questions.

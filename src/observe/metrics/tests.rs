@@ -55,6 +55,7 @@ const NOTHING: View<'_> = View {
     limits: Vec::new(),
     store: None,
     limit_keys: 0,
+    quotas_unsaved: None,
     tls: Vec::new(),
     key_sets: Vec::new(),
 };

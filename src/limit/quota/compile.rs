@@ -1,0 +1,127 @@
+//! From what the plans say to who has which quota.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use super::config::QuotasConfig;
+use super::counter::Name;
+use super::ledger::Ledger;
+use super::quotas::{Account, MOST, Part, Quotas, Rule};
+use crate::auth::{Auth, ConsumersConfig};
+use crate::diagnostic::{At, Diagnostics};
+use crate::limit::PlanConfig;
+
+/// What a plan says, with the clocks.
+type Parts = Vec<(Part, TimeZone)>;
+
+/// Reads what the plans say of quotas. None if no plan has any, or if there is a mistake.
+pub fn compile(
+    plans: &BTreeMap<String, PlanConfig>,
+    consumers: &ConsumersConfig,
+    auth: Option<&Auth>,
+    file: Option<&str>,
+    previous: Option<&Quotas>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Arc<Quotas>> {
+    let before = diagnostics.len();
+    let mut rules = BTreeMap::new();
+    for (name, plan) in plans.iter().filter(|(_, plan)| !plan.quota.is_empty()) {
+        let at = At::root().key("plans").key(name).key("quota");
+        if file.is_none() {
+            diagnostics.error(
+                at.clone(),
+                "a quota outlives the process, and nothing says where it is kept",
+                "write `quota_file: /var/lib/portcullis/quotas.redb` at the top level",
+            );
+        }
+        let parts = parts(&plan.quota, &at, diagnostics);
+        rules.insert(name, (at.to_string(), parts));
+    }
+    let path = Path::new(file?);
+    if !path.is_absolute() {
+        diagnostics.error(
+            At::root().key("quota_file"),
+            format!("{} depends on where the gateway is started", path.display()),
+            "write it from the root, such as /var/lib/portcullis/quotas.redb",
+        );
+    }
+    if diagnostics.len() > before {
+        return None;
+    }
+    let kept = previous.map(|previous| &previous.ledger).filter(|ledger| ledger.is_in(path));
+    let ledger = kept.map_or_else(|| Arc::new(Ledger::in_file(path)), Arc::clone);
+    let rules: BTreeMap<&String, (Arc<Rule>, Parts)> = rules
+        .into_iter()
+        .map(|(plan, (name, parts))| (plan, (rule(name, &parts, previous), parts)))
+        .collect();
+    let mut accounts: Vec<Option<Account>> = Vec::new();
+    for (name, consumer) in &consumers.0 {
+        let Some((rule, parts)) = consumer.plan.as_ref().and_then(|plan| rules.get(plan)) else {
+            continue;
+        };
+        let id = auth.and_then(|auth| auth.consumer(name)).and_then(|known| known.id());
+        let Some(id) = id.map(|id| id as usize) else { continue };
+        let counter = |(part, zone): &(Part, TimeZone)| {
+            let consumer = name.clone();
+            let (calendar, zone_name) = (part.quota.calendar(), part.zone.clone());
+            ledger.counter(Name { consumer, calendar, zone: zone_name }, zone)
+        };
+        let counters = parts.iter().map(counter).collect();
+        accounts.resize_with(accounts.len().max(id + 1), || None);
+        accounts[id] = Some(Account { rule: Arc::clone(rule), counters });
+    }
+    let rules = rules.into_values().map(|(rule, _)| (Arc::clone(rule.name()), rule)).collect();
+    Some(Arc::new(Quotas { ledger, rules, accounts: accounts.into() }))
+}
+
+/// The rule of a plan: that of the previous configuration if it says the same, with all it counted.
+fn rule(name: String, parts: &[(Part, TimeZone)], previous: Option<&Quotas>) -> Arc<Rule> {
+    let parts: Vec<Part> = parts.iter().map(|(part, _)| part.clone()).collect();
+    let kept = previous.and_then(|previous| previous.rules.get(&*name));
+    let kept = kept.filter(|kept| kept.parts() == parts).map(Arc::clone);
+    kept.unwrap_or_else(|| Arc::new(Rule::new(name, parts)))
+}
+
+/// What is counted, in the order in which it is for everybody.
+fn parts(written: &QuotasConfig, at: &At, diagnostics: &mut Diagnostics) -> Parts {
+    if written.0.len() > MOST {
+        diagnostics.error(
+            at.clone(),
+            format!("{} quotas are more than a plan has", written.0.len()),
+            format!("write at most {MOST}"),
+        );
+    }
+    let mut parts = Parts::new();
+    for (index, config) in written.0.iter().enumerate() {
+        let at = if written.0.len() == 1 { at.clone() } else { at.index(index) };
+        let Ok(zone) = TimeZone::get(&config.timezone) else {
+            diagnostics.error(
+                at.key("timezone"),
+                format!("no time zone is called {:?}", config.timezone),
+                "write its IANA name, such as Europe/Zurich, or leave it out for UTC",
+            );
+            continue;
+        };
+        let part = Part::new(config.rate, &config.timezone, config.observe);
+        let same = |(other, _): &(Part, TimeZone)| {
+            other.quota.calendar() == part.quota.calendar() && other.zone == part.zone
+        };
+        if parts.iter().any(same) {
+            let word = part.quota.calendar().word();
+            diagnostics.error(
+                at,
+                format!("there is another quota per {word} already"),
+                "the smaller one is what holds; take the other out",
+            );
+            continue;
+        }
+        parts.push((part, zone));
+    }
+    parts.sort_by(|(a, _), (b, _)| {
+        (a.quota.calendar(), &a.zone).cmp(&(b.quota.calendar(), &b.zone))
+    });
+    parts
+}

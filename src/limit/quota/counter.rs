@@ -1,0 +1,175 @@
+//! How much of a quota a consumer has used in the window of the calendar that it is.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::tz::TimeZone;
+
+use super::calendar::Window;
+use crate::units::Calendar;
+
+/// What is counted together: it goes on being the same when the amount of a quota changes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Name {
+    /// Whose it is.
+    pub(super) consumer: String,
+    /// What it is counted in.
+    pub(super) calendar: Calendar,
+    /// Where the clock hangs, by its IANA name.
+    pub(super) zone: String,
+}
+
+/// The use of one consumer.
+#[derive(Debug)]
+pub(super) struct Counter {
+    pub(super) name: Name,
+    zone: TimeZone,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    window: Window,
+    /// What this process let through.
+    own: u64,
+    /// What all others did, as far as that is known.
+    others: u64,
+    /// How much of `own` is kept where it outlives the process.
+    saved: u64,
+    /// Whether what was kept before this process is known.
+    known: bool,
+}
+
+/// What has to be kept of a counter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The window's name.
+    pub(super) window: String,
+    /// When it need not be kept any more, as Unix time.
+    pub(super) ends: i64,
+    /// What this process let through in it.
+    pub(super) own: u64,
+}
+
+impl Counter {
+    pub(super) fn new(name: Name, zone: TimeZone) -> Self {
+        Self { name, zone, state: Mutex::default() }
+    }
+
+    /// Its state in the window of this second.
+    pub(super) fn at(&self, second: i64) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.window.has(second) {
+            let window = Window::at(second, self.name.calendar, &self.zone);
+            // What was kept of the first window has to be looked up; later ones begin with nothing.
+            let known = state.known;
+            *state = State { window, known, ..State::default() };
+        }
+        state
+    }
+}
+
+impl State {
+    /// What was used.
+    pub(super) const fn used(&self) -> u64 {
+        self.own.saturating_add(self.others)
+    }
+
+    /// When the window ends.
+    pub(super) const fn ends(&self) -> i64 {
+        self.window.ends
+    }
+
+    /// The window's name.
+    pub(super) fn window(&self) -> &str {
+        &self.window.name
+    }
+
+    /// Uses one more.
+    pub(super) const fn count(&mut self) {
+        self.own = self.own.saturating_add(1);
+    }
+
+    /// Whether what was kept before this process is known.
+    pub(super) const fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// Learns what was kept of this window before.
+    pub(super) fn resume(&mut self, own: u64) {
+        if !self.known {
+            self.own = self.own.saturating_add(own);
+            self.saved = own;
+            self.known = true;
+        }
+    }
+
+    /// What has to be kept, if something changed since it was.
+    pub(super) fn unsaved(&self) -> Option<Entry> {
+        (self.own != self.saved).then(|| Entry {
+            window: self.window.name.clone(),
+            ends: self.window.ends,
+            own: self.own,
+        })
+    }
+
+    /// Learns that this was kept, and what the others used of the same window.
+    pub(super) fn saved(&mut self, entry: &Entry, others: u64) {
+        if self.window.name == entry.window {
+            self.saved = entry.own;
+            self.others = others;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-11-24T00:00:00Z.
+    const MIDNIGHT: i64 = 1_795_478_400;
+
+    fn counter() -> Counter {
+        let name = Name { consumer: "a".into(), calendar: Calendar::Day, zone: "UTC".into() };
+        Counter::new(name, TimeZone::UTC)
+    }
+
+    #[test]
+    fn another_window_begins_with_nothing() {
+        let counter = counter();
+        counter.at(MIDNIGHT).resume(5);
+        counter.at(MIDNIGHT).count();
+        let last = MIDNIGHT + 86_399;
+        assert_eq!((counter.at(last).used(), counter.at(last).ends()), (6, last + 1));
+        assert_eq!(counter.at(last).window(), "2026-11-24");
+        assert_eq!((counter.at(last + 1).used(), counter.at(last + 1).is_known()), (0, true));
+        // A clock that was wrong is no reason to refuse for years.
+        counter.at(i64::MAX).count();
+        assert_eq!(counter.at(last + 1).used(), 0);
+    }
+
+    #[test]
+    fn what_was_kept_counts_once_whatever_came_before_it_was_known() {
+        let counter = counter();
+        counter.at(MIDNIGHT).count();
+        counter.at(MIDNIGHT).resume(5);
+        counter.at(MIDNIGHT).resume(5);
+        assert_eq!(counter.at(MIDNIGHT).used(), 6);
+    }
+
+    #[test]
+    fn what_changed_while_it_was_written_is_written_again() {
+        let counter = counter();
+        counter.at(MIDNIGHT).resume(0);
+        assert_eq!(counter.at(MIDNIGHT).unsaved(), None);
+        counter.at(MIDNIGHT).count();
+        let entry = counter.at(MIDNIGHT).unsaved().expect("changed");
+        counter.at(MIDNIGHT).count();
+        counter.at(MIDNIGHT).saved(&entry, 3);
+        assert_eq!(counter.at(MIDNIGHT).used(), 5);
+        let entry = counter.at(MIDNIGHT).unsaved().expect("changed again");
+        assert_eq!(entry.own, 2);
+        // What is told of a window that is over is not for the next one.
+        counter.at(MIDNIGHT + 86_400).saved(&entry, 3);
+        assert_eq!(counter.at(MIDNIGHT + 86_400).used(), 0);
+    }
+}
