@@ -163,12 +163,13 @@ impl Client {
     /// There was no answer, or it was too long.
     pub async fn ask(&self, ask: Ask, within: Duration) -> Result<Response<Bytes>, FetchError> {
         let asking = async {
-            if let Some(sender) = self.kept()
-                && let Ok(answer) = self.send(sender, &ask).await
-            {
-                return Ok(answer);
+            if let Some(sender) = self.kept() {
+                match self.send(sender, &ask).await {
+                    // A kept connection may have been closed meanwhile.
+                    Err(FetchError::Broken(_)) => {}
+                    done => return done,
+                }
             }
-            // A kept connection may have been closed meanwhile.
             let sender = self.connect().await?;
             self.send(sender, &ask).await
         };

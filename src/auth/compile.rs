@@ -129,11 +129,11 @@ fn by_certificate(
 /// A header with a key in it belongs to one method; tokens of several issuers may share one.
 fn refuse_shared_headers(methods: &[(String, Arc<Method>)], diagnostics: &mut Diagnostics) {
     for (index, (name, method)) in methods.iter().enumerate() {
-        let Some(header) = method.header() else { continue };
+        let [header] = method.places().0 else { continue };
         let is_key = |method: &Method| matches!(method, Method::ApiKey(_));
         let mut before = methods[..index].iter();
         let other = before.find(|(_, other)| {
-            other.header().as_ref() == Some(&header) && (is_key(method) || is_key(other))
+            other.places().0.contains(header) && (is_key(method) || is_key(other))
         });
         if let Some((other, _)) = other {
             let kind = if is_key(method) { "api_key" } else { "jwt" };

@@ -11,6 +11,7 @@ use super::consumer::Consumer;
 use super::jwt::Claims;
 use super::keyring::Reason;
 use super::method::{Details, Halt, Identity, Method};
+use super::place::Places;
 use super::rules::Rules;
 use super::wait::{Settled, Wait};
 use crate::listen::ClientCertificate;
@@ -62,19 +63,15 @@ pub enum Scheme {
     },
 }
 
-/// What of a request is a credential for the gateway, and ends there.
-#[derive(Debug, Default)]
-pub(super) struct Credentials {
-    pub(super) headers: Box<[HeaderName]>,
-    pub(super) cookies: Box<[Box<str>]>,
-}
-
 /// What a route demands of who calls it.
 #[derive(Debug)]
 pub struct Guard {
     demand: Demand,
     rules: Option<Box<Rules>>,
-    credentials: Arc<Credentials>,
+    /// Where it looks for credentials.
+    places: Places,
+    /// What of a request is a credential for the gateway, of any method, and ends there.
+    credentials: Arc<Places>,
     /// The challenge, and that for a token that was refused.
     challenges: [HeaderValue; 2],
 }
@@ -209,11 +206,7 @@ impl Obstacles {
 }
 
 impl Guard {
-    pub(super) fn new(
-        demand: Demand,
-        rules: Option<Rules>,
-        credentials: &Arc<Credentials>,
-    ) -> Self {
+    pub(super) fn new(demand: Demand, rules: Option<Rules>, credentials: &Arc<Places>) -> Self {
         let methods = demand.methods();
         let challenge = |bearer: &'static str| {
             let told = |method: &Arc<Method>| match method.challenge() {
@@ -230,6 +223,7 @@ impl Guard {
         let challenges = [challenge("Bearer"), challenge("Bearer error=\"invalid_token\"")];
         Self {
             rules: rules.map(Box::new),
+            places: Places::of(methods.iter().map(|method| method.places())),
             demand,
             credentials: Arc::clone(credentials),
             challenges,
@@ -313,20 +307,25 @@ impl Guard {
     /// The headers in which the route looks for a credential, in the order of its methods; none on an open
     /// route.
     pub fn asks_for(&self) -> impl Iterator<Item = &HeaderName> {
-        self.demand.methods().iter().filter_map(|method| method.header())
+        self.places.headers.iter()
     }
 
-    /// Whether a cookie of the client may be what lets it pass.
-    #[must_use]
-    pub fn asks_for_cookie(&self) -> bool {
-        self.demand.methods().iter().any(|method| method.has_cookie())
+    /// What a request presents in the headers and cookies in which the route looks.
+    pub fn shown<'h>(&self, headers: &'h HeaderMap) -> impl Iterator<Item = &'h [u8]> {
+        self.places.values(headers)
     }
 
     /// The ways in which a caller can prove to this route who it is, and whether all are demanded.
     #[must_use]
     pub fn schemes(&self) -> (Vec<Scheme>, bool) {
-        let all = matches!(self.demand, Demand::AllOf(_));
-        (self.demand.methods().iter().map(|method| method.scheme()).collect(), all)
+        let schemes = self.demand.methods().iter().map(|method| method.scheme());
+        (schemes.collect(), self.demands_all())
+    }
+
+    /// Whether each of its methods must know the caller.
+    #[must_use]
+    pub const fn demands_all(&self) -> bool {
+        matches!(self.demand, Demand::AllOf(_))
     }
 
     /// Whether a certificate of the client may be what lets it pass.

@@ -70,13 +70,13 @@ impl Method {
         presented: &Presented<'_>,
         now: SystemTime,
     ) -> Result<Identity, Halt> {
+        if let Some(outcome) = settled(presented.settled, self) {
+            return Ok(outcome?);
+        }
         match &**self {
             Self::ApiKey(method) => Ok(method.identify(presented.headers, now)?.into()),
             Self::Mtls(method) => Ok(method.find(presented.certificate)?.into()),
-            Self::Jwt(_) => match settled(presented.settled, self) {
-                Some(outcome) => Ok(outcome?),
-                None => self.verify_token(presented.headers, now),
-            },
+            Self::Jwt(_) => self.verify_token(presented.headers, now),
         }
     }
 
@@ -124,29 +124,20 @@ impl Method {
         Ok(consumer.into())
     }
 
-    /// The header that carries the credential, if one does.
-    pub(super) fn header(&self) -> Option<&HeaderName> {
+    /// The headers and the cookie that carry the credential.
+    pub(super) fn places(&self) -> (&[HeaderName], Option<&str>) {
         match self {
-            Self::ApiKey(method) => Some(&method.header),
-            Self::Mtls(_) => None,
-            Self::Jwt(method) => method.place.header(),
+            Self::ApiKey(method) => (std::slice::from_ref(&method.header), None),
+            Self::Mtls(_) => (&[], None),
+            Self::Jwt(method) => (method.place.headers(), method.place.cookie()),
         }
     }
 
-    /// Whether a cookie carries the credential.
-    pub(super) fn has_cookie(&self) -> bool {
+    /// Those of them that no upstream gets.
+    pub(super) fn stripped(&self) -> (&[HeaderName], Option<&str>) {
         match self {
-            Self::Jwt(method) => method.place.cookie().is_some(),
-            Self::ApiKey(_) | Self::Mtls(_) => false,
-        }
-    }
-
-    /// The header and the cookie that carry the credential, unless upstreams get it too.
-    pub(super) fn stripped(&self) -> (Option<&HeaderName>, Option<&str>) {
-        match self {
-            Self::Jwt(method) if method.forward => (None, None),
-            Self::Jwt(method) => (method.place.header(), method.place.cookie()),
-            _ => (self.header(), None),
+            Self::Jwt(method) if method.forward => (&[], None),
+            _ => self.places(),
         }
     }
 

@@ -18,11 +18,28 @@ pub struct Wait {
     outcome: Pin<Box<dyn Future<Output = Result<Identity, Reason>> + Send>>,
 }
 
-/// What a wait has come to, for the guard that asked for it.
+/// What is known of a request by one method, for guards that ask for it: what a wait has come to, or what was found out
+/// for several of them at once.
 #[derive(Debug, Clone)]
 pub struct Settled {
     method: Arc<Method>,
     outcome: Result<Identity, Reason>,
+}
+
+impl Settled {
+    pub(super) fn new(method: &Arc<Method>, outcome: Result<Identity, Reason>) -> Self {
+        Self { method: Arc::clone(method), outcome }
+    }
+
+    /// Whether the method knows who it is; none if it was shown nothing, or cannot tell.
+    #[must_use]
+    pub fn is_good(&self) -> Option<bool> {
+        match &self.outcome {
+            Ok(_) => Some(true),
+            Err(reason) if *reason == Reason::Missing || reason.is_ours() => None,
+            Err(_) => Some(false),
+        }
+    }
 }
 
 impl Wait {

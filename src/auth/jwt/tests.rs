@@ -135,6 +135,18 @@ fn a_key_is_what_it_is_and_strong_enough() {
     assert_eq!((fetched.keys.0.len(), fetched.skipped.len()), (0, 1));
 }
 
+#[test]
+fn a_key_that_is_named_is_tried_before_those_without_a_name() {
+    let unnamed = (0..6).map(|n: u8| json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode([n; 32]) }));
+    let named = json!({ "kty": "oct", "kid": "mine", "k": URL_SAFE_NO_PAD.encode(SECRET) });
+    let text = json!({ "keys": unnamed.chain([named]).collect::<Vec<_>>() }).to_string();
+    let keys = KeySet::read(text.as_bytes(), Algorithms::of(&[]), true).expect("a set").keys;
+    let mine = sign(r#"{"alg":"HS256","kid":"mine"}"#, "{}");
+    assert_eq!(verify(&mine, &keys).as_deref(), Ok(&b"{}"[..]));
+    // Of those without a name some are tried, and no more.
+    assert_eq!(verify(&sign(r#"{"alg":"HS256"}"#, "{}"), &keys).err(), Some(Reason::Signature));
+}
+
 fn sign(header: &str, claims: &str) -> String {
     let text = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
