@@ -168,15 +168,7 @@ fn decide(
         return Ok(Decision::Wait(wait));
     }
     within_body_limit(&route, &head.headers)?;
-    let gate = Gate { snapshot, arriving, host: &host };
-    act(&route, &matched, &target, &gate, x)
-}
-
-/// A request at the gate, and what is in force there.
-struct Gate<'a> {
-    snapshot: &'a Snapshot,
-    arriving: &'a Arriving<'a>,
-    host: &'a str,
+    act(snapshot, &route, &matched, &target, arriving, x)
 }
 
 /// Answers a browser that asks whether a page may send a request, if the route that would take *that* request
@@ -211,13 +203,14 @@ fn serves(route: &Route, x: &Exchange) -> Result<(), Rejection> {
 }
 
 fn act(
+    snapshot: &Snapshot,
     route: &Route,
     matched: &Matched<'_, Arc<Route>>,
     target: &CleanTarget<'_>,
-    gate: &Gate<'_>,
+    arriving: &Arriving<'_>,
     x: &mut Exchange,
 ) -> Result<Decision, Rejection> {
-    let head = gate.arriving.head;
+    let head = arriving.head;
     let headers = &head.headers;
     match &route.action {
         Action::Forward(forward) => {
@@ -239,29 +232,30 @@ fn act(
         Action::Respond(respond) => Ok(Decision::Answer(respond_reply(respond, x, headers))),
         Action::Redirect(redirect) => redirect_reply(redirect, x, headers).map(Decision::Answer),
         Action::Health => Ok(Decision::Health),
-        Action::Portal(portal) => ask(portal, matched, target, gate, x),
+        Action::Portal(portal) => ask(snapshot, portal, matched, target, arriving, x),
     }
 }
 
 /// What is asked of a portal.
 fn ask(
+    snapshot: &Snapshot,
     portal: &Arc<Portal>,
     matched: &Matched<'_, Arc<Route>>,
     target: &CleanTarget<'_>,
-    gate: &Gate<'_>,
+    arriving: &Arriving<'_>,
     x: &mut Exchange,
 ) -> Result<Decision, Rejection> {
     const READS: HeaderValue = HeaderValue::from_static("GET, HEAD");
     let path = target.path();
     let (taken, rest) = path.split_at_checked(matched.matched_len).unwrap_or((path, ""));
-    let head = gate.arriving.head;
+    let head = arriving.head;
     let asked = portal.ask(taken, rest, target.query(), &head.headers, x.time);
     let mut asked = asked.ok_or(Rejection::NoRoute)?;
     if !matches!(head.method, Method::GET | Method::HEAD) {
         return Err(Rejection::MethodNotAllowed { allow: READS });
     }
     if asked.is_for_caller() {
-        match judge(gate.snapshot, gate.arriving, gate.host, x)? {
+        match judge(snapshot, arriving, x)? {
             Ok(known) => asked.show_to(known),
             Err(wait) => return Ok(Decision::Wait(wait)),
         }

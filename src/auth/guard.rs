@@ -10,9 +10,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::consumer::Consumer;
 use super::jwt::Claims;
 use super::keyring::Reason;
-use super::method::{Details, Halt, Identity, Method};
+use super::method::{Details, Halt, Identity, Method, Refused};
 use super::place::Places;
 use super::rules::Rules;
+use super::signature::SignedBody;
 use super::wait::{Settled, Wait};
 use crate::listen::ClientCertificate;
 
@@ -34,12 +35,12 @@ pub struct Presented<'a> {
 pub struct Sent<'a> {
     /// Its method.
     pub method: &'a http::Method,
-    /// The host that it is for, clean.
-    pub host: &'a str,
+    /// The host and perhaps port that it is for, as the client wrote them.
+    pub authority: &'a str,
     /// Path and query, byte for byte.
     pub target: &'a [u8],
-    /// Whether the client used TLS.
-    pub secure: bool,
+    /// `https` or `http`, whichever the client used.
+    pub scheme: &'static str,
     /// The client's address.
     pub client: IpAddr,
 }
@@ -60,6 +61,15 @@ pub enum Scheme {
     Cookie {
         /// Its name.
         name: Box<str>,
+    },
+    /// A user name and a password in `Authorization`.
+    Basic,
+    /// A signature of the request, in `Signature` and `Signature-Input`.
+    Signature,
+    /// What a service asks for, in these headers.
+    Asked {
+        /// Their names.
+        headers: Box<[HeaderName]>,
     },
 }
 
@@ -91,12 +101,14 @@ pub(super) enum Demand {
 pub struct Permit {
     consumer: Option<Arc<Consumer>>,
     details: Option<Arc<Details>>,
+    /// The body that whoever was let in has signed, where that is how it proved who it is.
+    body: Option<SignedBody>,
     /// Why it would not pass, if the rules were more than looked at.
     observed: Option<Reason>,
 }
 
 impl Permit {
-    const OPEN: Self = Self { consumer: None, details: None, observed: None };
+    const OPEN: Self = Self { consumer: None, details: None, body: None, observed: None };
 
     /// Who was let in; none on an open route, and for tokens without a subject.
     #[must_use]
@@ -116,6 +128,12 @@ impl Permit {
         self.details.as_deref().map_or(&[], |details| &details.headers)
     }
 
+    /// The body that it was let in with, and no other.
+    #[must_use]
+    pub const fn body(&self) -> Option<&SignedBody> {
+        self.body.as_ref()
+    }
+
     /// Why it would have been denied by rules that only observe.
     #[must_use]
     pub fn observed(&self) -> Option<&'static str> {
@@ -132,6 +150,8 @@ pub enum Denied {
     Unauthorized {
         /// For the access log only.
         reason: Reason,
+        /// What is wanted instead, if whoever refused it said so.
+        challenge: Option<HeaderValue>,
     },
     /// 403: somebody that is known, but the route is not for it.
     #[error("this consumer may not call this route")]
@@ -157,7 +177,7 @@ impl Denied {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::Unauthorized { reason }
+            Self::Unauthorized { reason, .. }
             | Self::Unavailable { reason }
             | Self::Forbidden { reason, .. } => reason.as_str(),
             Self::Undecided(_) => Reason::Pending.as_str(),
@@ -176,20 +196,22 @@ impl Denied {
 
 /// What stood in the way while one way in after the other was tried.
 struct Obstacles {
-    reason: Reason,
+    refused: Refused,
     wait: Option<Wait>,
 }
 
 impl Obstacles {
-    const NONE: Self = Self { reason: Reason::Missing, wait: None };
+    const NONE: Self =
+        Self { refused: Refused { reason: Reason::Missing, challenge: None }, wait: None };
 
     fn note(&mut self, halt: Halt) {
         match halt {
             // A credential that was refused tells more than one that was not sent; that one could not be judged
             // may be why none is known.
-            Halt::Refused(reason) => {
-                if self.reason == Reason::Missing || (reason.is_ours() && !self.reason.is_ours()) {
-                    self.reason = reason;
+            Halt::Refused(refused) => {
+                let (before, now) = (self.refused.reason, refused.reason);
+                if before == Reason::Missing || (now.is_ours() && !before.is_ours()) {
+                    self.refused = refused;
                 }
             }
             Halt::Wait(wait) => self.wait = self.wait.take().or(Some(wait)),
@@ -197,10 +219,13 @@ impl Obstacles {
     }
 
     fn denied(self) -> Denied {
-        match (self.wait, self.reason) {
+        let Refused { reason, challenge } = self.refused;
+        match (self.wait, reason) {
             (Some(wait), _) => Denied::Undecided(wait),
             (None, reason) if reason.is_ours() => Denied::Unavailable { reason },
-            (None, reason) => Denied::Unauthorized { reason },
+            // A service knows who it is, and says no.
+            (None, Reason::NotAllowed) => Denied::Forbidden { consumer: None, reason },
+            (None, reason) => Denied::Unauthorized { reason, challenge },
         }
     }
 }
@@ -209,11 +234,13 @@ impl Guard {
     pub(super) fn new(demand: Demand, rules: Option<Rules>, credentials: &Arc<Places>) -> Self {
         let methods = demand.methods();
         let challenge = |bearer: &'static str| {
-            let told = |method: &Arc<Method>| match method.challenge() {
-                "Bearer" => bearer,
-                other => other,
-            };
-            let mut schemes: Vec<&str> = methods.iter().map(told).collect();
+            let mut schemes: Vec<&str> = Vec::new();
+            for method in methods {
+                schemes.push(match (&**method, method.challenge()) {
+                    (Method::Jwt(_), _) => bearer,
+                    (_, other) => other,
+                });
+            }
             schemes.dedup();
             if schemes.is_empty() {
                 schemes.push("ApiKey");
@@ -252,7 +279,7 @@ impl Guard {
         claims: Option<&Claims>,
         now: SystemTime,
     ) -> Result<Permit, Denied> {
-        self.try_each(|method| method.assume(consumer, claims, now).map_err(Halt::Refused))
+        self.try_each(|method| method.assume(consumer, claims, now).map_err(Halt::from))
     }
 
     /// Tries one way in after the other.
@@ -291,16 +318,15 @@ impl Guard {
     }
 
     /// Lets somebody pass for whom the route is.
-    fn fits(&self, Identity { consumer, details }: Identity) -> Result<Permit, Denied> {
-        let Some(rules) = &self.rules else {
-            return Ok(Permit { consumer, details, observed: None });
-        };
-        let identity = Identity { consumer, details };
-        let judged = rules.judge(&identity);
-        let Identity { consumer, details } = identity;
+    fn fits(&self, identity: Identity) -> Result<Permit, Denied> {
+        let judged = self.rules.as_ref().map(|rules| (rules.judge(&identity), rules.observe));
+        let Identity { consumer, details, body } = identity;
         match judged {
-            Err(reason) if !rules.observe => Err(Denied::Forbidden { consumer, reason }),
-            judged => Ok(Permit { consumer, details, observed: judged.err() }),
+            Some((Err(reason), false)) => Err(Denied::Forbidden { consumer, reason }),
+            judged => {
+                let observed = judged.and_then(|(judged, _)| judged.err());
+                Ok(Permit { consumer, details, body, observed })
+            }
         }
     }
 
@@ -357,9 +383,13 @@ impl Guard {
     /// tells nothing but, of a token (RFC 6750, section 3.1), that it will not do.
     #[must_use]
     pub fn challenge(&self, denied: &Denied) -> HeaderValue {
-        let refused =
-            matches!(denied, Denied::Unauthorized { reason } if *reason != Reason::Missing);
-        self.challenges[usize::from(refused)].clone()
+        match denied {
+            Denied::Unauthorized { challenge: Some(own), .. } => own.clone(),
+            Denied::Unauthorized { reason, .. } if *reason != Reason::Missing => {
+                self.challenges[1].clone()
+            }
+            _ => self.challenges[0].clone(),
+        }
     }
 }
 
@@ -374,7 +404,9 @@ fn joined(known: Option<Identity>, new: Identity) -> Result<Identity, Denied> {
         (None, Some(_)) => new.consumer,
         _ => known.consumer.or(new.consumer),
     };
-    Ok(Identity { consumer, details: known.details.or(new.details) })
+    // There is one method for signatures at most.
+    let (details, body) = (known.details.or(new.details), known.body.or(new.body));
+    Ok(Identity { consumer, details, body })
 }
 
 impl Demand {

@@ -8,6 +8,7 @@ use hashbrown::HashSet;
 use http::{HeaderMap, HeaderName};
 use tokio::runtime::Handle;
 
+use super::basic::Booth;
 use super::config::{Allow, RouteAuth};
 use super::consumer::{Consumer, Registry};
 use super::guard::{Demand, Guard, Presented, Scheme};
@@ -28,6 +29,8 @@ pub struct Auth {
     consumers: Arc<Registry>,
     /// The consumers of each group, by number.
     groups: BTreeMap<String, Vec<u32>>,
+    /// Where passwords are verified.
+    pub(super) booth: Arc<Booth>,
     /// Where credentials are that end at the gate.
     credentials: Arc<Places>,
     /// Where any are, whether or not upstreams get them too.
@@ -41,6 +44,7 @@ impl Auth {
         methods: Vec<(String, Arc<Method>)>,
         consumers: Arc<Registry>,
         groups: BTreeMap<String, Vec<u32>>,
+        booth: Arc<Booth>,
         sound: bool,
     ) -> Self {
         Self {
@@ -49,6 +53,7 @@ impl Auth {
             methods: methods.into(),
             consumers,
             groups,
+            booth,
             sound,
         }
     }
@@ -193,7 +198,7 @@ impl Auth {
         for (_, method) in &self.methods {
             let outcome = match method.identify(presented, now) {
                 Ok(identity) => Ok(identity),
-                Err(Halt::Refused(reason)) => Err(reason),
+                Err(Halt::Refused(refused)) => Err(refused),
                 Err(Halt::Wait(wait)) => return Err(wait),
             };
             all.push(Settled::new(method, outcome));

@@ -2,7 +2,7 @@
 
 use super::connection::is_misdirected;
 use super::{Arriving, Caller, failures};
-use crate::auth::{Denied, Presented, Sent, Settled, Wait};
+use crate::auth::{BodyCheck, Denied, Presented, Sent, Settled, Wait};
 use crate::exchange::{Exchange, Kind};
 use crate::limit::Failures;
 use crate::observe::metrics::Observed;
@@ -37,7 +37,7 @@ pub(super) fn admit(
         Caller::Credentials => {
             let credential = failures::credential(failures, route, arriving, x);
             failures::hold_back(failures, credential, x)?;
-            let admitted = route.guard.admit(&presented(arriving, host, x), x.time);
+            let admitted = route.guard.admit(&presented(arriving, x), x.time);
             failures::note(failures, credential, &admitted, x);
             admitted
         }
@@ -49,6 +49,7 @@ pub(super) fn admit(
             if let Some(observed) = permit.observed() {
                 x.observe(Observed::Allow, observed);
             }
+            x.signed = permit.body().cloned().map(|body| Box::new(BodyCheck::new(body)));
             x.permit = Some(permit);
             Ok(None)
         }
@@ -71,13 +72,14 @@ pub(super) fn admit(
 }
 
 /// What a request shows of who sent it.
-fn presented<'a>(arriving: &Arriving<'a>, host: &'a str, x: &'a Exchange) -> Presented<'a> {
+fn presented<'a>(arriving: &Arriving<'a>, x: &'a Exchange) -> Presented<'a> {
     let head = arriving.head;
+    let fill = x.fill(&head.headers);
     let sent = Sent {
         method: &head.method,
-        host,
+        authority: fill.host(),
         target: head.raw_path(),
-        secure: x.client.tls.is_some(),
+        scheme: fill.scheme(),
         client: x.client.address,
     };
     Presented {
@@ -92,7 +94,6 @@ fn presented<'a>(arriving: &Arriving<'a>, host: &'a str, x: &'a Exchange) -> Pre
 pub(super) fn judge(
     snapshot: &Snapshot,
     arriving: &Arriving<'_>,
-    host: &str,
     x: &mut Exchange,
 ) -> Result<Result<Vec<Settled>, Wait>, Rejection> {
     if matches!(arriving.caller, Caller::TakenFor { .. }) {
@@ -103,7 +104,7 @@ pub(super) fn judge(
     let credential =
         is_real.then(|| failures::any_credential(failures, auth, arriving, x)).flatten();
     failures::hold_back(failures, credential, x)?;
-    let judged = auth.judge(&presented(arriving, host, x), x.time);
+    let judged = auth.judge(&presented(arriving, x), x.time);
     if let Ok(judged) = &judged {
         failures::note_any(failures, credential, judged, x);
     }

@@ -85,7 +85,7 @@ pub(super) fn note(
         Ok(_) | Err(Denied::Forbidden { .. }) => failures.passed(credential),
         // What is not known yet, or can't be, says nothing of the credential.
         Err(
-            Denied::Unauthorized { reason: Reason::Missing }
+            Denied::Unauthorized { reason: Reason::Missing, .. }
             | Denied::Undecided(_)
             | Denied::Unavailable { .. },
         ) => {}
