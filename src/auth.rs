@@ -8,6 +8,7 @@
 //! for. Whether a key is missing, unknown, expired or switched off is for the access log. Keys are
 //! looked up by their SHA-256 digest; [`keyring`] says why that needs no constant-time comparison.
 
+mod basic;
 mod cache;
 mod certificate;
 mod compile;
@@ -23,8 +24,11 @@ mod named;
 mod place;
 mod routes;
 mod rules;
+mod service;
+mod signature;
 mod wait;
 
+pub use basic::{BasicConfig, InvalidPassword, PasswordConfig, UserConfig, digest_password};
 pub use compile::compile;
 pub use config::{
     Allow, ApiKeyConfig, ApiKeysConfig, ConsumerConfig, ConsumersConfig, KeyConfig, MethodConfig,
@@ -38,6 +42,8 @@ pub use keyring::{Keyring, Reason};
 pub use named::names_a_credential;
 pub use place::{remove_cookies, single_cookie};
 pub use routes::Auth;
+pub use service::ForwardAuthConfig;
+pub use signature::{BodyCheck, SignatureConfig, SignatureKeyConfig, SignedBody};
 pub use wait::{Settled, Wait};
 
 #[cfg(test)]

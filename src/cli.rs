@@ -148,6 +148,8 @@ enum KeyCommand {
     New,
     /// Print the digest of a key that is read from standard input
     Digest,
+    /// Print the digest of a password that is read from standard input
+    Password,
 }
 
 /// Runs the command that the process was started with.
@@ -165,6 +167,7 @@ pub fn main() -> ExitCode {
         Command::Schema => schema(),
         Command::Key(KeyCommand::New) => key::new(),
         Command::Key(KeyCommand::Digest) => key::digest(),
+        Command::Key(KeyCommand::Password) => key::password(),
         Command::VerifyBackend { upstream, path, config } => {
             verify::verify(&config, upstream.as_deref(), &path)
         }

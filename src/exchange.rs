@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
-use crate::auth::{Claims, Consumer, Permit, Settled};
+use crate::auth::{BodyCheck, Claims, Consumer, Permit, Settled};
 use crate::compress::Encoder;
 use crate::grpc_web::Bridge;
 use crate::hygiene::clean_host;
@@ -147,6 +147,8 @@ pub struct Exchange {
     pub switch: Option<Switch>,
     /// What the answer's body goes through, if it is compressed.
     pub encoder: Option<Box<Encoder>>,
+    /// What its body is held against, if it was signed.
+    pub signed: Option<Box<BodyCheck>>,
     /// What stands between client and upstream, if it is a call of gRPC-Web.
     pub grpc_web: Option<Box<Bridge>>,
     /// Body bytes from the client.
@@ -223,6 +225,7 @@ impl Exchange {
             deadline: None,
             switch: None,
             encoder: None,
+            signed: None,
             grpc_web: None,
             bytes_in: 0,
             status: 0,
@@ -354,10 +357,10 @@ pub struct Values<'a> {
     headers: &'a HeaderMap,
 }
 
-impl Values<'_> {
+impl<'a> Values<'a> {
     /// The Host that the client wrote: a trusted peer's word for it, or the one of the request.
     #[must_use]
-    pub fn host(&self) -> &str {
+    pub fn host(&self) -> &'a str {
         self.vouched("x-forwarded-host")
             .filter(|host| clean_host(host).is_ok())
             .unwrap_or(&self.exchange.line.host)
@@ -379,9 +382,11 @@ impl Values<'_> {
     }
 
     /// The first value of a header that only a trusted peer may set: the one nearest to the client.
-    fn vouched(&self, name: &str) -> Option<&str> {
-        let value = self.headers.get(name).filter(|_| self.exchange.client.trusted)?;
-        value.to_str().ok()?.split(',').next().map(str::trim)
+    fn vouched(&self, name: &str) -> Option<&'a str> {
+        if !self.exchange.client.trusted {
+            return None;
+        }
+        self.headers.get(name)?.to_str().ok()?.split(',').next().map(str::trim)
     }
 }
 

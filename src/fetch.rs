@@ -25,6 +25,9 @@ const MOST_IDLE: usize = 16;
 /// For so long; most servers keep theirs for longer.
 const IDLE: Duration = Duration::from_secs(4);
 
+/// A body of which nothing counts is read up to so many bytes, for the connection's sake.
+const WORTH_READING: usize = 16 << 10;
+
 /// Where something is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
@@ -104,13 +107,21 @@ pub struct Ask {
     pub headers: HeaderMap,
     /// How long an answer may be, in bytes.
     pub most_body: usize,
+    /// Whether only the head of an answer counts. Its body is read as far as that is worth keeping the connection for.
+    pub head_only: bool,
 }
 
 impl Ask {
     /// A GET.
     #[must_use]
     pub fn get(most_body: usize) -> Self {
-        Self { method: Method::GET, headers: HeaderMap::new(), most_body }
+        Self { method: Method::GET, headers: HeaderMap::new(), most_body, head_only: false }
+    }
+
+    /// A GET of whose answer the body does not count.
+    #[must_use]
+    pub fn head_of_get() -> Self {
+        Self { head_only: true, ..Self::get(WORTH_READING) }
     }
 }
 
@@ -151,6 +162,15 @@ impl Client {
         Self { url, idle: Mutex::default(), tls: OnceLock::new() }
     }
 
+    /// Reads the authorities of the system now, if they will be needed, so that the first who asks need not.
+    #[must_use]
+    pub fn ready(self) -> Self {
+        if self.url.tls {
+            self.tls.get_or_init(tls);
+        }
+        self
+    }
+
     /// Where it asks.
     #[must_use]
     pub fn url(&self) -> &Url {
@@ -163,12 +183,13 @@ impl Client {
     /// There was no answer, or it was too long.
     pub async fn ask(&self, ask: Ask, within: Duration) -> Result<Response<Bytes>, FetchError> {
         let asking = async {
-            if let Some(sender) = self.kept()
-                && let Ok(answer) = self.send(sender, &ask).await
-            {
-                return Ok(answer);
+            if let Some(sender) = self.kept() {
+                match self.send(sender, &ask).await {
+                    // A kept connection may have been closed meanwhile.
+                    Err(FetchError::Broken(_)) => {}
+                    done => return done,
+                }
             }
-            // A kept connection may have been closed meanwhile.
             let sender = self.connect().await?;
             self.send(sender, &ask).await
         };
@@ -223,6 +244,9 @@ impl Client {
             let frame = frame.map_err(|error| broken(&error))?;
             let Some(data) = frame.data_ref() else { continue };
             if whole.len() + data.len() > ask.most_body {
+                if ask.head_only {
+                    return Ok(Response::from_parts(head, Bytes::new()));
+                }
                 return Err(FetchError::TooLarge(ask.most_body));
             }
             whole.extend_from_slice(data);

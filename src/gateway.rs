@@ -253,6 +253,7 @@ impl ProxyHttp for Gateway {
         if x.deadline.is_some() && x.is_overdue(Instant::now()) {
             return Err(cause::raise_of_body(x, Rejection::DeadlineExceeded));
         }
+        bridge::signed_body(x, body, end)?;
         bridge::request_body(x, body, end)?;
         if end && body.as_ref().is_some_and(Bytes::is_empty) {
             // HTTP/2 may end a body with an empty frame. Towards HTTP/1 Pingora would write that as a last chunk, and then

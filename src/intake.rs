@@ -35,7 +35,7 @@ use crate::route::{Found, Matched, Prefixes, Request};
 use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
 use crate::template::{Fill, Part};
 use crate::upstream::{HashKey, HashSource, Switch, Upstream};
-use admit::{admit, is_for_address};
+use admit::{admit, is_for_address, judge};
 use connection::to_https;
 use grpc::grpc_timeout;
 
@@ -167,7 +167,7 @@ fn decide(
         return Ok(Decision::Wait(wait));
     }
     within_body_limit(&route, &head.headers)?;
-    act(&route, &matched, &target, arriving, x)
+    act(snapshot, &route, &matched, &target, arriving, x)
 }
 
 /// Answers a browser that asks whether a page may send a request, if the route that would take *that* request
@@ -202,20 +202,22 @@ fn serves(route: &Route, x: &Exchange) -> Result<(), Rejection> {
 }
 
 fn act(
+    snapshot: &Snapshot,
     route: &Route,
     matched: &Matched<'_, Arc<Route>>,
     target: &CleanTarget<'_>,
     arriving: &Arriving<'_>,
     x: &mut Exchange,
 ) -> Result<Decision, Rejection> {
-    let headers = &arriving.head.headers;
+    let head = arriving.head;
+    let headers = &head.headers;
     match &route.action {
         Action::Forward(forward) => {
             x.onward = onward(forward, matched, target, &x.line);
             let total = forward.upstream.total_timeout();
             x.deadline =
                 Some(x.started + grpc_timeout(headers).map_or(total, |own| own.min(total)));
-            if is_websocket(&x.line.method, arriving.head.version, headers) {
+            if is_websocket(&x.line.method, head.version, headers) {
                 if !forward.upstream.can_switch() {
                     return Err(Rejection::NoWebSocket);
                 }
@@ -229,30 +231,35 @@ fn act(
         Action::Respond(respond) => Ok(Decision::Answer(respond_reply(respond, x, headers))),
         Action::Redirect(redirect) => redirect_reply(redirect, x, headers).map(Decision::Answer),
         Action::Health => Ok(Decision::Health),
-        Action::Portal(portal) => {
-            ask(portal, matched, target, arriving.head, x).map(Decision::Portal)
-        }
+        Action::Portal(portal) => ask(snapshot, portal, matched, target, arriving, x),
     }
 }
 
 /// What is asked of a portal.
 fn ask(
+    snapshot: &Snapshot,
     portal: &Arc<Portal>,
     matched: &Matched<'_, Arc<Route>>,
     target: &CleanTarget<'_>,
-    head: &RequestHeader,
-    x: &Exchange,
-) -> Result<Box<Ask>, Rejection> {
+    arriving: &Arriving<'_>,
+    x: &mut Exchange,
+) -> Result<Decision, Rejection> {
     const READS: HeaderValue = HeaderValue::from_static("GET, HEAD");
     let path = target.path();
     let (taken, rest) = path.split_at_checked(matched.matched_len).unwrap_or((path, ""));
-    let asked =
-        portal.ask(taken, rest, target.query(), &head.headers, x.certificate.as_ref(), x.time);
-    let asked = asked.map(Box::new).ok_or(Rejection::NoRoute)?;
-    match head.method {
-        Method::GET | Method::HEAD => Ok(asked),
-        _ => Err(Rejection::MethodNotAllowed { allow: READS }),
+    let head = arriving.head;
+    let asked = portal.ask(taken, rest, target.query(), &head.headers, x.time);
+    let mut asked = asked.ok_or(Rejection::NoRoute)?;
+    if !matches!(head.method, Method::GET | Method::HEAD) {
+        return Err(Rejection::MethodNotAllowed { allow: READS });
     }
+    if asked.is_for_caller() {
+        match judge(snapshot, arriving, x)? {
+            Ok(known) => asked.show_to(known),
+            Err(wait) => return Ok(Decision::Wait(wait)),
+        }
+    }
+    Ok(Decision::Portal(Box::new(asked)))
 }
 
 /// What a route with `health: true` answers.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
+use super::basic::{Basic, BasicConfig, Booth};
 use super::certificate::Certificates;
 use super::config::{ApiKeyConfig, ConsumersConfig, MethodConfig, MethodsConfig};
 use super::consumer::{NAME_HELP, Registry};
@@ -16,6 +17,8 @@ use super::keyring::{Entry, Keyring};
 use super::keys_file::{self, Report, TIME_HELP, until};
 use super::method::{ApiKey, Method};
 use super::routes::Auth;
+use super::service::{ForwardAuthConfig, Service};
+use super::signature::{SignatureConfig, Signatures};
 use crate::diagnostic::{At, Diagnostics, unreadable};
 
 /// How the texts of files are read.
@@ -74,29 +77,99 @@ pub fn compile(
     for source in found {
         compiled.extend(source.method(&registry, &inline.places, diagnostics));
     }
-    let certificates = Certificates::compile(consumers, &registry, diagnostics);
-    let mut certificates = Some(certificates);
+    let mut rest = Rest {
+        methods,
+        consumers,
+        previous,
+        read_file,
+        certificates: Some(Certificates::compile(consumers, &registry, diagnostics)),
+        booth: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.booth)),
+        registry: &registry,
+    };
     for (name, kind) in others {
-        let at = At::root().key("auth").key(name);
-        let method = match kind {
-            Kind::ApiKey(..) => continue,
-            Kind::Mtls => by_certificate(certificates.take(), &at, diagnostics),
-            Kind::Jwt(config) => {
-                let at = at.key("jwt");
-                let reader =
-                    jwt::Compiler { name, config, at: &at, read_text: read_file, diagnostics };
-                let before = |name: &str, wish: &jwt::Wish| previous?.fetched(name, wish);
-                reader.compile(&registry, before).map(|jwt| Method::Jwt(Box::new(jwt)))
-            }
-        };
+        let method = rest.method(name, &kind, diagnostics);
         compiled.extend(method.map(|method| (name.clone(), Arc::new(method))));
     }
+    let booth = rest.booth;
     refuse_shared_headers(&compiled, diagnostics);
     refuse_taken_names(&compiled, &registry, diagnostics);
     compiled.sort_by(|(one, _), (other, _)| one.cmp(other));
     let sound = diagnostics.len() == before;
     let all_there = names_known && compiled.len() == methods.0.len();
-    all_there.then(|| Auth::new(compiled, registry, groups, sound))
+    all_there.then(|| Auth::new(compiled, registry, groups, booth, sound))
+}
+
+/// What methods other than those by keys are made of.
+struct Rest<'a> {
+    methods: &'a MethodsConfig,
+    consumers: &'a ConsumersConfig,
+    previous: Option<&'a Auth>,
+    read_file: ReadText<'a>,
+    certificates: Option<Certificates>,
+    booth: Arc<Booth>,
+    registry: &'a Arc<Registry>,
+}
+
+impl Rest<'_> {
+    fn method(
+        &mut self,
+        name: &str,
+        kind: &Kind<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Method> {
+        let at = At::root().key("auth").key(name);
+        let (consumers, registry, read_text) = (self.consumers, self.registry, self.read_file);
+        match kind {
+            Kind::ApiKey(..) => None,
+            Kind::Mtls => by_certificate(self.certificates.take(), &at, diagnostics),
+            Kind::Basic(config) => {
+                self.is_only(name, &at, |method| method.basic.is_some(), "passwords", diagnostics)?;
+                let (at, booth) = (at.key("basic"), &self.booth);
+                let made = Basic::compile(config, consumers, registry, booth, &at, diagnostics);
+                made.map(|basic| Method::Basic(Box::new(basic)))
+            }
+            Kind::Signature(config) => {
+                let is_one = |method: &MethodConfig| method.signature.is_some();
+                self.is_only(name, &at, is_one, "signatures", diagnostics)?;
+                let at = at.key("signature");
+                let made =
+                    Signatures::compile(config, consumers, registry, read_text, &at, diagnostics);
+                made.map(|signatures| Method::Signature(Box::new(signatures)))
+            }
+            Kind::Service(config) => {
+                let at = at.key("forward_auth");
+                let made = Service::compile(name, config, registry, &at, diagnostics);
+                made.map(|service| Method::Service(Box::new(service)))
+            }
+            Kind::Jwt(config) => {
+                let at = at.key("jwt");
+                let reader = jwt::Compiler { name, config, at: &at, read_text, diagnostics };
+                let previous = self.previous;
+                let before = |name: &str, wish: &jwt::Wish| previous?.fetched(name, wish);
+                reader.compile(registry, before).map(|jwt| Method::Jwt(Box::new(jwt)))
+            }
+        }
+    }
+
+    /// None if a method before this one is of its kind, and knows all that it could know.
+    fn is_only(
+        &self,
+        name: &str,
+        at: &At,
+        kind: impl Fn(&MethodConfig) -> bool,
+        what: &str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<()> {
+        if !self.methods.0.iter().any(|(other, method)| **other < *name && kind(method)) {
+            return Some(());
+        }
+        diagnostics.error(
+            at.clone(),
+            format!("there is another method for {what} already"),
+            "one is enough: it knows all consumers",
+        );
+        None
+    }
 }
 
 /// The consumers of each group, by number.
@@ -129,16 +202,25 @@ fn by_certificate(
 /// A header with a key in it belongs to one method; tokens of several issuers may share one.
 fn refuse_shared_headers(methods: &[(String, Arc<Method>)], diagnostics: &mut Diagnostics) {
     for (index, (name, method)) in methods.iter().enumerate() {
-        let Some(header) = method.header() else { continue };
         let is_key = |method: &Method| matches!(method, Method::ApiKey(_));
         let mut before = methods[..index].iter();
-        let other = before.find(|(_, other)| {
-            other.header().as_ref() == Some(&header) && (is_key(method) || is_key(other))
+        let shared = |other: &Method| {
+            let ours = method.places().0;
+            ours.iter().find(|header| other.places().0.contains(header))
+        };
+        let clash = before.find_map(|(known, other)| {
+            shared(other).filter(|_| is_key(method) || is_key(other)).map(|header| (known, header))
         });
-        if let Some((other, _)) = other {
-            let kind = if is_key(method) { "api_key" } else { "jwt" };
+        if let Some((other, header)) = clash {
+            let at = At::root().key("auth").key(name);
+            let at = match **method {
+                Method::ApiKey(_) => at.key("api_key").key("header"),
+                Method::Jwt(_) => at.key("jwt").key("header"),
+                Method::Service(_) => at.key("forward_auth").key("send"),
+                Method::Basic(_) | Method::Mtls(_) | Method::Signature(_) => at,
+            };
             diagnostics.error(
-                At::root().key("auth").key(name).key(kind).key("header"),
+                at,
                 format!("header \"{header}\" is that of the method \"{other}\" already"),
                 "give each method its own header",
             );
@@ -153,8 +235,7 @@ fn refuse_taken_names(
     diagnostics: &mut Diagnostics,
 ) {
     for (name, method) in methods {
-        let Method::Jwt(jwt) = &**method else { continue };
-        let prefix = jwt.prefix();
+        let Some(prefix) = method.prefix() else { continue };
         if let Some(taken) = registry.all().iter().find(|known| known.name().starts_with(&prefix)) {
             diagnostics.error(
                 At::root().key("auth").key(name),
@@ -162,7 +243,7 @@ fn refuse_taken_names(
                     "callers by this method are named {prefix} and their subject, and a consumer is named {:?}",
                     taken.name()
                 ),
-                "rename the method or the consumer: a token could be taken for that consumer",
+                "rename the method or the consumer: somebody else could be taken for that consumer",
             );
         }
     }
@@ -213,6 +294,23 @@ enum Kind<'a> {
     ApiKey(HeaderName, &'a ApiKeyConfig),
     Mtls,
     Jwt(&'a JwtConfig),
+    Basic(&'a BasicConfig),
+    Service(&'a ForwardAuthConfig),
+    Signature(&'a SignatureConfig),
+}
+
+/// Of how many kinds a method is.
+fn of_kinds(config: &MethodConfig) -> usize {
+    let MethodConfig { api_key, mtls, jwt, basic, forward_auth, signature } = config;
+    let kinds = [
+        api_key.is_some(),
+        mtls.is_some(),
+        jwt.is_some(),
+        basic.is_some(),
+        forward_auth.is_some(),
+        signature.is_some(),
+    ];
+    kinds.into_iter().filter(|is| *is).count()
 }
 
 fn kind<'a>(
@@ -228,15 +326,15 @@ fn kind<'a>(
             "`auth: none` opens a route; use another name, such as `key`",
         );
     }
-    let MethodConfig { api_key, mtls, jwt } = config;
-    let kinds = [api_key.is_some(), mtls.is_some(), jwt.is_some()];
-    match kinds.into_iter().filter(|is| *is).count() {
+    let MethodConfig { api_key, mtls, jwt, basic, forward_auth, signature } = config;
+    match of_kinds(config) {
         1 => {}
         0 => {
             diagnostics.error(
                 at.clone(),
                 format!("the auth method \"{name}\" does not say of what kind it is"),
-                "write `api_key: {}` for keys in the header x-api-key, or one of `mtls` and `jwt`",
+                "write `api_key: {}` for keys in the header x-api-key, or one of `mtls`, `jwt`, `basic`, \
+                 `signature` and `forward_auth`",
             );
             return None;
         }
@@ -254,6 +352,15 @@ fn kind<'a>(
     }
     if let Some(config) = jwt {
         return Some(Kind::Jwt(config));
+    }
+    if let Some(config) = basic {
+        return Some(Kind::Basic(config));
+    }
+    if let Some(config) = signature {
+        return Some(Kind::Signature(config));
+    }
+    if let Some(config) = forward_auth {
+        return Some(Kind::Service(config));
     }
     let config = api_key.as_ref()?;
     match header(&config.header) {

@@ -11,8 +11,11 @@ use std::path::PathBuf;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::basic::{BasicConfig, UserConfig};
 use super::jwt::JwtConfig;
 use super::key::{Digest, InvalidDigest};
+use super::service::ForwardAuthConfig;
+use super::signature::{SignatureConfig, SignatureKeyConfig};
 use crate::units::OneOrMany;
 
 /// The ways in which a client can prove who it is, by name. Default: one API key method named `key`.
@@ -42,6 +45,15 @@ pub struct MethodConfig {
     /// A signed token, of an issuer such as an identity provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwt: Option<JwtConfig>,
+    /// A user name and a password, in `Authorization`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basic: Option<BasicConfig>,
+    /// A signature of the request itself, by a key of the consumer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<SignatureConfig>,
+    /// A service that is asked whether a request may pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forward_auth: Option<ForwardAuthConfig>,
 }
 
 impl MethodsConfig {
@@ -93,6 +105,12 @@ pub struct ConsumerConfig {
     /// `dns:NAME` or `uri:URI`. Default: none.
     #[serde(skip_serializing_if = "OneOrMany::is_empty")]
     pub certificates: OneOrMany,
+    /// Its user name and the digest of its password. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basic: Option<UserConfig>,
+    /// The keys that it signs requests with. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signature_keys: Vec<SignatureKeyConfig>,
     /// The groups it belongs to, for `allow`. Default: none.
     #[serde(skip_serializing_if = "OneOrMany::is_empty")]
     pub groups: OneOrMany,
@@ -101,6 +119,16 @@ pub struct ConsumerConfig {
     /// The name of its plan, which says how often it may call. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+}
+
+impl ConsumerConfig {
+    /// Whether it says how the consumer could prove who it is.
+    #[must_use]
+    pub fn has_credential(&self) -> bool {
+        let Self { api_keys, certificates, basic, signature_keys, .. } = self;
+        let keys = api_keys.0.is_empty() && signature_keys.is_empty();
+        !keys || !certificates.is_empty() || basic.is_some()
+    }
 }
 
 /// A list of keys; a single one may stand without the list.

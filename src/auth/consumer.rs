@@ -1,5 +1,6 @@
 //! A [`Consumer`] is somebody who may call: a name, whatever keys lead to it.
 
+use std::fmt::Write as _;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
@@ -51,6 +52,20 @@ impl Consumer {
         let name = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(name.as_bytes())).ok()?;
         name.to_str().is_ok().then_some(Self { name, id: UNLISTED, disabled: false })
     }
+}
+
+/// A name as it can stand in a header: what may not is percent-encoded, so that no two look alike.
+pub(super) fn plain(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b".-_@+:/|".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
 }
 
 /// The number of everybody whom the configuration does not name.

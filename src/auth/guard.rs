@@ -10,8 +10,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::consumer::Consumer;
 use super::jwt::Claims;
 use super::keyring::Reason;
-use super::method::{Details, Halt, Identity, Method};
+use super::method::{Details, Halt, Identity, Method, Refused};
+use super::place::Places;
 use super::rules::Rules;
+use super::signature::SignedBody;
 use super::wait::{Settled, Wait};
 use crate::listen::ClientCertificate;
 
@@ -33,12 +35,12 @@ pub struct Presented<'a> {
 pub struct Sent<'a> {
     /// Its method.
     pub method: &'a http::Method,
-    /// The host that it is for, clean.
-    pub host: &'a str,
+    /// The host and perhaps port that it is for, as the client wrote them.
+    pub authority: &'a str,
     /// Path and query, byte for byte.
     pub target: &'a [u8],
-    /// Whether the client used TLS.
-    pub secure: bool,
+    /// `https` or `http`, whichever the client used.
+    pub scheme: &'static str,
     /// The client's address.
     pub client: IpAddr,
 }
@@ -60,13 +62,15 @@ pub enum Scheme {
         /// Its name.
         name: Box<str>,
     },
-}
-
-/// What of a request is a credential for the gateway, and ends there.
-#[derive(Debug, Default)]
-pub(super) struct Credentials {
-    pub(super) headers: Box<[HeaderName]>,
-    pub(super) cookies: Box<[Box<str>]>,
+    /// A user name and a password in `Authorization`.
+    Basic,
+    /// A signature of the request, in `Signature` and `Signature-Input`.
+    Signature,
+    /// What a service asks for, in these headers.
+    Asked {
+        /// Their names.
+        headers: Box<[HeaderName]>,
+    },
 }
 
 /// What a route demands of who calls it.
@@ -74,7 +78,10 @@ pub(super) struct Credentials {
 pub struct Guard {
     demand: Demand,
     rules: Option<Box<Rules>>,
-    credentials: Arc<Credentials>,
+    /// Where it looks for credentials.
+    places: Places,
+    /// What of a request is a credential for the gateway, of any method, and ends there.
+    credentials: Arc<Places>,
     /// The challenge, and that for a token that was refused.
     challenges: [HeaderValue; 2],
 }
@@ -94,12 +101,14 @@ pub(super) enum Demand {
 pub struct Permit {
     consumer: Option<Arc<Consumer>>,
     details: Option<Arc<Details>>,
+    /// The body that whoever was let in has signed, where that is how it proved who it is.
+    body: Option<SignedBody>,
     /// Why it would not pass, if the rules were more than looked at.
     observed: Option<Reason>,
 }
 
 impl Permit {
-    const OPEN: Self = Self { consumer: None, details: None, observed: None };
+    const OPEN: Self = Self { consumer: None, details: None, body: None, observed: None };
 
     /// Who was let in; none on an open route, and for tokens without a subject.
     #[must_use]
@@ -119,6 +128,12 @@ impl Permit {
         self.details.as_deref().map_or(&[], |details| &details.headers)
     }
 
+    /// The body that it was let in with, and no other.
+    #[must_use]
+    pub const fn body(&self) -> Option<&SignedBody> {
+        self.body.as_ref()
+    }
+
     /// Why it would have been denied by rules that only observe.
     #[must_use]
     pub fn observed(&self) -> Option<&'static str> {
@@ -135,6 +150,8 @@ pub enum Denied {
     Unauthorized {
         /// For the access log only.
         reason: Reason,
+        /// What is wanted instead, if whoever refused it said so.
+        challenge: Option<HeaderValue>,
     },
     /// 403: somebody that is known, but the route is not for it.
     #[error("this consumer may not call this route")]
@@ -160,7 +177,7 @@ impl Denied {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::Unauthorized { reason }
+            Self::Unauthorized { reason, .. }
             | Self::Unavailable { reason }
             | Self::Forbidden { reason, .. } => reason.as_str(),
             Self::Undecided(_) => Reason::Pending.as_str(),
@@ -179,20 +196,22 @@ impl Denied {
 
 /// What stood in the way while one way in after the other was tried.
 struct Obstacles {
-    reason: Reason,
+    refused: Refused,
     wait: Option<Wait>,
 }
 
 impl Obstacles {
-    const NONE: Self = Self { reason: Reason::Missing, wait: None };
+    const NONE: Self =
+        Self { refused: Refused { reason: Reason::Missing, challenge: None }, wait: None };
 
     fn note(&mut self, halt: Halt) {
         match halt {
             // A credential that was refused tells more than one that was not sent; that one could not be judged
             // may be why none is known.
-            Halt::Refused(reason) => {
-                if self.reason == Reason::Missing || (reason.is_ours() && !self.reason.is_ours()) {
-                    self.reason = reason;
+            Halt::Refused(refused) => {
+                let (before, now) = (self.refused.reason, refused.reason);
+                if before == Reason::Missing || (now.is_ours() && !before.is_ours()) {
+                    self.refused = refused;
                 }
             }
             Halt::Wait(wait) => self.wait = self.wait.take().or(Some(wait)),
@@ -200,27 +219,28 @@ impl Obstacles {
     }
 
     fn denied(self) -> Denied {
-        match (self.wait, self.reason) {
+        let Refused { reason, challenge } = self.refused;
+        match (self.wait, reason) {
             (Some(wait), _) => Denied::Undecided(wait),
             (None, reason) if reason.is_ours() => Denied::Unavailable { reason },
-            (None, reason) => Denied::Unauthorized { reason },
+            // A service knows who it is, and says no.
+            (None, Reason::NotAllowed) => Denied::Forbidden { consumer: None, reason },
+            (None, reason) => Denied::Unauthorized { reason, challenge },
         }
     }
 }
 
 impl Guard {
-    pub(super) fn new(
-        demand: Demand,
-        rules: Option<Rules>,
-        credentials: &Arc<Credentials>,
-    ) -> Self {
+    pub(super) fn new(demand: Demand, rules: Option<Rules>, credentials: &Arc<Places>) -> Self {
         let methods = demand.methods();
         let challenge = |bearer: &'static str| {
-            let told = |method: &Arc<Method>| match method.challenge() {
-                "Bearer" => bearer,
-                other => other,
-            };
-            let mut schemes: Vec<&str> = methods.iter().map(told).collect();
+            let mut schemes: Vec<&str> = Vec::new();
+            for method in methods {
+                schemes.push(match (&**method, method.challenge()) {
+                    (Method::Jwt(_), _) => bearer,
+                    (_, other) => other,
+                });
+            }
             schemes.dedup();
             if schemes.is_empty() {
                 schemes.push("ApiKey");
@@ -230,6 +250,7 @@ impl Guard {
         let challenges = [challenge("Bearer"), challenge("Bearer error=\"invalid_token\"")];
         Self {
             rules: rules.map(Box::new),
+            places: Places::of(methods.iter().map(|method| method.places())),
             demand,
             credentials: Arc::clone(credentials),
             challenges,
@@ -258,7 +279,7 @@ impl Guard {
         claims: Option<&Claims>,
         now: SystemTime,
     ) -> Result<Permit, Denied> {
-        self.try_each(|method| method.assume(consumer, claims, now).map_err(Halt::Refused))
+        self.try_each(|method| method.assume(consumer, claims, now).map_err(Halt::from))
     }
 
     /// Tries one way in after the other.
@@ -297,36 +318,40 @@ impl Guard {
     }
 
     /// Lets somebody pass for whom the route is.
-    fn fits(&self, Identity { consumer, details }: Identity) -> Result<Permit, Denied> {
-        let Some(rules) = &self.rules else {
-            return Ok(Permit { consumer, details, observed: None });
-        };
-        let identity = Identity { consumer, details };
-        let judged = rules.judge(&identity);
-        let Identity { consumer, details } = identity;
+    fn fits(&self, identity: Identity) -> Result<Permit, Denied> {
+        let judged = self.rules.as_ref().map(|rules| (rules.judge(&identity), rules.observe));
+        let Identity { consumer, details, body } = identity;
         match judged {
-            Err(reason) if !rules.observe => Err(Denied::Forbidden { consumer, reason }),
-            judged => Ok(Permit { consumer, details, observed: judged.err() }),
+            Some((Err(reason), false)) => Err(Denied::Forbidden { consumer, reason }),
+            judged => {
+                let observed = judged.and_then(|(judged, _)| judged.err());
+                Ok(Permit { consumer, details, body, observed })
+            }
         }
     }
 
     /// The headers in which the route looks for a credential, in the order of its methods; none on an open
     /// route.
     pub fn asks_for(&self) -> impl Iterator<Item = &HeaderName> {
-        self.demand.methods().iter().filter_map(|method| method.header())
+        self.places.headers.iter()
     }
 
-    /// Whether a cookie of the client may be what lets it pass.
-    #[must_use]
-    pub fn asks_for_cookie(&self) -> bool {
-        self.demand.methods().iter().any(|method| method.has_cookie())
+    /// What a request presents in the headers and cookies in which the route looks.
+    pub fn shown<'h>(&self, headers: &'h HeaderMap) -> impl Iterator<Item = &'h [u8]> {
+        self.places.values(headers)
     }
 
     /// The ways in which a caller can prove to this route who it is, and whether all are demanded.
     #[must_use]
     pub fn schemes(&self) -> (Vec<Scheme>, bool) {
-        let all = matches!(self.demand, Demand::AllOf(_));
-        (self.demand.methods().iter().map(|method| method.scheme()).collect(), all)
+        let schemes = self.demand.methods().iter().map(|method| method.scheme());
+        (schemes.collect(), self.demands_all())
+    }
+
+    /// Whether each of its methods must know the caller.
+    #[must_use]
+    pub const fn demands_all(&self) -> bool {
+        matches!(self.demand, Demand::AllOf(_))
     }
 
     /// Whether a certificate of the client may be what lets it pass.
@@ -358,9 +383,13 @@ impl Guard {
     /// tells nothing but, of a token (RFC 6750, section 3.1), that it will not do.
     #[must_use]
     pub fn challenge(&self, denied: &Denied) -> HeaderValue {
-        let refused =
-            matches!(denied, Denied::Unauthorized { reason } if *reason != Reason::Missing);
-        self.challenges[usize::from(refused)].clone()
+        match denied {
+            Denied::Unauthorized { challenge: Some(own), .. } => own.clone(),
+            Denied::Unauthorized { reason, .. } if *reason != Reason::Missing => {
+                self.challenges[1].clone()
+            }
+            _ => self.challenges[0].clone(),
+        }
     }
 }
 
@@ -375,7 +404,9 @@ fn joined(known: Option<Identity>, new: Identity) -> Result<Identity, Denied> {
         (None, Some(_)) => new.consumer,
         _ => known.consumer.or(new.consumer),
     };
-    Ok(Identity { consumer, details: known.details.or(new.details) })
+    // There is one method for signatures at most.
+    let (details, body) = (known.details.or(new.details), known.body.or(new.body));
+    Ok(Identity { consumer, details, body })
 }
 
 impl Demand {

@@ -20,7 +20,6 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-use std::fmt::Write as _;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -29,18 +28,20 @@ use http::HeaderMap;
 use serde_json::Value;
 
 use super::cache::Cache;
-use super::consumer::{Consumer, Registry};
+use super::consumer::{Consumer, Registry, plain};
 use super::key::Digest;
 use super::keyring::Reason;
 use super::method::{Details, Identity};
 use super::place::Place;
 pub use algorithm::Algorithm;
+pub(super) use algorithm::Algorithms;
 pub use claims::Claims;
 pub(super) use compile::Compiler;
 pub use config::{JwtConfig, JwtKeyConfig};
 pub use fetched::KeySetStatus;
 pub(in crate::auth) use fetched::{Fetched, Wish};
 use jwks::KeySet;
+pub(super) use key::{InvalidKey, Key};
 use token::Token;
 
 /// The longest subject (of `OpenID` Connect Core, section 2).
@@ -117,7 +118,7 @@ impl Jwt {
     pub(super) fn bearer(&self, claims: Claims) -> Result<Identity, Reason> {
         let consumer = self.consumer(&claims)?;
         let details = Details { claims, headers: Vec::new() };
-        Ok(Identity { consumer, details: Some(Arc::new(details)) })
+        Ok(Identity { consumer, details: Some(Arc::new(details)), body: None })
     }
 
     fn payload(&self, token: &Token<'_>) -> Result<Vec<u8>, Unverified> {
@@ -231,18 +232,4 @@ fn time(claims: &Claims, name: &str) -> Result<Option<u64>, Reason> {
         Some(part) if (0.0..=1e15).contains(&part) => Ok(Some(part as u64)),
         _ => Err(Reason::Claims),
     }
-}
-
-/// A subject as it can stand in a header: what may not is percent-encoded, so that no two look alike.
-fn plain(subject: &str) -> String {
-    let mut out = String::with_capacity(subject.len());
-    for byte in subject.bytes() {
-        if byte.is_ascii_alphanumeric() || b".-_@+:/|".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }

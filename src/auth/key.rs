@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 
+use ring::hmac;
 use sha2::{Digest as _, Sha256};
 
 use crate::units::Secret;
@@ -27,9 +28,34 @@ impl Digest {
         Self(Sha256::digest(key).into())
     }
 
+    /// The digest of something under a key, so that nobody else can compute it.
+    pub(super) fn keyed(key: &hmac::Key, text: &[u8]) -> Self {
+        let mut digest = [0; 32];
+        // A key of SHA-256 makes tags of just this length.
+        for (byte, made) in digest.iter_mut().zip(hmac::sign(key, text).as_ref()) {
+            *byte = *made;
+        }
+        Self(digest)
+    }
+
     /// The first eight bytes as a number, which sorts as the digest does.
     pub(super) const fn head(&self) -> u64 {
         u64::from_be_bytes(*self.0.first_chunk().expect("a digest has 32 bytes"))
+    }
+}
+
+/// The digest of several texts, of which each counts by itself.
+#[derive(Default)]
+pub(super) struct Hashing(Sha256);
+
+impl Hashing {
+    pub(super) fn add(&mut self, text: &[u8]) {
+        self.0.update(text.len().to_be_bytes());
+        self.0.update(text);
+    }
+
+    pub(super) fn done(self) -> Digest {
+        Digest(self.0.finalize().into())
     }
 }
 

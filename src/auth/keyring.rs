@@ -56,8 +56,8 @@ pub enum Reason {
     Audience,
     /// A token that does not say what it must, or says it in another form.
     Claims,
-    /// It was used before.
-    Replayed,
+    /// A signature that does not cover all that it must.
+    Covers,
     /// The keys that it is to be verified with cannot be fetched.
     KeysUnavailable,
     /// The service that judges it does not answer.
@@ -90,7 +90,7 @@ impl Reason {
             Self::Issuer => "token_issuer",
             Self::Audience => "token_audience",
             Self::Claims => "token_claims",
-            Self::Replayed => "credential_replayed",
+            Self::Covers => "signature_covers_too_little",
             Self::KeysUnavailable => "keys_unavailable",
             Self::ServiceUnavailable => "auth_service_unavailable",
             Self::Busy => "auth_busy",

@@ -5,11 +5,15 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::basic::{self, Basic};
 use super::certificate::Certificates;
 use super::consumer::Consumer;
 use super::guard::{Presented, Scheme};
 use super::jwt::{Claims, Jwt, Unverified};
 use super::keyring::{Keyring, Reason};
+use super::place::BEFORE_A_SCHEME;
+use super::service::{self, Service};
+use super::signature::{self, Signatures, SignedBody};
 use super::wait::{Wait, settled};
 
 /// A way to prove who one is. A new one is a variant here, and the compiler shows the places.
@@ -21,6 +25,12 @@ pub(super) enum Method {
     Mtls(Certificates),
     /// A signed token.
     Jwt(Box<Jwt>),
+    /// A user name and a password.
+    Basic(Box<Basic>),
+    /// Whatever a service takes for a proof.
+    Service(Box<Service>),
+    /// A signature of the request.
+    Signature(Box<Signatures>),
 }
 
 /// Who somebody is.
@@ -28,6 +38,8 @@ pub(super) enum Method {
 pub(super) struct Identity {
     pub(super) consumer: Option<Arc<Consumer>>,
     pub(super) details: Option<Arc<Details>>,
+    /// The body that it has vouched for.
+    pub(super) body: Option<SignedBody>,
 }
 
 /// What else is known of somebody.
@@ -40,19 +52,32 @@ pub(super) struct Details {
 
 impl From<&Arc<Consumer>> for Identity {
     fn from(consumer: &Arc<Consumer>) -> Self {
-        Self { consumer: Some(Arc::clone(consumer)), details: None }
+        Self { consumer: Some(Arc::clone(consumer)), details: None, body: None }
     }
 }
 
 /// Why it is not known who somebody is.
 pub(super) enum Halt {
-    Refused(Reason),
+    Refused(Refused),
     Wait(Wait),
 }
 
-impl From<Reason> for Halt {
+/// Why a method does not know who somebody is, and what it wants instead, if it says so.
+#[derive(Debug, Clone)]
+pub(super) struct Refused {
+    pub(super) reason: Reason,
+    pub(super) challenge: Option<HeaderValue>,
+}
+
+impl From<Reason> for Refused {
     fn from(reason: Reason) -> Self {
-        Self::Refused(reason)
+        Self { reason, challenge: None }
+    }
+}
+
+impl<R: Into<Refused>> From<R> for Halt {
+    fn from(refused: R) -> Self {
+        Self::Refused(refused.into())
     }
 }
 
@@ -70,12 +95,37 @@ impl Method {
         presented: &Presented<'_>,
         now: SystemTime,
     ) -> Result<Identity, Halt> {
+        if let Some(outcome) = settled(presented.settled, self) {
+            return Ok(outcome?);
+        }
         match &**self {
             Self::ApiKey(method) => Ok(method.identify(presented.headers, now)?.into()),
             Self::Mtls(method) => Ok(method.find(presented.certificate)?.into()),
-            Self::Jwt(_) => match settled(presented.settled, self) {
-                Some(outcome) => Ok(outcome?),
-                None => self.verify_token(presented.headers, now),
+            Self::Jwt(_) => self.verify_token(presented.headers, now),
+            Self::Signature(method) => Ok(method.identify(presented, now)?),
+            Self::Basic(method) => match method.look(presented.headers, now)? {
+                basic::Look::Known(identity) => Ok(identity),
+                basic::Look::New(login) => {
+                    let this = Arc::clone(self);
+                    Err(Halt::Wait(Wait::new(self, async move {
+                        let Self::Basic(method) = &*this else {
+                            return Err(Reason::Missing.into());
+                        };
+                        Ok(method.verify(login, now).await?)
+                    })))
+                }
+            },
+            Self::Service(method) => match method.look(presented, now)? {
+                service::Look::Known(verdict) => Ok(verdict?),
+                service::Look::Ask(question) => {
+                    let this = Arc::clone(self);
+                    Err(Halt::Wait(Wait::new(self, async move {
+                        let Self::Service(method) = &*this else {
+                            return Err(Reason::Missing.into());
+                        };
+                        method.ask(question).await
+                    })))
+                }
             },
         }
     }
@@ -96,9 +146,11 @@ impl Method {
                 let this = Arc::clone(self);
                 Err(Halt::Wait(Wait::new(self, async move {
                     fetch.await;
-                    let Self::Jwt(method) = &*this else { return Err(Reason::Missing) };
+                    let Self::Jwt(method) = &*this else { return Err(Reason::Missing.into()) };
                     method.identify(&headers, now).map_err(|error| match error {
-                        Unverified::Refused(reason) | Unverified::KeysAwaited(reason) => reason,
+                        Unverified::Refused(reason) | Unverified::KeysAwaited(reason) => {
+                            reason.into()
+                        }
                     })
                 })))
             }
@@ -120,33 +172,32 @@ impl Method {
             Self::ApiKey(method) => method.keys.best_of(consumer, now)?,
             Self::Mtls(method) => method.has(consumer)?,
             Self::Jwt(method) => method.knows(consumer)?,
+            Self::Basic(method) => method.has(consumer)?,
+            Self::Service(method) => method.knows(consumer)?,
+            Self::Signature(method) => method.has(consumer)?,
         }
         Ok(consumer.into())
     }
 
-    /// The header that carries the credential, if one does.
-    pub(super) fn header(&self) -> Option<&HeaderName> {
+    /// The headers and the cookie that carry the credential.
+    pub(super) fn places(&self) -> (&[HeaderName], Option<&str>) {
         match self {
-            Self::ApiKey(method) => Some(&method.header),
-            Self::Mtls(_) => None,
-            Self::Jwt(method) => method.place.header(),
+            Self::ApiKey(method) => (std::slice::from_ref(&method.header), None),
+            Self::Mtls(_) => (&[], None),
+            Self::Jwt(method) => (method.place.headers(), method.place.cookie()),
+            Self::Basic(_) => (&BEFORE_A_SCHEME, None),
+            Self::Service(method) => (&method.send, None),
+            Self::Signature(_) => (&signature::HEADERS, None),
         }
     }
 
-    /// Whether a cookie carries the credential.
-    pub(super) fn has_cookie(&self) -> bool {
+    /// What of a request no upstream gets: these, unless the method says otherwise, and what the method itself tells
+    /// upstreams.
+    pub(super) fn stripped(&self) -> (&[HeaderName], Option<&str>) {
         match self {
-            Self::Jwt(method) => method.place.cookie().is_some(),
-            Self::ApiKey(_) | Self::Mtls(_) => false,
-        }
-    }
-
-    /// The header and the cookie that carry the credential, unless upstreams get it too.
-    pub(super) fn stripped(&self) -> (Option<&HeaderName>, Option<&str>) {
-        match self {
-            Self::Jwt(method) if method.forward => (None, None),
-            Self::Jwt(method) => (method.place.header(), method.place.cookie()),
-            _ => (self.header(), None),
+            Self::Jwt(method) if method.forward => (&[], None),
+            Self::Service(method) => (&method.stripped, None),
+            _ => self.places(),
         }
     }
 
@@ -156,15 +207,21 @@ impl Method {
             Self::ApiKey(method) => Scheme::ApiKey { header: method.header.clone() },
             Self::Mtls(_) => Scheme::MutualTls,
             Self::Jwt(method) => method.place.scheme(),
+            Self::Basic(_) => Scheme::Basic,
+            Self::Service(method) => Scheme::Asked { headers: method.send.clone() },
+            Self::Signature(_) => Scheme::Signature,
         }
     }
 
     /// The challenge of a 401 (RFC 9110, 11.6.1).
-    pub(super) const fn challenge(&self) -> &'static str {
+    pub(super) fn challenge(&self) -> &str {
         match self {
             Self::ApiKey(_) => "ApiKey",
             Self::Mtls(_) => "Certificate",
             Self::Jwt(_) => "Bearer",
+            Self::Basic(method) => &method.challenge,
+            Self::Service(method) => method.challenge(),
+            Self::Signature(_) => "Signature",
         }
     }
 
@@ -173,7 +230,18 @@ impl Method {
         match self {
             Self::ApiKey(method) => Some(method.keys.len()),
             Self::Mtls(method) => Some(method.len()),
-            Self::Jwt(_) => None,
+            Self::Basic(method) => Some(method.len()),
+            Self::Signature(method) => Some(method.len()),
+            Self::Jwt(_) | Self::Service(_) => None,
+        }
+    }
+
+    /// The name's beginning that only callers by this method may have.
+    pub(super) fn prefix(&self) -> Option<String> {
+        match self {
+            Self::Jwt(method) => Some(method.prefix()),
+            Self::Service(method) => Some(method.prefix()),
+            Self::ApiKey(_) | Self::Mtls(_) | Self::Basic(_) | Self::Signature(_) => None,
         }
     }
 

@@ -6,6 +6,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::guard::Scheme;
 use super::keyring::Reason;
 
+/// The header in which a credential follows a scheme.
+pub(super) static BEFORE_A_SCHEME: [HeaderName; 1] = [AUTHORIZATION];
+
 /// Where in a request a credential is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
@@ -35,19 +38,18 @@ impl Place {
         if found.is_empty() { Err(Reason::Missing) } else { Ok(found) }
     }
 
-    /// The header that is nothing but the credential.
-    pub(super) const fn header(&self) -> Option<&HeaderName> {
-        static BEFORE_A_SCHEME: HeaderName = AUTHORIZATION;
+    /// The header that is nothing but the credential; none or one.
+    pub(super) const fn headers(&self) -> &[HeaderName] {
         match self {
-            Self::Scheme(_) => Some(&BEFORE_A_SCHEME),
-            Self::Header(name) => Some(name),
-            Self::Cookie(_) => None,
+            Self::Scheme(_) => &BEFORE_A_SCHEME,
+            Self::Header(name) => std::slice::from_ref(name),
+            Self::Cookie(_) => &[],
         }
     }
 
     /// The headers with the credential in them, and nothing else.
     pub(super) fn carry(&self, headers: &HeaderMap) -> HeaderMap {
-        let name = self.header().unwrap_or(&COOKIE);
+        let name = self.headers().first().unwrap_or(&COOKIE);
         let mut carried = HeaderMap::new();
         for value in headers.get_all(name) {
             carried.append(name, value.clone());
@@ -91,13 +93,49 @@ fn is_of(cookie: &[u8], name: &str) -> bool {
     cookie.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'='))
 }
 
+/// The values of the cookies of this name.
+fn cookies_of<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h [u8]> {
+    let all = cookies(headers).filter(move |cookie| is_of(cookie, name));
+    all.map(move |cookie| &cookie[name.len() + 1..])
+}
+
 fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Result<&'h [u8], Reason> {
-    let mut all = cookies(headers).filter(|cookie| is_of(cookie, name));
+    let mut all = cookies_of(headers, name);
     let value = all.next().ok_or(Reason::Missing)?;
     if all.next().is_some() {
         return Err(Reason::Repeated);
     }
-    Ok(&value[name.len() + 1..])
+    Ok(value)
+}
+
+/// The headers and the cookies in which credentials are.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    pub(super) headers: Box<[HeaderName]>,
+    pub(super) cookies: Box<[Box<str>]>,
+}
+
+impl Places {
+    /// Those that any of these names, each once.
+    pub(super) fn of<'a>(all: impl Iterator<Item = (&'a [HeaderName], Option<&'a str>)>) -> Self {
+        let (mut headers, mut cookies) = (Vec::<HeaderName>::new(), Vec::<Box<str>>::new());
+        for (some, cookie) in all {
+            for header in some {
+                if !headers.contains(header) {
+                    headers.push(header.clone());
+                }
+            }
+            cookies.extend(cookie.filter(|n| !cookies.iter().any(|c| **c == **n)).map(Into::into));
+        }
+        Self { headers: headers.into(), cookies: cookies.into() }
+    }
+
+    /// What a request has there.
+    pub(super) fn values<'h>(&self, headers: &'h HeaderMap) -> impl Iterator<Item = &'h [u8]> {
+        let of_headers = self.headers.iter().flat_map(|name| headers.get_all(name));
+        let of_cookies = self.cookies.iter().flat_map(|name| cookies_of(headers, name));
+        of_headers.map(HeaderValue::as_bytes).chain(of_cookies)
+    }
 }
 
 /// The value of a cookie (RFC 6265, section 4.2) that was sent once and is not empty: which of two counts is a guess.

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use hashbrown::HashSet;
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 use tokio::runtime::Handle;
 
+use super::basic::Booth;
 use super::config::{Allow, RouteAuth};
 use super::consumer::{Consumer, Registry};
-use super::guard::{Credentials, Demand, Guard, Scheme};
+use super::guard::{Demand, Guard, Presented, Scheme};
 use super::jwt::{Fetched, KeySetStatus, Wish};
-use super::method::Method;
+use super::method::{Halt, Method};
+use super::place::Places;
 use super::rules::{Required, Rules};
+use super::wait::{Settled, Wait};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
 
 /// So many names are looked through for a "did you mean"; a file of keys may have a million.
@@ -26,9 +29,12 @@ pub struct Auth {
     consumers: Arc<Registry>,
     /// The consumers of each group, by number.
     groups: BTreeMap<String, Vec<u32>>,
-    credentials: Arc<Credentials>,
-    /// The headers with a credential in them, whether or not upstreams get it too.
-    secrets: Box<[HeaderName]>,
+    /// Where passwords are verified.
+    pub(super) booth: Arc<Booth>,
+    /// Where credentials are that end at the gate.
+    credentials: Arc<Places>,
+    /// Where any are, whether or not upstreams get them too.
+    secrets: Places,
     /// Whether all keys could be read.
     sound: bool,
 }
@@ -38,25 +44,16 @@ impl Auth {
         methods: Vec<(String, Arc<Method>)>,
         consumers: Arc<Registry>,
         groups: BTreeMap<String, Vec<u32>>,
+        booth: Arc<Booth>,
         sound: bool,
     ) -> Self {
-        let (mut headers, mut cookies) = (Vec::<HeaderName>::new(), Vec::<Box<str>>::new());
-        let mut secrets: Vec<HeaderName> = Vec::new();
-        for (_, method) in &methods {
-            let (header, cookie) = method.stripped();
-            headers.extend(header.filter(|header| !headers.contains(header)).cloned());
-            cookies.extend(
-                cookie.filter(|name| !cookies.iter().any(|c| **c == **name)).map(Into::into),
-            );
-            secrets.extend(method.header().filter(|header| !secrets.contains(header)).cloned());
-        }
-        let credentials = Credentials { headers: headers.into(), cookies: cookies.into() };
         Self {
-            credentials: Arc::new(credentials),
-            secrets: secrets.into(),
+            credentials: Arc::new(Places::of(methods.iter().map(|(_, one)| one.stripped()))),
+            secrets: Places::of(methods.iter().map(|(_, one)| one.places())),
             methods: methods.into(),
             consumers,
             groups,
+            booth,
             sound,
         }
     }
@@ -184,7 +181,29 @@ impl Auth {
     /// The headers that carry credentials, whether or not they end at the gate.
     #[must_use]
     pub fn secret_headers(&self) -> &[HeaderName] {
-        &self.secrets
+        &self.secrets.headers
+    }
+
+    /// What a request presents to any of the methods.
+    pub fn shown<'h>(&self, headers: &'h HeaderMap) -> impl Iterator<Item = &'h [u8]> {
+        self.secrets.values(headers)
+    }
+
+    /// What every method makes of a request, for several guards to judge it by.
+    ///
+    /// # Errors
+    /// Something has to be waited for first.
+    pub fn judge(&self, presented: &Presented<'_>, now: SystemTime) -> Result<Vec<Settled>, Wait> {
+        let mut all = Vec::with_capacity(self.methods.len());
+        for (_, method) in &self.methods {
+            let outcome = match method.identify(presented, now) {
+                Ok(identity) => Ok(identity),
+                Err(Halt::Refused(refused)) => Err(refused),
+                Err(Halt::Wait(wait)) => return Err(wait),
+            };
+            all.push(Settled::new(method, outcome));
+        }
+        Ok(all)
     }
 
     /// Whether no guard uses these methods any more, so that dropping them frees them.

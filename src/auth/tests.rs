@@ -116,7 +116,7 @@ fn a_key_lets_its_consumer_in_and_nobody_else() {
     }
     let digest_itself = digest("k1");
     assert!(verdict(&guard, &[("x-api-key", &digest_itself)], 0).is_err());
-    let denied = Denied::Unauthorized { reason: Reason::Unknown };
+    let denied = Denied::Unauthorized { reason: Reason::Unknown, challenge: None };
     assert_eq!(guard.challenge(&denied), "ApiKey");
     assert_eq!(guard.credential_headers(), ["x-api-key"]);
     assert!(!guard.is_open());
@@ -127,7 +127,7 @@ fn the_text_of_a_denial_tells_nothing_of_its_reason() {
     let texts: std::collections::HashSet<String> =
         [Reason::Missing, Reason::Repeated, Reason::Unknown, Reason::Expired, Reason::Disabled]
             .into_iter()
-            .map(|reason| Denied::Unauthorized { reason }.to_string())
+            .map(|reason| Denied::Unauthorized { reason, challenge: None }.to_string())
             .collect();
     assert_eq!(texts.len(), 1);
 }
@@ -180,7 +180,7 @@ fn one_of_several_methods_suffices() {
             assert_eq!(verdict(guard, lines, 1000), expected, "{lines:?}");
         }
     }
-    let denied = Denied::Unauthorized { reason: Reason::Missing };
+    let denied = Denied::Unauthorized { reason: Reason::Missing, challenge: None };
     assert_eq!(both.challenge(&denied), "ApiKey");
 }
 

@@ -10,25 +10,42 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::keyring::Reason;
-use super::method::{Identity, Method};
+use super::method::{Identity, Method, Refused};
 
 /// Something to wait for.
 pub struct Wait {
     method: Arc<Method>,
-    outcome: Pin<Box<dyn Future<Output = Result<Identity, Reason>> + Send>>,
+    outcome: Pin<Box<dyn Future<Output = Result<Identity, Refused>> + Send>>,
 }
 
-/// What a wait has come to, for the guard that asked for it.
+/// What is known of a request by one method, for guards that ask for it: what a wait has come to, or what was found out
+/// for several of them at once.
 #[derive(Debug, Clone)]
 pub struct Settled {
     method: Arc<Method>,
-    outcome: Result<Identity, Reason>,
+    outcome: Result<Identity, Refused>,
+}
+
+impl Settled {
+    pub(super) fn new(method: &Arc<Method>, outcome: Result<Identity, Refused>) -> Self {
+        Self { method: Arc::clone(method), outcome }
+    }
+
+    /// Whether the method knows who it is; none if it was shown nothing, or cannot tell.
+    #[must_use]
+    pub fn is_good(&self) -> Option<bool> {
+        match &self.outcome {
+            Ok(_) => Some(true),
+            Err(Refused { reason, .. }) if *reason == Reason::Missing || reason.is_ours() => None,
+            Err(_) => Some(false),
+        }
+    }
 }
 
 impl Wait {
     pub(super) fn new(
         method: &Arc<Method>,
-        outcome: impl Future<Output = Result<Identity, Reason>> + Send + 'static,
+        outcome: impl Future<Output = Result<Identity, Refused>> + Send + 'static,
     ) -> Self {
         Self { method: Arc::clone(method), outcome: Box::pin(outcome) }
     }
@@ -46,7 +63,7 @@ impl fmt::Debug for Wait {
 }
 
 /// What became of this method's wait, if it had one.
-pub(super) fn settled(all: &[Settled], method: &Arc<Method>) -> Option<Result<Identity, Reason>> {
+pub(super) fn settled(all: &[Settled], method: &Arc<Method>) -> Option<Result<Identity, Refused>> {
     let found = all.iter().find(|settled| Arc::ptr_eq(&settled.method, method))?;
     Some(found.outcome.clone())
 }

@@ -236,6 +236,20 @@ fn consumers(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
         certificates(old, name).unwrap_or_default() != certificates(new, name).unwrap_or_default()
     });
     note(turned.cloned().collect(), "other certificates".to_owned());
+    let password = |snapshot: &Snapshot, name: &String| {
+        snapshot.config.consumers.0.get(name).and_then(|consumer| consumer.basic.clone())
+    };
+    let both = after.keys().filter(|name| before.contains_key(*name));
+    let turned = both.filter(|name| password(old, name) != password(new, name));
+    note(turned.cloned().collect(), "another password".to_owned());
+    let signing = |snapshot: &Snapshot, name: &String| {
+        snapshot.config.consumers.0.get(name).map(|consumer| consumer.signature_keys.clone())
+    };
+    let both = after.keys().filter(|name| before.contains_key(*name));
+    let turned = both.filter(|name| {
+        signing(old, name).unwrap_or_default() != signing(new, name).unwrap_or_default()
+    });
+    note(turned.cloned().collect(), "other keys for signatures".to_owned());
     let (from, to) = (old.auth.keys(), new.auth.keys());
     if from != to {
         let what = format!("{from} -> {to}");

@@ -1,4 +1,4 @@
-//! `portcullis key`: new keys, and digests of keys that exist.
+//! `portcullis key`: new keys, and digests of keys and passwords that exist.
 
 use std::io::{self, Read as _};
 use std::process::ExitCode;
@@ -18,16 +18,43 @@ pub(super) fn new() -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The longest password that a request can hold.
+const LONGEST_PASSWORD: usize = 512;
+
+pub(super) fn password() -> io::Result<ExitCode> {
+    let password = line()?;
+    if password.is_empty() {
+        return Ok(fail(
+            FAILED,
+            "error: no password on standard input (printf %s \"$PASSWORD\" | portcullis key password)",
+        ));
+    }
+    if password.len() > LONGEST_PASSWORD || password.chars().any(char::is_control) {
+        return Ok(fail(
+            FAILED,
+            "error: a password is one line of at most 512 bytes without control characters",
+        ));
+    }
+    print(&format!("{}\n", auth::digest_password(&password)?))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What stands on standard input, without the end of its line.
+fn line() -> io::Result<String> {
+    let mut text = String::new();
+    io::stdin().take(64 << 10).read_to_string(&mut text)?;
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    Ok(text)
+}
+
 pub(super) fn digest() -> io::Result<ExitCode> {
-    let mut key = String::new();
-    io::stdin().take(64 << 10).read_to_string(&mut key)?;
-    let key = key.trim_end_matches(['\r', '\n']);
+    let key = line()?;
     if key.is_empty() {
         return Ok(fail(
             FAILED,
             "error: no key on standard input (printf %s \"$KEY\" | portcullis key digest)",
         ));
     }
-    print(&format!("{}\n", auth::digest(key)))?;
+    print(&format!("{}\n", auth::digest(&key)))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -117,6 +117,12 @@ pub(super) fn asks(guard: &Guard) -> String {
         Scheme::MutualTls => (false, "a certificate".to_owned()),
         Scheme::Bearer => (false, "a token in authorization".to_owned()),
         Scheme::Cookie { name } => (false, format!("a token in the cookie {name}")),
+        Scheme::Basic => (false, "a user name and password in authorization".to_owned()),
+        Scheme::Signature => (false, "a signature of the request".to_owned()),
+        Scheme::Asked { headers } => {
+            let names: Vec<_> = headers.iter().map(http::HeaderName::as_str).collect();
+            (false, format!("what a service takes for a proof in {}", names.join(" or ")))
+        }
     };
     let mut told: Vec<String> = Vec::new();
     let mut after_key = false;

@@ -2,12 +2,12 @@
 
 use super::connection::is_misdirected;
 use super::{Arriving, Caller, failures};
-use crate::auth::{Denied, Presented, Sent, Wait};
-use crate::exchange::Exchange;
+use crate::auth::{BodyCheck, Denied, Presented, Sent, Settled, Wait};
+use crate::exchange::{Exchange, Kind};
 use crate::limit::Failures;
 use crate::observe::metrics::Observed;
 use crate::reject::Rejection;
-use crate::snapshot::Route;
+use crate::snapshot::{Route, Snapshot};
 
 /// Whether the route is for clients at this address.
 pub(super) fn is_for_address(route: &Route, x: &mut Exchange) -> Result<(), Rejection> {
@@ -15,7 +15,10 @@ pub(super) fn is_for_address(route: &Route, x: &mut Exchange) -> Result<(), Reje
     match rule.filter(|rule| rule.denies(x.client.address)) {
         None => Ok(()),
         Some(rule) if rule.observe => {
-            x.observe(Observed::Ip, Rejection::IpDenied.code());
+            // Whoever was waited for is decided about anew, and has been counted.
+            if x.settled.is_empty() {
+                x.observe(Observed::Ip, Rejection::IpDenied.code());
+            }
             Ok(())
         }
         Some(_) => Err(Rejection::IpDenied),
@@ -30,22 +33,11 @@ pub(super) fn admit(
     failures: &Failures,
     x: &mut Exchange,
 ) -> Result<Option<Wait>, Rejection> {
-    let head = arriving.head;
     let admitted = match arriving.caller {
         Caller::Credentials => {
             let credential = failures::credential(failures, route, arriving, x);
             failures::hold_back(failures, credential, x)?;
-            let sent = Sent {
-                method: &head.method,
-                host,
-                target: head.raw_path(),
-                secure: x.client.tls.is_some(),
-                client: x.client.address,
-            };
-            let certificate = x.certificate.as_deref();
-            let (headers, request, settled) = (&head.headers, Some(sent), &*x.settled);
-            let presented = Presented { headers, certificate, request, settled };
-            let admitted = route.guard.admit(&presented, x.time);
+            let admitted = route.guard.admit(&presented(arriving, x), x.time);
             failures::note(failures, credential, &admitted, x);
             admitted
         }
@@ -57,6 +49,7 @@ pub(super) fn admit(
             if let Some(observed) = permit.observed() {
                 x.observe(Observed::Allow, observed);
             }
+            x.signed = permit.body().cloned().map(|body| Box::new(BodyCheck::new(body)));
             x.permit = Some(permit);
             Ok(None)
         }
@@ -76,4 +69,44 @@ pub(super) fn admit(
             })
         }
     }
+}
+
+/// What a request shows of who sent it.
+fn presented<'a>(arriving: &Arriving<'a>, x: &'a Exchange) -> Presented<'a> {
+    let head = arriving.head;
+    let fill = x.fill(&head.headers);
+    let sent = Sent {
+        method: &head.method,
+        authority: fill.host(),
+        target: head.raw_path(),
+        scheme: fill.scheme(),
+        client: x.client.address,
+    };
+    Presented {
+        headers: &head.headers,
+        certificate: x.certificate.as_deref(),
+        request: Some(sent),
+        settled: &x.settled,
+    }
+}
+
+/// What is known of who sent it, where nobody has to say so and the answer depends on it.
+pub(super) fn judge(
+    snapshot: &Snapshot,
+    arriving: &Arriving<'_>,
+    x: &mut Exchange,
+) -> Result<Result<Vec<Settled>, Wait>, Rejection> {
+    if matches!(arriving.caller, Caller::TakenFor { .. }) {
+        return Ok(Ok(Vec::new()));
+    }
+    let (failures, auth) = (&snapshot.limiter.failures, &snapshot.auth);
+    let is_real = x.kind == Kind::Real;
+    let credential =
+        is_real.then(|| failures::any_credential(failures, auth, arriving, x)).flatten();
+    failures::hold_back(failures, credential, x)?;
+    let judged = auth.judge(&presented(arriving, x), x.time);
+    if let Ok(judged) = &judged {
+        failures::note_any(failures, credential, judged, x);
+    }
+    Ok(judged)
 }

@@ -1,9 +1,7 @@
 //! Before a credential is looked up: how many of its address were refused lately. Questions are not counted.
 
-use http::header::COOKIE;
-
 use super::Arriving;
-use crate::auth::{Denied, Permit, Reason};
+use crate::auth::{Auth, Denied, Permit, Reason, Settled};
 use crate::exchange::{Exchange, Kind};
 use crate::limit::{Credential, Failures};
 use crate::listen::ClientCertificate;
@@ -25,10 +23,38 @@ pub(super) fn credential(
     }
     let certificate = x.certificate.as_deref().filter(|_| route.guard.asks_for_certificate());
     let fingerprint = certificate.map(ClientCertificate::fingerprint);
-    let headers = &arriving.head.headers;
-    let cookie = route.guard.asks_for_cookie().then_some(&COOKIE);
-    let names = route.guard.asks_for().chain(cookie);
-    failures.credential(x.client.address, headers, names, fingerprint)
+    let shown = route.guard.shown(&arriving.head.headers);
+    failures.credential(x.client.address, shown, fingerprint)
+}
+
+/// What a request presents to any method, where an answer depends on who asks.
+pub(super) fn any_credential(
+    failures: &Failures,
+    auth: &Auth,
+    arriving: &Arriving<'_>,
+    x: &Exchange,
+) -> Option<Credential> {
+    let fingerprint = x.certificate.as_deref().map(ClientCertificate::fingerprint);
+    failures.credential(x.client.address, auth.shown(&arriving.head.headers), fingerprint)
+}
+
+/// Notes what became of it.
+pub(super) fn note_any(
+    failures: &Failures,
+    credential: Option<Credential>,
+    judged: &[Settled],
+    x: &Exchange,
+) {
+    let Some(credential) = credential else { return };
+    let mut known = judged.iter().filter_map(Settled::is_good).peekable();
+    if known.peek().is_none() {
+        return;
+    }
+    if known.any(|good| good) {
+        failures.passed(credential);
+    } else {
+        failures.failed(x.client.address, credential, x.started);
+    }
 }
 
 /// Refuses a request whose address has had too many credentials refused.
@@ -59,7 +85,7 @@ pub(super) fn note(
         Ok(_) | Err(Denied::Forbidden { .. }) => failures.passed(credential),
         // What is not known yet, or can't be, says nothing of the credential.
         Err(
-            Denied::Unauthorized { reason: Reason::Missing }
+            Denied::Unauthorized { reason: Reason::Missing, .. }
             | Denied::Undecided(_)
             | Denied::Unavailable { .. },
         ) => {}

@@ -11,8 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderName};
-
 use super::bucket::Bucket;
 use super::decide::{Draw, Key, Level};
 use super::key;
@@ -56,19 +54,16 @@ impl Failures {
         Self { bucket: rate.map(Bucket::of), local: Arc::clone(local), memory }
     }
 
-    /// What a request presents in these headers, and by its certificate; none if that is nothing.
+    /// What a request presents, in these values and by its certificate; none if that is nothing.
     pub fn credential<'h>(
         &self,
         address: IpAddr,
-        headers: &HeaderMap,
-        names: impl Iterator<Item = &'h HeaderName>,
-        certificate: Option<&str>,
+        values: impl Iterator<Item = &'h [u8]>,
+        certificate: Option<&'h str>,
     ) -> Option<Credential> {
         self.bucket?;
         let mut hasher = self.local.hasher();
         let mut any = false;
-        let values = names.flat_map(|name| headers.get_all(name));
-        let values = values.map(http::HeaderValue::as_bytes);
         for value in values.chain(certificate.map(str::as_bytes)).filter(|value| !value.is_empty())
         {
             any = true;

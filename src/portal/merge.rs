@@ -17,6 +17,7 @@ mod prune;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use http::HeaderName;
 use serde_json::{Map, Value, json};
 
 use super::bounds::{Budget, Unique};
@@ -347,6 +348,17 @@ fn tags(landscape: &Landscape, specs: &Specs, shown: &dyn Fn(usize) -> bool) -> 
     specs.iter().filter(|(name, _)| is_shown(name)).map(tag).collect()
 }
 
+/// What a service asks for that judges requests: of whom `Authorization` is known only that it holds something.
+fn asked(headers: &[HeaderName]) -> Value {
+    let first = headers.first().map_or("authorization", HeaderName::as_str);
+    match first {
+        "authorization" => json!({ "type": "http", "scheme": "bearer" }),
+        // Which cookie it is, the service knows.
+        "cookie" => json!({ "type": "apiKey", "in": "cookie", "name": "session" }),
+        name => json!({ "type": "apiKey", "in": "header", "name": name }),
+    }
+}
+
 /// The ways in which callers prove who they are: all that some route asks for.
 fn schemes(landscape: &Landscape) -> Value {
     let known: BTreeMap<&String, &Scheme> = landscape
@@ -362,6 +374,12 @@ fn schemes(landscape: &Landscape) -> Value {
             Scheme::MutualTls => json!({ "type": "mutualTLS" }),
             Scheme::Bearer => json!({ "type": "http", "scheme": "bearer", "bearerFormat": "JWT" }),
             Scheme::Cookie { name } => json!({ "type": "apiKey", "in": "cookie", "name": name }),
+            Scheme::Basic => json!({ "type": "http", "scheme": "basic" }),
+            Scheme::Signature => json!({
+                "type": "apiKey", "in": "header", "name": "Signature",
+                "description": "An HTTP message signature (RFC 9421), with `Signature-Input`.",
+            }),
+            Scheme::Asked { headers } => asked(headers),
         };
         (super::spec::component_name(name), value)
     };

@@ -20,8 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Portal;
 use super::config::Show;
-use crate::auth::Presented;
-use crate::listen::ClientCertificate;
+use crate::auth::{Presented, Settled};
 use crate::reply::{Reply, html};
 use assets::{Asset, BUNDLE, ICON, STYLE, VERSION};
 
@@ -93,18 +92,18 @@ pub struct Ask {
     now: SystemTime,
 }
 
-/// What a caller shows of who it is.
-#[derive(Debug, Clone)]
+/// What is known of a caller, by each method.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Caller {
-    headers: HeaderMap,
-    certificate: Option<Arc<ClientCertificate>>,
+    nothing: HeaderMap,
+    known: Vec<Settled>,
 }
 
 impl Caller {
-    /// The same for a guard.
+    /// The same for a guard, for whom there is nothing else to look at.
     pub(super) fn presented(&self) -> Presented<'_> {
-        let certificate = self.certificate.as_deref();
-        Presented { headers: &self.headers, certificate, request: None, settled: &[] }
+        let (headers, settled) = (&self.nothing, &*self.known);
+        Presented { headers, certificate: None, request: None, settled }
     }
 }
 
@@ -117,7 +116,6 @@ impl Portal {
         rest: &str,
         query: Option<&str>,
         headers: &HeaderMap,
-        certificate: Option<&Arc<ClientCertificate>>,
         now: SystemTime,
     ) -> Option<Ask> {
         // The root takes its slash along.
@@ -134,14 +132,24 @@ impl Portal {
             versioned: query.is_some_and(|query| query == format!("v={VERSION}-{}", own_version())),
             if_none_match: headers.get_all(IF_NONE_MATCH).iter().cloned().collect(),
             gzip: headers.get_all(ACCEPT_ENCODING).iter().any(takes_gzip),
-            caller: by_caller
-                .then(|| Caller { headers: headers.clone(), certificate: certificate.cloned() }),
+            caller: by_caller.then(Caller::default),
             now,
         })
     }
 }
 
 impl Ask {
+    /// Whether the answer depends on who asks.
+    #[must_use]
+    pub const fn is_for_caller(&self) -> bool {
+        self.caller.is_some()
+    }
+
+    /// Tells what is known of who asks.
+    pub fn show_to(&mut self, known: Vec<Settled>) {
+        self.caller = Some(Caller { known, ..Caller::default() });
+    }
+
     /// Whether the answer may take its time to be made, so that a worker had better not wait for it.
     #[must_use]
     pub fn is_slow(&self) -> bool {

@@ -227,7 +227,7 @@ fn compile_auth(
     if let Some(previous) = previous
         && previous.config.auth == config.auth
         && previous.config.consumers == config.consumers
-        && config.auth.files().all(|path| {
+        && config.auth.files().chain(config.consumers.files()).all(|path| {
             let now = sources.data(&path).ok().map(|data| Mark::of(&data));
             now.is_some() && now == previous.record.files.get(&path).copied()
         })

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::auth::MethodConfig;
 use crate::auth::{RouteAuth, names_a_credential};
 use crate::config::{Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics};
@@ -84,13 +85,18 @@ fn unused_policies(config: &Config, diagnostics: &mut Diagnostics) {
 }
 
 fn keyless_consumers(config: &Config, diagnostics: &mut Diagnostics) {
-    let methods = || config.auth.0.values().filter_map(|method| method.api_key.as_ref());
-    if methods().any(|method| method.keys_file.is_some()) {
-        // Its keys may stand there.
+    let elsewhere = |method: &MethodConfig| {
+        let MethodConfig { api_key, jwt, forward_auth, .. } = method;
+        api_key.as_ref().is_some_and(|method| method.keys_file.is_some())
+            || jwt.as_ref().is_some_and(|method| method.consumer.is_some())
+            || forward_auth.as_ref().is_some_and(|method| method.consumer.is_some())
+    };
+    if config.auth.0.values().any(elsewhere) {
+        // Its keys may stand in a file, or somebody else says who it is.
         return;
     }
     for (name, consumer) in &config.consumers.0 {
-        if consumer.api_keys.0.is_empty() && consumer.certificates.is_empty() {
+        if !consumer.has_credential() {
             diagnostics.warning(
                 At::root().key("consumers").key(name),
                 "this consumer has no key, so it can call nothing",

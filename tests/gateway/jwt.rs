@@ -172,3 +172,24 @@ async fn a_route_may_demand_consumers_groups_claims_and_several_credentials() {
         (&"consumer_not_allowed".into(), &"/watched".into())
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cookie_with_a_token_is_known_again_among_other_cookies() {
+    let origin = Origin::start("svc").await;
+    let text =
+        configuration(&origin).replace("failed_credentials: none", "failed_credentials: 2/hour");
+    let gateway = Gateway::start(&text).await;
+    let token = token(SECRET, "HS256", None, json!({}));
+    let ask =
+        async |cookie: &str| get(gateway.address(), "/cookie", &[("Cookie", cookie)]).await.status;
+    assert_eq!(ask(&format!("session={token}; seen=1")).await, 200);
+    // Cookies of others are no credential that could fail.
+    for visit in 0..5 {
+        assert_eq!(ask(&format!("seen={visit}")).await, 401);
+    }
+    for guess in 0..2 {
+        assert_eq!(ask(&format!("session=guess-{guess}")).await, 401);
+    }
+    assert_eq!(ask("session=guess-2").await, 429);
+    assert_eq!(ask(&format!("seen=2; session={token}")).await, 200);
+}

@@ -43,4 +43,5 @@ mod store;
 mod timeouts;
 mod tls;
 mod trace;
+mod ways;
 mod websocket;

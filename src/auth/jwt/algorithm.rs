@@ -76,10 +76,10 @@ impl Algorithm {
 
 /// Some algorithms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Algorithms(u16);
+pub(in crate::auth) struct Algorithms(u16);
 
 impl Algorithms {
-    pub(super) const NONE: Self = Self(0);
+    pub(in crate::auth) const NONE: Self = Self(0);
     pub(super) const RSA: Self = Self::NONE
         .and(Algorithm::Rs256)
         .and(Algorithm::Rs384)
@@ -94,7 +94,7 @@ impl Algorithms {
         Self(1 << algorithm as u16)
     }
 
-    pub(super) const fn and(self, algorithm: Algorithm) -> Self {
+    pub(in crate::auth) const fn and(self, algorithm: Algorithm) -> Self {
         Self(self.0 | Self::one(algorithm).0)
     }
 
@@ -102,7 +102,7 @@ impl Algorithms {
         Self(self.0 & other.0)
     }
 
-    pub(super) const fn has(self, algorithm: Algorithm) -> bool {
+    pub(in crate::auth) const fn has(self, algorithm: Algorithm) -> bool {
         self.0 & Self::one(algorithm).0 != 0
     }
 

@@ -69,16 +69,11 @@ impl KeySet {
         algorithm: Algorithm,
         kid: Option<&'s str>,
     ) -> impl Iterator<Item = &'s Key> {
-        let meant = move |key: &&Key| match (kid, &key.kid) {
-            (Some(kid), Some(named)) => **named == *kid,
-            // A key without a name is anybody's, such as one that stands in the configuration.
-            _ => true,
-        };
-        self.0
-            .iter()
-            .filter(meant)
-            .filter(move |key| key.algorithms.has(algorithm))
-            .take(MOST_TRIED)
+        let fit = move || self.0.iter().filter(move |key| key.algorithms.has(algorithm));
+        let named = fit().filter(move |key| kid.is_some() && key.kid.as_deref() == kid);
+        // A key without a name is anybody's, such as one that stands in the configuration.
+        let others = fit().filter(move |key| kid.is_none() || key.kid.is_none());
+        named.chain(others).take(MOST_TRIED)
     }
 
     /// Whether a key of this name is here, or any could be meant.

@@ -17,11 +17,11 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 use super::algorithm::{Algorithm, Algorithms};
 
 /// A key that tokens are signed with.
-pub(super) struct Key {
+pub(in crate::auth) struct Key {
     /// Its name in the headers of tokens, if it has one.
     pub(super) kid: Option<Box<str>>,
     /// What it may be used for; never empty.
-    pub(super) algorithms: Algorithms,
+    pub(in crate::auth) algorithms: Algorithms,
     material: Material,
 }
 
@@ -38,7 +38,7 @@ enum Material {
 
 /// Why something is not a key. It never repeats the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum InvalidKey {
+pub(in crate::auth) enum InvalidKey {
     #[error("this is not a public key in PEM")]
     NotPem,
     #[error("this is a private key, and whoever checks tokens needs the public one only")]
@@ -59,7 +59,7 @@ pub(super) enum InvalidKey {
 
 impl Key {
     /// A public key (or a certificate) in PEM.
-    pub(super) fn from_pem(pem: &[u8], wanted: Algorithms) -> Result<Self, InvalidKey> {
+    pub(in crate::auth) fn from_pem(pem: &[u8], wanted: Algorithms) -> Result<Self, InvalidKey> {
         if let Ok(spki) = SubjectPublicKeyInfoDer::from_pem_slice(pem) {
             return Self::from_spki(&spki, wanted);
         }
@@ -109,7 +109,7 @@ impl Key {
     }
 
     /// A secret for HMAC.
-    pub(super) fn secret(secret: &[u8], wanted: Algorithms) -> Result<Self, InvalidKey> {
+    pub(in crate::auth) fn secret(secret: &[u8], wanted: Algorithms) -> Result<Self, InvalidKey> {
         let algorithms = wanted.both(Algorithms::HMAC);
         for algorithm in [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512] {
             let needs = algorithm.shortest_secret();
@@ -171,7 +171,12 @@ impl Key {
     }
 
     /// Whether this key has made this signature of this message, by this algorithm.
-    pub(super) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+    pub(in crate::auth) fn verify(
+        &self,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> bool {
         use Algorithm as A;
         if !self.algorithms.has(algorithm) {
             return false;

@@ -222,7 +222,12 @@ fn rename_expressions(object: &mut Map<String, Value>, what: What, entry: &Entry
 fn security(entry: &Entry<'_>) -> Value {
     let one =
         |name: &String| Value::Object([(component_name(name), json!([]))].into_iter().collect());
-    entry.place.schemes.iter().map(|(name, _)| one(name)).collect()
+    let names = entry.place.schemes.iter().map(|(name, _)| name);
+    if entry.place.guard.demands_all() {
+        let each = names.map(|name| (component_name(name), json!([]))).collect();
+        return Value::Array(vec![Value::Object(each)]);
+    }
+    names.map(one).collect()
 }
 
 /// The hosts of a route that is not for all.

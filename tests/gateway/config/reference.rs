@@ -75,6 +75,12 @@ routes:
         ..bare
     };
     assert_eq!(said, silent);
+    assert_eq!(told.auth.0["people"].basic, Some(portcullis::auth::BasicConfig::default()));
+    let signed = told.auth.0["signed"].signature.clone();
+    assert_eq!(signed, Some(portcullis::auth::SignatureConfig::default()));
+    let ask = told.auth.0["ask"].forward_auth.clone().unwrap();
+    let bare = portcullis::auth::ForwardAuthConfig { url: ask.url.clone(), ..Default::default() };
+    assert_eq!(ask, bare);
     assert_eq!(told.consumers.0["partner"].certificates, minimal.consumers.0["c"].certificates);
     assert_eq!(told.store, minimal.store);
     assert_eq!(told.failed_credentials, minimal.failed_credentials);

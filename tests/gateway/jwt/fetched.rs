@@ -205,3 +205,38 @@ async fn an_answer_that_is_no_set_of_good_keys_is_not_believed() {
         assert_eq!(ask(&gateway, "/svc", &token, &[]).await.0, 503, "{place}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_waits_is_counted_once() {
+    let origin = Origin::start("svc").await;
+    let issuer = Issuer::start(&[jwk("rsa", "one")]).await;
+    let gateway = Gateway::start(&format!(
+        r#"
+admin: {{ address: "127.0.0.1:0" }}
+upstreams: {{ svc: {{ targets: [ "{}" ] }} }}
+auth: {{ login: {{ jwt: {{ audience: api, issuer: "https://id.test/", jwks: "http://{}/jwks" }} }} }}
+routes:
+  svc:
+    path: /svc
+    to: svc
+    ip: {{ deny: [ "0.0.0.0/0" ], observe: true }}
+    limits: [ 9/hour ]
+"#,
+        origin.address, issuer.origin.address
+    ))
+    .await;
+    eventually("the first keys are fetched", async || issuer.asked() == 1).await;
+    issuer.publish(&[jwk("p256", "two")]);
+    let new = token("p256", "ES256", Some("two"), json!({}));
+    let bearer = format!("Bearer {new}");
+    let answer = get(gateway.address(), "/svc", &[("Authorization", &bearer)]).await;
+    assert_eq!((answer.status, issuer.asked()), (200, 2));
+    assert!(answer.header("ratelimit").contains(";r=8;"), "{answer:?}");
+    for (series, count) in [
+        ("portcullis_observed_total{route=\"svc\",rule=\"ip\"}", 1.0),
+        ("portcullis_requests_in_flight{route=\"svc\"}", 0.0),
+        ("portcullis_requests_total{route=\"svc\",method=\"GET\",status=\"200\"}", 1.0),
+    ] {
+        eventually(series, async || metric(&gateway, series).await == Some(count)).await;
+    }
+}

@@ -171,6 +171,25 @@ async fn each_caller_is_shown_what_it_may_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_portal_is_no_place_to_try_credentials_out() {
+    let origin = service(SPEC).await;
+    let text = yaml(&origin, "auth: none, portal: { show: allowed }");
+    let gateway = Gateway::start(&format!("failed_credentials: 3/hour\n{text}")).await;
+    let ask = async |key: &str, path: &str| at(&gateway, path, &[("x-api-key", key)]).await;
+    read(&gateway, &[("x-api-key", KEY)]).await;
+    for guess in 0..3 {
+        assert_eq!(ask(&format!("guess-{guess}"), "/docs/openapi.json").await.status, 200);
+    }
+    let refused = ask("guess-3", "/docs/openapi.json").await;
+    assert_eq!((refused.status, refused.code().as_str()), (429, "rate_limited"));
+    // The same count as at the gate of every route; who was shown something before is shown it still.
+    assert_eq!(ask("guess-4", "/users/1").await.status, 429);
+    assert_eq!(ask(KEY, "/docs/openapi.yaml").await.status, 200);
+    assert_eq!(at(&gateway, "/docs/openapi.json", &[]).await.status, 200);
+    assert_eq!(ask("guess-5", "/docs/").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_page_tells_no_host_that_is_not_for_everybody() {
     let origin = service(SPEC).await;
     let hosts = "  inside: { host: inside.example.com, path: /users, to: users }\n  \

@@ -1,0 +1,257 @@
+//! Requests that are signed, and what becomes of them when anything of them is another's.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
+
+use crate::support::signer::{self, SECRET, now};
+use crate::support::{Client, Gateway, Origin, send};
+
+/// One request, and what its signature says of it.
+#[derive(Clone)]
+struct Asked {
+    method: &'static str,
+    target: String,
+    /// Name and value of what is signed, in order.
+    covered: Vec<(&'static str, String)>,
+    params: String,
+    key: &'static str,
+    algorithm: &'static str,
+    body: &'static str,
+}
+
+impl Asked {
+    fn new(key: &'static str, keyid: &str, algorithm: &'static str, body: &'static str) -> Self {
+        let digest = format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(body)));
+        let mut covered: Vec<_> =
+            [("@method", "POST"), ("@target-uri", "http://a.test/svc?a=b"), ("x-tenant", "blue")]
+                .map(|(name, value)| (name, value.to_owned()))
+                .to_vec();
+        if !body.is_empty() {
+            covered.push(("content-digest", digest));
+        }
+        let params = format!(";created={};keyid=\"{keyid}\"", now());
+        Self {
+            method: "POST",
+            target: "/svc?a=b".to_owned(),
+            covered,
+            params,
+            key,
+            algorithm,
+            body,
+        }
+    }
+
+    /// The two headers of the signature.
+    fn headers(&self) -> [String; 2] {
+        let names: Vec<_> = self.covered.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        let list = format!("({}){}", names.join(" "), self.params);
+        let mut base = String::new();
+        for (name, value) in &self.covered {
+            base.push_str(&format!("\"{name}\": {value}\n"));
+        }
+        base.push_str(&format!("\"@signature-params\": {list}"));
+        let made = signer::signature(self.key, self.algorithm, base.as_bytes());
+        [format!("sig={list}"), format!("sig=:{}:", STANDARD.encode(made))]
+    }
+
+    fn digest(&self) -> String {
+        format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(self.body)))
+    }
+
+    async fn send(&self, gateway: &Gateway) -> u16 {
+        let [input, signature] = self.headers();
+        self.send_with(gateway, &input, &signature, self.body).await
+    }
+
+    async fn send_with(&self, gateway: &Gateway, input: &str, signature: &str, body: &str) -> u16 {
+        let digest = self.digest();
+        let headers = [
+            ("Host", "a.test"),
+            ("X-Tenant", "blue"),
+            ("Content-Digest", &*digest),
+            ("Signature-Input", input),
+            ("Signature", signature),
+        ];
+        send(gateway.address(), self.method, &self.target, &headers, body.as_bytes()).await.status
+    }
+}
+
+async fn gateway(origin: &Origin) -> Gateway {
+    Gateway::start(&format!(
+        r#"
+failed_credentials: none
+upstreams: {{ svc: {{ targets: [ "{0}" ] }} }}
+auth: {{ signed: {{ signature: {{ cover: x-tenant }} }} }}
+consumers:
+  partner:
+    signature_keys:
+      - {{ keyid: rsa, file: "{rsa}" }}
+      - {{ keyid: p256, file: "{p256}" }}
+      - {{ keyid: p384, file: "{p384}" }}
+      - {{ keyid: ed, file: "{ed}" }}
+      - {{ keyid: secret, secret: {SECRET} }}
+  gone: {{ disabled: true, signature_keys: [ {{ keyid: gone, secret: {SECRET} }} ] }}
+routes: {{ svc: {{ path: /svc, to: svc, rewrite: /inside }} }}
+"#,
+        origin.address,
+        rsa = signer::path("rsa.pem"),
+        p256 = signer::path("p256.pem"),
+        p384 = signer::path("p384.pem"),
+        ed = signer::path("ed25519.pem"),
+    ))
+    .await
+}
+
+const BODY: &str = "{\"hello\": \"world\"}";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_request_passes_with_the_body_that_was_signed() {
+    let origin = Origin::start("svc").await;
+    let gateway = gateway(&origin).await;
+    for (key, keyid, algorithm) in [
+        ("rsa", "rsa", "PS512"),
+        ("p256", "p256", "ES256"),
+        ("p384", "p384", "ES384"),
+        ("ed25519", "ed", "EdDSA"),
+        (SECRET, "secret", "HS256"),
+    ] {
+        for body in ["", BODY] {
+            let asked = Asked::new(key, keyid, algorithm, body);
+            assert_eq!(asked.send(&gateway).await, 200, "{keyid} {body:?}");
+            let seen = origin.last();
+            assert_eq!((&*seen.target, &*seen.body), ("/inside?a=b", body.as_bytes()));
+            assert_eq!(seen.header("x-consumer-name"), "partner");
+            assert_eq!((seen.header("signature"), seen.header("signature-input")), ("", ""));
+        }
+    }
+    let asked = Asked::new("ed25519", "ed", "EdDSA", BODY);
+    let [input, signature] = asked.headers();
+    // Others have signed it, too.
+    let input = format!("other=(\"@method\");created=1;keyid=\"other\", {input}");
+    let signature = format!("other=:AAAA:, {signature}");
+    assert_eq!(asked.send_with(&gateway, &input, &signature, BODY).await, 200);
+    // The parts of the target in place of the whole, and what only says more.
+    let mut parts = Asked::new("ed25519", "ed", "EdDSA", "");
+    parts.covered = [
+        ("@query", "?a=b"),
+        ("@path", "/svc"),
+        ("@authority", "a.test"),
+        ("@method", "POST"),
+        ("@scheme", "http"),
+        ("x-tenant", "blue"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .to_vec();
+    parts
+        .params
+        .push_str(&format!(";expires={};nonce=\"n\";tag=\"t\";alg=\"ed25519\"", now() + 60));
+    assert_eq!(parts.send(&gateway).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a list of attacks")]
+async fn a_request_of_which_anything_is_another_is_refused() {
+    let origin = Origin::start("svc").await;
+    let gateway = gateway(&origin).await;
+    let good = Asked::new("ed25519", "ed", "EdDSA", BODY);
+    let [input, signature] = good.headers();
+    assert_eq!(good.send(&gateway).await, 200);
+    let mut cases: Vec<(&str, Asked)> = Vec::new();
+    let mut case = |what: &'static str, change: &dyn Fn(&mut Asked)| {
+        let mut asked = good.clone();
+        change(&mut asked);
+        cases.push((what, asked));
+    };
+    let params = |more: &str| format!(";created={};keyid=\"ed\"{more}", now());
+    case("another method was signed", &|a| a.covered[0].1 = "GET".to_owned());
+    case("another target was signed", &|a| a.covered[1].1 = "http://a.test/svc?a=c".to_owned());
+    case("the inner target was signed", &|a| {
+        a.covered[1].1 = "http://a.test/inside?a=b".to_owned();
+    });
+    case("another scheme was signed", &|a| a.covered[1].1 = "https://a.test/svc?a=b".to_owned());
+    case("another header was signed", &|a| a.covered[2].1 = "red".to_owned());
+    case("another digest was signed", &|a| a.covered[3].1 = "sha-256=:AAAA:".to_owned());
+    case("no method is covered", &|a| drop(a.covered.remove(0)));
+    case("no target is covered", &|a| drop(a.covered.remove(1)));
+    case("no header is covered", &|a| drop(a.covered.remove(2)));
+    case("no body is covered", &|a| drop(a.covered.remove(3)));
+    case("nothing is covered", &|a| a.covered.clear());
+    case("one is covered twice", &|a| a.covered.push(("@method", "POST".to_owned())));
+    case("a header is not there", &|a| a.covered.push(("x-none", String::new())));
+    case("a component is not known", &|a| a.covered.push(("@status", "200".to_owned())));
+    case("capital letters", &|a| a.covered.push(("X-Tenant", "blue".to_owned())));
+    case("it is old", &|a| a.params = format!(";created={};keyid=\"ed\"", now() - 400));
+    case("it is to come", &|a| a.params = format!(";created={};keyid=\"ed\"", now() + 400));
+    case("it is over", &|a| a.params = params(&format!(";expires={}", now() - 1)));
+    case("it says no time", &|a| a.params = ";keyid=\"ed\"".to_owned());
+    case("it says no key", &|a| a.params = format!(";created={}", now()));
+    case("a time in words", &|a| a.params = ";created=\"now\";keyid=\"ed\"".to_owned());
+    case("an unknown key", &|a| a.params = params("").replace("\"ed\"", "\"ed2\""));
+    case("another's key", &|a| a.params = params("").replace("\"ed\"", "\"p256\""));
+    case("another algorithm", &|a| a.params = params(";alg=\"hmac-sha256\""));
+    case("an unknown parameter", &|a| a.params = params(";x=1"));
+    case("another signer", &|a| a.key = SECRET);
+    case("a consumer that is switched off", &|a| {
+        a.key = SECRET;
+        a.algorithm = "HS256";
+        a.params = params("").replace("\"ed\"", "\"gone\"");
+    });
+    case("a key as a secret", &|a| {
+        a.key = SECRET;
+        a.algorithm = "HS256";
+        a.params = params(";alg=\"hmac-sha256\"");
+    });
+    case("another request", &|a| a.target = "/svc?a=c".to_owned());
+    let seen = origin.seen().len();
+    for (what, asked) in &cases {
+        // What was signed and what is sent differ where the case changes only one of them.
+        assert_eq!(asked.send(&gateway).await, 401, "{what}");
+    }
+    for (what, input, signature) in [
+        ("no input", "", &*signature),
+        ("no signature", &*input, ""),
+        ("another label", &*input, &*signature.replace("sig=", "gis=")),
+        ("no bytes", &*input, "sig=\"abc\""),
+        ("cut", &*input, &signature[..signature.len() - 9]),
+        ("no list", "sig=1;created=1;keyid=\"ed\"", &*signature),
+        ("no structure", "sig=((", &*signature),
+        ("a parameter", &*input.replace("\"@method\"", "\"@method\";req"), &*signature),
+        ("long", &*format!("{input}, x=({})", "\"a\" ".repeat(2000)), &*signature),
+        ("many", &*format!("{input}, a=(), b=(), c=(), d=()"), &*signature),
+    ] {
+        assert_eq!(good.send_with(&gateway, input, signature, BODY).await, 401, "{what}");
+    }
+    assert_eq!(origin.seen().len(), seen);
+
+    // Another body: of the same length, shorter, and one where none was signed.
+    for body in ["{\"hello\": \"World\"}", "{\"hello\"}", "{\"hello\": \"world\"} "] {
+        assert_eq!(good.send_with(&gateway, &input, &signature, body).await, 400, "{body}");
+    }
+    let empty = Asked::new("ed25519", "ed", "EdDSA", "");
+    let [input, signature] = empty.headers();
+    assert_eq!(empty.send_with(&gateway, &input, &signature, "x").await, 401);
+    let mut client = Client::connect(gateway.address()).await;
+    client
+        .write(
+            format!(
+                "POST /svc?a=b HTTP/1.1\r\nHost: a.test\r\nX-Tenant: blue\r\nSignature-Input: {input}\r\n\
+                 Signature: {signature}\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+            )
+            .as_bytes(),
+        )
+        .await;
+    assert_eq!(client.read(false).await.status, 401);
+    let whole = origin.seen().split_off(seen);
+    assert!(
+        whole.iter().all(|seen| seen.body.is_empty() || !seen.body.ends_with(b"}")),
+        "{whole:?}"
+    );
+    let log = gateway.log(cases.len() + 15).await;
+    let details: Vec<_> = log.iter().filter_map(|line| line["detail"].as_str()).collect();
+    for word in
+        ["signature_covers_too_little", "signature_wrong", "key_unknown", "credential_expired"]
+    {
+        assert!(details.contains(&word), "{word}: {details:?}");
+    }
+}
