@@ -25,6 +25,7 @@ use pingora::http::RequestHeader;
 use serde::Serialize;
 
 use crate::auth::{Claims, Consumer};
+use crate::concurrency::Caps;
 use crate::diagnostic::did_you_mean;
 use crate::exchange::{Exchange, Kind};
 use crate::hygiene::{CleanTarget, clean_host};
@@ -364,7 +365,13 @@ fn limits(x: &Exchange) -> Vec<Limit> {
     let (Some(route), Some(_)) = (&x.route, &x.permit) else { return Vec::new() };
     let rules = route.limits.iter();
     let rules = rules.flat_map(|limits| limits.rules(x.consumer.as_deref(), &x.line.method));
-    rules.map(|rule| Limit { at: rule.name().to_string(), says: rule.sentence() }).collect()
+    let rates = rules.map(|rule| Limit { at: rule.name().to_string(), says: rule.sentence() });
+    let own = route.caps.iter().filter_map(|caps| caps.of_plan(x.consumer.as_deref()));
+    let own = own.map(|(at, says)| Limit { at: at.to_string(), says });
+    let upstream = route.upstream().and_then(|upstream| upstream.known_gate());
+    let gates = route.caps.iter().filter_map(Caps::gate).chain(upstream);
+    let gates = gates.map(|gate| Limit { at: gate.place().to_string(), says: gate.sentence() });
+    rates.chain(own).chain(gates).collect()
 }
 
 fn answer(

@@ -19,6 +19,7 @@
 //! | `uri_too_long` | 414 | a target above 8 KiB |
 //! | `misdirected` | 421 | a connection for another host, on which no certificate was shown |
 //! | `rate_limited` | 429 | the caller has called too often, or too many of its credentials were refused |
+//! | `too_many_at_once` | 429 | the caller has as many requests in flight as its plan gives it |
 //! | `header_too_large` | 431 | a head above 64 KiB or 100 lines |
 //! | `client_closed` | 499 | the client left before the answer (only in the log) |
 //! | `internal_error` | 500 | a fault of this program |
@@ -27,6 +28,7 @@
 //! | `upstream_broken` | 502 | an answer that was cut or cannot be read, or a failed TLS handshake |
 //! | `upstream_unreachable` | 503 | no connection to any target tried |
 //! | `no_healthy_target` | 503 | no target is fit for use |
+//! | `overloaded` | 503 | the route or its upstream has as many requests in flight as it may |
 //! | `maintenance` | 503 | the route is in maintenance |
 //! | `auth_unavailable` | 503 | it cannot be found out now who calls |
 //! | `upstream_timeout` | 504 | a target took longer than `timeouts.connect`, `read` or `write` |
@@ -80,6 +82,8 @@ pub enum Rejection {
         /// When it may again.
         retry_after: Duration,
     },
+    /// The caller has as many requests in flight as its plan gives it.
+    TooManyAtOnce,
     /// A head above [`MAX_HEAD`] or [`MAX_HEADERS`].
     HeaderTooLarge,
     /// The client left before the answer.
@@ -102,6 +106,11 @@ pub enum Rejection {
         /// When a target is tried again.
         retry_after: Duration,
     },
+    /// As many requests are in flight as may be.
+    Overloaded {
+        /// When it may be better.
+        retry_after: Duration,
+    },
     /// The route is in maintenance.
     Maintenance {
         /// The sentence for the client, if it is not the usual one.
@@ -120,7 +129,7 @@ pub enum Rejection {
 }
 
 /// All words that [`Rejection::code`] can give.
-pub const CODES: [&str; 26] = [
+pub const CODES: [&str; 28] = [
     "bad_request",
     "ambiguous_path",
     "unauthorized",
@@ -134,6 +143,7 @@ pub const CODES: [&str; 26] = [
     "uri_too_long",
     "misdirected",
     "rate_limited",
+    "too_many_at_once",
     "header_too_large",
     "client_closed",
     "internal_error",
@@ -142,6 +152,7 @@ pub const CODES: [&str; 26] = [
     "upstream_broken",
     "upstream_unreachable",
     "no_healthy_target",
+    "overloaded",
     "maintenance",
     "auth_unavailable",
     "upstream_timeout",
@@ -236,6 +247,12 @@ impl Rejection {
                 "Too many requests",
                 "This caller has sent too many requests; Retry-After says when it may send another.",
             ),
+            Self::TooManyAtOnce => (
+                429,
+                "too_many_at_once",
+                "Too many requests at once",
+                "This caller has as many requests in flight as it may; one of them has to end first.",
+            ),
             Self::HeaderTooLarge => (
                 431,
                 "header_too_large",
@@ -275,6 +292,12 @@ impl Rejection {
                 "no_healthy_target",
                 "Service unavailable",
                 "No instance of the service behind the gateway is healthy.",
+            ),
+            Self::Overloaded { .. } => (
+                503,
+                "overloaded",
+                "Service overloaded",
+                "More requests are in flight than the service bears; please try again later.",
             ),
             Self::Maintenance { .. } => (
                 503,
@@ -318,8 +341,9 @@ impl Rejection {
             Self::RateLimited { retry_after }
             | Self::UpstreamUnreachable { retry_after }
             | Self::NoHealthyTarget { retry_after }
+            | Self::Overloaded { retry_after }
             | Self::Maintenance { retry_after, .. } => Some(whole_seconds(*retry_after)),
-            Self::AuthUnavailable => Some(1),
+            Self::AuthUnavailable | Self::TooManyAtOnce => Some(1),
             _ => None,
         };
         let problem = Problem { status, code, title, detail, request_id, retry_after };

@@ -270,7 +270,7 @@ pub(super) fn record(session: &Session, x: &mut Exchange, wants_agent: bool) -> 
         },
         why: x.why,
         detail: x.detail,
-        limit: x.limit.as_ref().map(|rule| Arc::clone(rule.name())),
+        limit: x.cap.clone().or_else(|| x.limit.as_ref().map(|rule| Arc::clone(rule.name()))),
         observed: x.observed,
         agent: wants_agent.then(|| Box::new(agent(&session.req_header().headers))),
     }

@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use super::write::{Exposition, Kind};
 use super::{Format, METHODS, Metrics, Observed, STATUSES, View};
-use super::{limits, process};
+use super::{caps, limits, process};
 use crate::auth::KeySetStatus;
 use crate::counter::{BOUNDS, Histogram};
 use crate::listen::tls::Tls;
@@ -44,6 +44,10 @@ pub struct Extent {
     pub key_sets: usize,
     /// Limits.
     pub limits: usize,
+    /// Routes and upstreams with a `concurrency` of their own.
+    pub gates: usize,
+    /// Plans with one.
+    pub capped_plans: usize,
     /// Words for why we answer ourselves.
     pub codes: usize,
 }
@@ -52,8 +56,9 @@ pub struct Extent {
 /// of `docs/metrics.md`.
 #[must_use]
 pub const fn most_series(extent: Extent) -> usize {
-    let Extent { routes, upstreams, targets, listeners, certificates, key_sets, limits, codes } =
+    let Extent { routes, upstreams, targets, listeners, certificates, key_sets, limits, .. } =
         extent;
+    let Extent { gates, capped_plans, codes, .. } = extent;
     // Requests that no route took have no number in flight.
     let of_a_route = METHODS.len() * (STATUSES.len() + 1) + HISTOGRAM;
     let of_an_upstream = HISTOGRAM + Outcome::ALL.len() - 2;
@@ -65,6 +70,8 @@ pub const fn most_series(extent: Extent) -> usize {
         + listeners * (OF_A_LISTENER + Refusal::ALL.len())
         + certificates * OF_A_CERTIFICATE
         + limits * limits::OF_A_LIMIT
+        + gates * caps::OF_A_GATE
+        + capped_plans
         + codes
         + Flaw::ALL.len()
         + OF_THE_PROCESS
@@ -87,6 +94,7 @@ impl Metrics {
         write_tries(&view.upstreams, out_ref);
         write_targets(&view.upstreams, out_ref);
         limits::write(view, out_ref);
+        caps::write(view, out_ref);
         self.write_state(dropped, out_ref);
         process::write(out_ref);
         out.finish()
