@@ -446,13 +446,13 @@ impl ProxyHttp for Gateway {
         error: &Error,
         x: &mut Box<Exchange>,
     ) -> FailToProxy {
+        // Whoever reads the answer, or does not, holds no place any more.
+        x.seats = Seats::default();
         if x.rejection.is_none() && x.answered && cause::is_unsent_rest(error) {
             self.note(session, x);
             answer::close(session).await;
             return FailToProxy { error_code: x.status, can_reuse_downstream: false };
         }
-        // Whoever reads the answer, or does not, holds no place any more.
-        x.seats = Seats::default();
         let rejection = x.rejection.take().unwrap_or_else(|| cause::of(error, x));
         x.detail = Some(cause::flaw(error).map_or(error.etype().as_str(), Flaw::word));
         log::debug!("request {}: {}: {error}", x.id(), rejection.code());

@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use portcullis::auth::Digest;
+use portcullis::explain::{Question, explain};
+use portcullis::loading::load_text;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use crate::support::gateway::TestSources;
 use crate::support::{Answer, Client, Gateway, RawOrigin, eventually, get};
 
 /// An origin that answers when it is told to, and knows how many requests it has at once.
@@ -124,4 +127,31 @@ async fn sent(address: SocketAddr, path: &str) -> Client {
     let mut client = Client::connect(address).await;
     client.write(format!("GET {path} HTTP/1.1\r\nHost: gateway.test\r\n\r\n").as_bytes()).await;
     client
+}
+
+#[test]
+fn an_explanation_tells_how_many_at_once() {
+    let text = format!(
+        r#"
+version: 1
+listeners: {{ public: {{ address: "127.0.0.1:8080" }} }}
+upstreams:
+  u: {{ targets: [ "127.0.0.1:8001" ], concurrency: {{ adaptive: true, max: 50, queue: 5 }} }}
+plans: {{ p: {{ concurrency: 7 }} }}
+consumers: {{ me: {{ api_keys: "{}", plan: p }} }}
+routes: {{ all: {{ path: /, to: u, concurrency: {{ max: 30, queue: 0, observe: true }} }} }}
+"#,
+        digest("me")
+    );
+    let loaded = load_text(&text, &TestSources::default());
+    let snapshot = loaded.compiled.unwrap().snapshot;
+    let mut question = Question::new("GET", "/").unwrap();
+    question.consumer = Some("me".to_owned());
+    let told = explain(&snapshot, 8080, &question).unwrap().to_text();
+    let limits = "
+limits     7 of its requests at once (plans.p.concurrency)
+           30 at once, which only looks on (routes.all.concurrency)
+           as many at once as answer without delay, up to 50, and 5 wait for up to 100ms (upstreams.u.concurrency)
+";
+    assert!(told.contains(limits), "{told}");
 }
