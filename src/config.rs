@@ -20,7 +20,9 @@ use crate::auth::{Allow, ConsumersConfig, MethodsConfig, RouteAuth};
 use crate::rewrite::{HeadersConfig, cors, security};
 use crate::route::StripPrefix;
 use crate::units::{OneOrMany, Period, Size};
-use crate::{compress, ip, limit, listen, maintenance, observe, portal, store, upstream};
+use crate::{
+    compress, concurrency, ip, limit, listen, maintenance, observe, portal, store, upstream,
+};
 
 pub use expectation::{Expect, Expectation, With};
 pub use policy::{PolicyConfig, PolicyKeys, nearest};
@@ -333,6 +335,10 @@ pub struct RouteConfig {
     /// How often callers may call; `none`: as often as they like. Default: as in `defaults`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<limit::Setting>,
+
+    /// How many of its requests may be in flight; more wait a moment or are turned away. Default: as many as come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<concurrency::RouteCap>,
 
     /// Answers by itself.
     #[serde(skip_serializing_if = "Option::is_none")]

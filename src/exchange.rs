@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use crate::auth::{BodyCheck, Claims, Consumer, Permit, Settled};
 use crate::compress::Encoder;
+use crate::concurrency::Seats;
 use crate::grpc_web::Bridge;
 use crate::hygiene::clean_host;
 use crate::limit::quota::Left;
@@ -169,6 +170,10 @@ pub struct Exchange {
     pub quota: Option<Left>,
     /// The limit that refused it or held it up, or would have.
     pub limit: Option<Arc<str>>,
+    /// Where it is written how many may be at once, if that has turned it away, or would have.
+    pub cap: Option<Arc<str>>,
+    /// Its places among as many as may be at once.
+    pub seats: Seats,
     /// A cause that a phase ended with, until it is answered.
     pub rejection: Option<Rejection>,
     /// When what happened.
@@ -218,6 +223,8 @@ impl Exchange {
             standing: None,
             quota: None,
             limit: None,
+            cap: None,
+            seats: Seats::default(),
             rejection: None,
             tries: 0,
             unsent: 0,

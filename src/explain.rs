@@ -25,6 +25,7 @@ use pingora::http::RequestHeader;
 use serde::Serialize;
 
 use crate::auth::{Claims, Consumer};
+use crate::concurrency::Caps;
 use crate::diagnostic::did_you_mean;
 use crate::exchange::{Exchange, Kind};
 use crate::hygiene::{CleanTarget, clean_host};
@@ -376,7 +377,16 @@ fn limits(x: &Exchange, decision: &Result<Decision, Rejection>) -> Vec<Limit> {
         says: rule.sentence(),
         shared: false,
     });
-    rules.chain(quota).collect()
+    let own = route.caps.iter().filter_map(|caps| caps.of_plan(x.consumer.as_deref()));
+    let own = own.map(|(at, says)| Limit { at: at.to_string(), says, shared: false });
+    let upstream = route.upstream().and_then(|upstream| upstream.known_gate());
+    let gates = route.caps.iter().filter_map(Caps::gate).chain(upstream);
+    let gates = gates.map(|gate| Limit {
+        at: gate.place().to_string(),
+        says: gate.sentence(),
+        shared: false,
+    });
+    rules.chain(quota).chain(own).chain(gates).collect()
 }
 
 fn answer(

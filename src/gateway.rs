@@ -5,6 +5,7 @@
 
 mod answer;
 mod bridge;
+mod caps;
 mod cause;
 mod head;
 mod intake;
@@ -26,6 +27,7 @@ use pingora::prelude::{Error, HttpPeer, Result};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
+use crate::concurrency::Seats;
 use crate::exchange::Exchange;
 use crate::hygiene::is_framed_in_one_way;
 use crate::listen::{Conn, Facts, Flaw, Shutdown};
@@ -152,10 +154,20 @@ impl ProxyHttp for Gateway {
                 Err(rejection) => taken = Err(rejection),
             }
         }
+        if taken.is_ok() {
+            match caps::of_route(x) {
+                Ok(None) => {}
+                Ok(Some(waiter)) => match Box::pin(caps::wait(session, x, waiter)).await {
+                    Ok(seat) => x.seats.route = Some(seat),
+                    Err(rejection) => taken = Err(rejection),
+                },
+                Err(rejection) => taken = Err(rejection),
+            }
+        }
         match taken {
             Ok(None) => return Ok(false),
             Ok(Some(own)) => Box::pin(answer::give(session, x, own)).await?,
-            Err(rejection) => Box::pin(answer::refuse(session, x, &rejection)).await?,
+            Err(rejection) => Box::pin(caps::turn_away(session, x, rejection)).await?,
         }
         Ok(true)
     }
@@ -167,10 +179,20 @@ impl ProxyHttp for Gateway {
     ) -> Result<bool> {
         // The first target is chosen here and not in `upstream_peer`, since an answer from here leaves the
         // client its connection.
-        match intake::choose(session, x) {
+        let mut chosen = match caps::of_upstream(x) {
+            Ok(None) => Ok(()),
+            Ok(Some(waiter)) => Box::pin(caps::wait(session, x, waiter))
+                .await
+                .map(|seat| x.seats.upstream = Some(seat)),
+            Err(rejection) => Err(rejection),
+        };
+        if chosen.is_ok() {
+            chosen = intake::choose(session, x);
+        }
+        match chosen {
             Ok(()) => Ok(true),
             Err(rejection) => {
-                Box::pin(answer::refuse(session, x, &rejection)).await?;
+                Box::pin(caps::turn_away(session, x, rejection)).await?;
                 Ok(false)
             }
         }
@@ -433,6 +455,8 @@ impl ProxyHttp for Gateway {
         error: &Error,
         x: &mut Box<Exchange>,
     ) -> FailToProxy {
+        // Whoever reads the answer, or does not, holds no place any more.
+        x.seats = Seats::default();
         if x.rejection.is_none() && x.answered && cause::is_unsent_rest(error) {
             self.note(session, x);
             answer::close(session).await;

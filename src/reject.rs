@@ -20,6 +20,7 @@
 //! | `misdirected` | 421 | a connection for another host, on which no certificate was shown |
 //! | `rate_limited` | 429 | the caller has called too often, or too many of its credentials were refused |
 //! | `quota_exceeded` | 429 | the caller has used up what its plan gives it for the day or the month |
+//! | `too_many_at_once` | 429 | the caller has as many requests in flight as its plan gives it |
 //! | `header_too_large` | 431 | a head above 64 KiB or 100 lines |
 //! | `client_closed` | 499 | the client left before the answer (only in the log) |
 //! | `internal_error` | 500 | a fault of this program |
@@ -28,6 +29,7 @@
 //! | `upstream_broken` | 502 | an answer that was cut or cannot be read, or a failed TLS handshake |
 //! | `upstream_unreachable` | 503 | no connection to any target tried |
 //! | `no_healthy_target` | 503 | no target is fit for use |
+//! | `overloaded` | 503 | the route or its upstream has as many requests in flight as it may |
 //! | `maintenance` | 503 | the route is in maintenance |
 //! | `auth_unavailable` | 503 | it cannot be found out now who calls |
 //! | `limit_unavailable` | 503 | it cannot be found out now how often the caller has called |
@@ -87,6 +89,8 @@ pub enum Rejection {
         /// When there is more.
         retry_after: Duration,
     },
+    /// The caller has as many requests in flight as its plan gives it.
+    TooManyAtOnce,
     /// A head above [`MAX_HEAD`] or [`MAX_HEADERS`].
     HeaderTooLarge,
     /// The client left before the answer.
@@ -109,6 +113,11 @@ pub enum Rejection {
         /// When a target is tried again.
         retry_after: Duration,
     },
+    /// As many requests are in flight as may be.
+    Overloaded {
+        /// When it may be better.
+        retry_after: Duration,
+    },
     /// The route is in maintenance.
     Maintenance {
         /// The sentence for the client, if it is not the usual one.
@@ -129,7 +138,7 @@ pub enum Rejection {
 }
 
 /// All words that [`Rejection::code`] can give.
-pub const CODES: [&str; 28] = [
+pub const CODES: [&str; 30] = [
     "bad_request",
     "ambiguous_path",
     "unauthorized",
@@ -144,6 +153,7 @@ pub const CODES: [&str; 28] = [
     "misdirected",
     "rate_limited",
     "quota_exceeded",
+    "too_many_at_once",
     "header_too_large",
     "client_closed",
     "internal_error",
@@ -152,6 +162,7 @@ pub const CODES: [&str; 28] = [
     "upstream_broken",
     "upstream_unreachable",
     "no_healthy_target",
+    "overloaded",
     "maintenance",
     "auth_unavailable",
     "limit_unavailable",
@@ -253,6 +264,12 @@ impl Rejection {
                 "Quota exceeded",
                 "This caller has used up its quota; Retry-After says when there is more.",
             ),
+            Self::TooManyAtOnce => (
+                429,
+                "too_many_at_once",
+                "Too many requests at once",
+                "This caller has as many requests in flight as it may; one of them has to end first.",
+            ),
             Self::HeaderTooLarge => (
                 431,
                 "header_too_large",
@@ -292,6 +309,12 @@ impl Rejection {
                 "no_healthy_target",
                 "Service unavailable",
                 "No instance of the service behind the gateway is healthy.",
+            ),
+            Self::Overloaded { .. } => (
+                503,
+                "overloaded",
+                "Service overloaded",
+                "More requests are in flight than the service bears; please try again later.",
             ),
             Self::Maintenance { .. } => (
                 503,
@@ -342,8 +365,9 @@ impl Rejection {
             | Self::QuotaExceeded { retry_after }
             | Self::UpstreamUnreachable { retry_after }
             | Self::NoHealthyTarget { retry_after }
+            | Self::Overloaded { retry_after }
             | Self::Maintenance { retry_after, .. } => Some(whole_seconds(*retry_after)),
-            Self::AuthUnavailable | Self::LimitUnavailable => Some(1),
+            Self::AuthUnavailable | Self::LimitUnavailable | Self::TooManyAtOnce => Some(1),
             _ => None,
         };
         let problem = Problem { status, code, title, detail, request_id, retry_after };

@@ -23,6 +23,7 @@ pub use policy::Policy;
 pub use record::{Mark, Record};
 
 use crate::auth::{Auth, Guard};
+use crate::concurrency::{Callers, Caps, Gate};
 use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics, Severity};
 use crate::limit::{self, Limiter};
@@ -63,6 +64,8 @@ pub struct Snapshot {
     pub store: Option<Arc<Store>>,
     /// How often callers may call; requests reach it through their routes.
     pub limiter: Arc<Limiter>,
+    /// How many requests callers may have in flight; requests reach it through their routes.
+    pub callers: Arc<Callers>,
     /// The file as written, with what came from outside put in.
     pub config: Arc<Config>,
     /// What came from outside.
@@ -82,9 +85,24 @@ impl Snapshot {
                 route.meter.carry_on(meter);
             }
         }
+        self.carry_gates_on(previous);
         for (name, upstream) in &self.upstreams {
             if let Some(other) = previous.upstreams.get(name) {
                 upstream.carry_on(other);
+            }
+        }
+    }
+
+    /// Goes on with who is in flight on routes that may not have as many as come.
+    fn carry_gates_on(&self, previous: &Self) {
+        let known: HashMap<_, _> = previous
+            .routes
+            .iter()
+            .filter_map(|(name, route)| Some((name, gate_of(route)?)))
+            .collect();
+        for (name, route) in self.routes.iter() {
+            if let (Some(gate), Some(known)) = (gate_of(route), known.get(name)) {
+                gate.carry_on(known);
             }
         }
     }
@@ -123,6 +141,13 @@ impl Snapshot {
             store: self.store.as_ref().map(|store| store.status()),
             limit_keys: self.limiter.local.keys() as u64,
             quotas_unsaved: self.limiter.quotas_unsaved(),
+            gates: self
+                .routes
+                .iter()
+                .filter_map(|(_, route)| gate_of(route))
+                .chain(self.upstreams.values().filter_map(|upstream| upstream.known_gate()))
+                .collect(),
+            capped_plans: self.callers.capped().collect(),
             tls: self
                 .doors
                 .values()
@@ -158,6 +183,8 @@ pub struct Route {
     pub policy: Option<Arc<Policy>>,
     /// How often callers may call, if anybody is limited.
     pub limits: Option<Arc<limit::Limits>>,
+    /// How many may be at once, if that is bounded for its requests.
+    pub caps: Option<Caps>,
     /// How many of its requests are logged.
     pub sampling: Sampling,
     /// Its requests, in numbers.
@@ -175,6 +202,10 @@ impl Route {
             Action::Respond(_) | Action::Redirect(_) | Action::Health | Action::Portal(_) => None,
         }
     }
+}
+
+fn gate_of(route: &Arc<Route>) -> Option<&Gate> {
+    route.caps.as_ref().and_then(Caps::gate)
 }
 
 /// What a route does.

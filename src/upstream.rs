@@ -25,6 +25,7 @@ use pingora_load_balancing::LoadBalancer;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::concurrency::Gate;
 use crate::counter::{Histogram, Lasting};
 use crate::diagnostic::{At, Diagnostics};
 
@@ -42,6 +43,7 @@ mod origin;
 mod pem;
 mod pool;
 mod retry;
+mod room;
 mod switch;
 mod tally;
 mod target;
@@ -61,6 +63,7 @@ use background::{Tasks, Work};
 use balance::{Selector, chance, enough_picks};
 use config::WhenAllDown;
 use ejection::{Admission, Role};
+use room::Room;
 
 /// How long [`Upstream::ready`] waits at most.
 const READY_WITHIN: Duration = Duration::from_secs(6);
@@ -71,6 +74,8 @@ const READY_WITHIN: Duration = Duration::from_secs(6);
 pub struct Unavailable {
     /// When to ask again: from 1 s to 30 s.
     pub retry_after: Duration,
+    /// Whether there are usable ones, that have as many requests in flight as they may.
+    pub full: bool,
 }
 
 /// What a hash policy sends to the same target. The other policies do not look at it.
@@ -124,6 +129,7 @@ pub struct Upstream {
     /// What became of the tries, by the targets of the configuration.
     tallies: Vec<Arc<Tally>>,
     first_byte: Lasting<Histogram>,
+    room: Room,
     tasks: OnceLock<Tasks>,
 }
 
@@ -234,14 +240,24 @@ impl Upstream {
         let key = key.0.unwrap_or(&random);
         let clock = self.pool.clock(now);
         let untried = |target: &Arc<Target>| !tried.iter().any(|t| Arc::ptr_eq(t, target));
+        let full = std::cell::Cell::new(false);
+        // Whoever is chosen is entered already, so that no two take the last place at once.
+        let enter = |target: &Arc<Target>| {
+            let entered = target.enter(self.room.per_target());
+            full.set(full.get() || !entered);
+            entered
+        };
         let usable = |target: &Arc<Target>, healthy: bool| {
-            if !healthy || target.is_drained() {
+            if !healthy || target.is_drained() || target.ejection.is_out(clock) || !enter(target) {
                 return None;
             }
             match target.ejection.admit(clock) {
                 Admission::In => Some(Role::Normal),
                 Admission::Trial => Some(Role::Trial),
-                Admission::Out => None,
+                Admission::Out => {
+                    target.leave();
+                    None
+                }
             }
         };
         let fresh = |target: &Arc<Target>, healthy| {
@@ -253,14 +269,16 @@ impl Upstream {
         }
         if found.is_none() && self.config.when_all_down == WhenAllDown::TryAnyway {
             // Whatever else is down, an operator's word counts.
-            let forced = |target: &Arc<Target>| (!target.is_drained()).then_some(Role::Forced);
+            let forced = |target: &Arc<Target>| {
+                (!target.is_drained() && enter(target)).then_some(Role::Forced)
+            };
             found = self
-                .pick(key, |target, _| forced(target).filter(|_| untried(target)))
+                .pick(key, |target, _| if untried(target) { forced(target) } else { None })
                 .or_else(|| self.pick(key, |target, _| forced(target)));
         }
         match found {
             Some((target, role)) => Ok(Attempt::new(Arc::clone(self), target, role, now)),
-            None => Err(Unavailable { retry_after: self.pool.retry_after(now) }),
+            None => Err(Unavailable { retry_after: self.pool.retry_after(now), full: full.get() }),
         }
     }
 
@@ -349,9 +367,24 @@ impl Upstream {
         self.first_byte.seen()
     }
 
+    /// The gate before it, if it has one, with as many places as its targets have now.
+    #[must_use]
+    pub fn gate(&self, now: Instant) -> Option<&Gate> {
+        let gate = self.room.gate()?;
+        self.room.look(&self.pool, now);
+        Some(gate)
+    }
+
+    /// The same as it stands.
+    #[must_use]
+    pub fn known_gate(&self) -> Option<&Gate> {
+        self.room.gate()
+    }
+
     /// Goes on with the counts of the upstream that this one replaces: to be called before the first try.
     pub fn carry_on(&self, previous: &Self) {
         self.first_byte.carry_on(&previous.first_byte);
+        self.room.carry_on(&previous.room);
         for tally in &self.tallies {
             let same = |other: &&Arc<Tally>| other.label() == tally.label();
             if let Some(other) = previous.tallies.iter().find(same) {

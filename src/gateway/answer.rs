@@ -269,7 +269,7 @@ pub(super) fn record(session: &Session, x: &mut Exchange, wants_agent: bool) -> 
         },
         why: x.why,
         detail: x.detail,
-        limit: x.limit.clone(),
+        limit: x.cap.clone().or_else(|| x.limit.clone()),
         observed: x.observed,
         agent: wants_agent.then(|| Box::new(agent(&session.req_header().headers))),
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use pingora::proxy::Session;
 
-use super::Gateway;
+use super::{Gateway, caps};
 use crate::auth::Wait;
 use crate::exchange::Exchange;
 use crate::intake::{self, Arriving, Caller, Decision};
@@ -92,6 +92,7 @@ pub(super) fn choose(session: &Session, x: &mut Exchange) -> Result<(), Rejectio
             x.attempt = Some(attempt);
             Ok(())
         }
+        Err(unavailable) if unavailable.full => Err(caps::no_place(x)),
         Err(unavailable) => {
             Err(Rejection::NoHealthyTarget { retry_after: unavailable.retry_after })
         }

@@ -9,6 +9,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::quota::config::QuotasConfig;
+use crate::concurrency::Priority;
 use crate::diagnostic::did_you_mean;
 use crate::units::{OneOrMany, Period, Rate};
 
@@ -23,6 +24,12 @@ pub struct PlanConfig {
     /// much as they like.
     #[serde(skip_serializing_if = "QuotasConfig::is_empty")]
     pub quota: QuotasConfig,
+    /// How many requests each of its consumers may have in flight. Default: as many as they like.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub concurrency: Option<u32>,
+    /// Who is let in first where not all can be: `low`, `normal` or `high`. Default: normal, as callers without a plan.
+    pub priority: Priority,
 }
 
 /// How often credentials from one address may be refused.

@@ -9,6 +9,7 @@
 //! - **Counts outlive a reload**: a route, an upstream or a target that keeps its name goes on with its
 //!   counts. Whatever is gone from the configuration is gone from the metrics.
 
+mod caps;
 mod encode;
 mod format;
 mod limits;
@@ -27,6 +28,7 @@ pub use format::Format;
 pub use meter::{METHODS, Observed, RouteMeter, STATUSES};
 
 use crate::auth::KeySetStatus;
+use crate::concurrency::{Gate, Priority};
 use crate::counter::Counters;
 use crate::limit::Said;
 use crate::listen::tls::Tls;
@@ -51,6 +53,10 @@ pub struct View<'a> {
     pub limit_keys: u64,
     /// For how many seconds what was used of quotas could not be kept, if there are any.
     pub quotas_unsaved: Option<u64>,
+    /// The gates that let so many requests in at once.
+    pub gates: Vec<&'a Gate>,
+    /// The plans whose consumers may have so many in flight: place, priority, and how many they were refused.
+    pub capped_plans: Vec<(&'a str, Priority, u64)>,
     /// The listeners that speak TLS, by name.
     pub tls: Vec<(&'a str, &'a Tls)>,
     /// The sets of keys that are fetched.

@@ -15,6 +15,7 @@ use super::gaps::Gaps;
 use super::record::{Mark, Record};
 use super::{Admin, Compiled, Route, Snapshot};
 use crate::auth::{self, Auth};
+use crate::concurrency::{Callers, Wish};
 use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics};
 use crate::limit;
@@ -52,13 +53,7 @@ pub(super) fn compile_with(
     if let Some(previous) = previous {
         fixed::refuse_changes(&previous.config, config, diagnostics);
     }
-    if config.version.is_none() {
-        diagnostics.error(
-            root.clone(),
-            "the key \"version\" is missing",
-            "begin the file with \"version: 1\"",
-        );
-    }
+    refuse_missing_version(config, diagnostics);
     let doors = compile_listeners(config, gaps, previous, sources, diagnostics);
     let listeners: Vec<_> = doors.iter().map(|(name, door)| (name.clone(), door.address)).collect();
     let connections = config.connections.compile(&root.key("connections"), diagnostics);
@@ -73,6 +68,7 @@ pub(super) fn compile_with(
     let mut limits = begin_limits(previous, store.clone().flatten());
     let file = config.quota_file.as_deref();
     limits.plans(&config.plans, &config.consumers, auth.as_deref(), file, diagnostics);
+    let callers = Arc::new(compile_callers(config, auth.as_deref(), previous, diagnostics));
     policy::check(config, &mut limits, diagnostics);
     let unrouted = policy::compile(&config.policy_layers(None), &[], diagnostics);
     let sampling = Sampling::of(&config.logs.sample, None);
@@ -82,6 +78,7 @@ pub(super) fn compile_with(
         config,
         upstreams: &upstreams,
         auth: auth.as_deref(),
+        callers: &callers,
         sampling: &sampling,
         sources,
     };
@@ -100,6 +97,7 @@ pub(super) fn compile_with(
             trusted: trusted?,
             auth: auth?,
             store: store?,
+            callers,
             limiter: Arc::new(limits.finish(config.failed_credentials.0)),
             config: Arc::clone(config),
             record: Record::default(),
@@ -110,6 +108,16 @@ pub(super) fn compile_with(
         logs: config.logs.clone(),
     })
     .filter(|_| !diagnostics.has_errors())
+}
+
+fn refuse_missing_version(config: &Config, diagnostics: &mut Diagnostics) {
+    if config.version.is_none() {
+        diagnostics.error(
+            At::root(),
+            "the key \"version\" is missing",
+            "begin the file with \"version: 1\"",
+        );
+    }
 }
 
 /// The listeners by name; one with a mistake is left out.
@@ -243,6 +251,19 @@ fn compile_auth(
     auth.map(Arc::new)
 }
 
+/// How many requests each caller may have in flight, and who goes first.
+fn compile_callers(
+    config: &Config,
+    auth: Option<&Auth>,
+    previous: Option<&Snapshot>,
+    diagnostics: &mut Diagnostics,
+) -> Callers {
+    let wish = |plan: &limit::PlanConfig| Wish { priority: plan.priority, most: plan.concurrency };
+    let plans = config.plans.iter().map(|(name, plan)| (name.as_str(), wish(plan))).collect();
+    let previous = previous.map(|previous| (&*previous.callers, &*previous.auth));
+    Callers::compile(&plans, &config.consumers, auth, previous, diagnostics)
+}
+
 /// A method that no connection can satisfy.
 fn refuse_unasked_certificates(config: &Config, gaps: &Gaps, diagnostics: &mut Diagnostics) {
     let asks = |listener: &crate::listen::Config| {
@@ -284,6 +305,7 @@ struct Parts<'a> {
     config: &'a Config,
     upstreams: &'a BTreeMap<String, Option<Arc<Upstream>>>,
     auth: Option<&'a Auth>,
+    callers: &'a Arc<Callers>,
     sampling: &'a Sampling,
     sources: &'a dyn Sources,
 }
@@ -299,7 +321,7 @@ fn compile_routes(
     diagnostics: &mut Diagnostics,
 ) -> Option<Routes> {
     let at = At::root().key("routes");
-    let Parts { config, upstreams, auth, sampling, sources } = *parts;
+    let Parts { config, upstreams, auth, callers, sampling, sources } = *parts;
     if config.routes.is_empty() && !gaps.routes {
         diagnostics.error(
             at.clone(),
@@ -318,6 +340,7 @@ fn compile_routes(
             route: written,
             upstreams,
             auth,
+            callers,
             sampling,
             limits,
             sources,

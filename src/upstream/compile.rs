@@ -21,8 +21,10 @@ use super::dress::Dress;
 use super::health::{Probe, Prober};
 use super::origin::{Origin, Place};
 use super::pool::Pool;
+use super::room::Room;
 use super::tally::Tally;
 use super::tls::TlsSettings;
+use crate::concurrency::Gate;
 use crate::counter::Lasting;
 use crate::diagnostic::{At, Diagnostics};
 use crate::units::Period;
@@ -64,10 +66,14 @@ pub(super) fn compile(
     };
     let hash = hash_source(&config.balance, &at.key("balance").key("hash"), diagnostics);
     let limits = limits(config, at, diagnostics);
-    let (origins, tls, dress, probe, hash) = (origins?, tls?, dress?, probe?, hash?);
+    let gate = match &config.concurrency {
+        Some(cap) => cap.compile(&at.key("concurrency"), diagnostics).map(Some),
+        None => Some(None),
+    };
+    let (origins, tls, dress, probe, hash, gate) = (origins?, tls?, dress?, probe?, hash?, gate?);
     limits?;
     let specs = specs(config, origins, &tls)?;
-    Some(assemble(name, config, specs, tls.files, dress, probe, hash, resolve))
+    Some(assemble(name, config, specs, tls.files, dress, probe, hash, gate, resolve))
 }
 
 #[allow(clippy::too_many_arguments, reason = "the parts of an upstream, each used once")]
@@ -79,6 +85,7 @@ fn assemble(
     dress: Dress,
     probe: Option<Probe>,
     hash: Option<HashSource>,
+    gate: Option<Gate>,
     resolve: Resolve,
 ) -> Arc<Upstream> {
     let names = specs.iter().any(|spec| matches!(spec.origin.place, Place::Name { .. }));
@@ -112,6 +119,7 @@ fn assemble(
         resolved: watch::Sender::new(!names),
         tallies,
         first_byte: Lasting::default(),
+        room: Room::new(gate, config.concurrency.as_ref().and_then(|cap| cap.per_target)),
         tasks: OnceLock::new(),
     })
 }

@@ -6,6 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::concurrency::UpstreamCap;
 use crate::units::{Period, Secret, Statuses};
 
 mod balance;
@@ -56,6 +57,10 @@ pub struct Config {
     /// What is tried again when a target fails.
     #[serde(default)]
     pub retries: Retries,
+    /// How many requests may be in flight: a number, `adaptive` to have it found out, or a map with more. Default: as
+    /// many as come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<UpstreamCap>,
     /// What happens when no target is usable: `unavailable` (default, a 503 with Retry-After) or
     /// `try_anyway`.
     #[serde(default)]
@@ -77,6 +82,7 @@ impl Config {
             protocol: Protocol::default(),
             timeouts: Timeouts::default(),
             retries: Retries::default(),
+            concurrency: None,
             when_all_down: WhenAllDown::default(),
         }
     }

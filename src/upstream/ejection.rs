@@ -98,6 +98,11 @@ impl Ejection {
         }
     }
 
+    /// Whether nobody may go there now.
+    pub fn is_out(&self, now: u64) -> bool {
+        now < self.until.load(Ordering::Acquire)
+    }
+
     /// When the ejection ends, if there is one.
     pub fn until(&self) -> Option<u64> {
         Some(self.until.load(Ordering::Acquire)).filter(|until| *until != 0)

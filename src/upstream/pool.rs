@@ -110,6 +110,7 @@ impl Pool {
         for target in self.load().by_address.values() {
             target.drained.store(drained.contains(target.label()), Ordering::Relaxed);
             let Some(known) = other.load().get(target.address()).cloned() else { continue };
+            target.follow(&known);
             target.proven.store(known.proven.load(Ordering::Relaxed), Ordering::Relaxed);
             if known.healthy.load(Ordering::Relaxed) {
                 let clock = |millis| self.clock(other.moment(millis));

@@ -12,6 +12,7 @@ use super::Upstream;
 use super::ejection::{Ejection, Fault, Role};
 use super::switch::{Patient, Switch};
 use super::tally::{Outcome, Tally};
+use crate::counter::Lasting;
 
 /// The read timeout of a connection that has switched: a `WebSocket` may be silent for long.
 const UPGRADED_READ: Duration = Duration::from_secs(3600);
@@ -25,7 +26,8 @@ pub struct Target {
     pub(super) template: HttpPeer,
     authority: HeaderValue,
     weight: usize,
-    pub(super) in_flight: AtomicUsize,
+    /// Requests under way; shared with the target of this address that it follows.
+    in_flight: Lasting<AtomicUsize>,
     /// Names the next connection that must not come from the pool; 0 is the pool's own.
     fresh: AtomicU64,
     /// What the probes say; true until they say otherwise.
@@ -51,7 +53,7 @@ impl Target {
             template,
             authority,
             weight,
-            in_flight: AtomicUsize::new(0),
+            in_flight: Lasting::default(),
             fresh: AtomicU64::new(1),
             healthy: AtomicBool::new(true),
             proven: AtomicBool::new(false),
@@ -95,7 +97,28 @@ impl Target {
     /// Requests under way.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.in_flight.seen().map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Counts a request as under way, if it may have so many. Whoever is counted in is counted out by its [`Attempt`].
+    pub(super) fn enter(&self, most: Option<usize>) -> bool {
+        let count = self.in_flight.get();
+        let Some(most) = most else {
+            count.fetch_add(1, Ordering::Relaxed);
+            return true;
+        };
+        let step = |count| (count < most).then_some(count + 1);
+        count.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).is_ok()
+    }
+
+    /// Counts a request out.
+    pub(super) fn leave(&self) {
+        self.in_flight.get().fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Counts on from the target of the same address that this one follows.
+    pub(super) fn follow(&self, known: &Self) {
+        self.in_flight.carry_on(&known.in_flight);
     }
 }
 
@@ -137,7 +160,6 @@ impl Attempt {
         role: Role,
         now: Instant,
     ) -> Self {
-        target.in_flight.fetch_add(1, Ordering::Relaxed);
         let outcome = AtomicU8::new(Outcome::Abandoned as u8);
         Self { upstream, target, role, started: now, outcome }
     }
@@ -205,6 +227,9 @@ impl Attempt {
     /// The target answered with this final status.
     pub fn answered(&self, status: u16, now: Instant) {
         self.upstream.first_byte.get().observe(now.saturating_duration_since(self.started));
+        if !is_fault(status) {
+            self.upstream.room.answered(self.started, now);
+        }
         if is_fault(status) {
             self.note(Outcome::Status5xx);
             self.upstream.pool.failed(&self.target, Fault::Answer, self.role, now);
@@ -216,6 +241,7 @@ impl Attempt {
 
     /// The connection died, or the time was over, before there was an answer.
     pub fn broke(&self, now: Instant) {
+        self.upstream.room.gave_up(self.started, now);
         self.note(Outcome::Broken);
         self.upstream.pool.failed(&self.target, Fault::Answer, self.role, now);
     }
@@ -235,7 +261,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.target.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.target.leave();
         self.target.tally.count(usize::from(self.outcome.load(Ordering::Relaxed)));
     }
 }

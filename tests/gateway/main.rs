@@ -31,6 +31,7 @@ mod limits;
 mod logs;
 mod maintenance;
 mod metrics;
+mod overload;
 mod paths;
 mod portal;
 mod process;

@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use super::write::{Exposition, Kind};
 use super::{Format, METHODS, Metrics, Observed, STATUSES, View};
-use super::{limits, process};
+use super::{caps, limits, process};
 use crate::auth::KeySetStatus;
 use crate::counter::{BOUNDS, Histogram};
 use crate::listen::tls::Tls;
@@ -46,6 +46,10 @@ pub struct Extent {
     pub limits: usize,
     /// Stores that limits are shared in: one or none.
     pub stores: usize,
+    /// Routes and upstreams with a `concurrency` of their own.
+    pub gates: usize,
+    /// Plans with one.
+    pub capped_plans: usize,
     /// Words for why we answer ourselves.
     pub codes: usize,
 }
@@ -63,6 +67,8 @@ pub const fn most_series(extent: Extent) -> usize {
         key_sets,
         limits,
         stores,
+        gates,
+        capped_plans,
         codes,
     } = extent;
     // Requests that no route took have no number in flight.
@@ -78,6 +84,8 @@ pub const fn most_series(extent: Extent) -> usize {
         + limits * limits::OF_A_LIMIT
         + stores * (limits::OF_A_STORE + HISTOGRAM)
         + 1
+        + gates * caps::OF_A_GATE
+        + capped_plans
         + codes
         + Flaw::ALL.len()
         + OF_THE_PROCESS
@@ -100,6 +108,7 @@ impl Metrics {
         write_tries(&view.upstreams, out_ref);
         write_targets(&view.upstreams, out_ref);
         limits::write(view, out_ref);
+        caps::write(view, out_ref);
         self.write_state(dropped, out_ref);
         process::write(out_ref);
         out.finish()

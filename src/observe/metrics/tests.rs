@@ -56,6 +56,8 @@ const NOTHING: View<'_> = View {
     store: None,
     limit_keys: 0,
     quotas_unsaved: None,
+    gates: Vec::new(),
+    capped_plans: Vec::new(),
     tls: Vec::new(),
     key_sets: Vec::new(),
 };
@@ -230,7 +232,7 @@ fn the_documentation_has_every_family_and_the_formula() {
     assert_eq!(number("(R + 1) × (", "methods"), METHODS.len());
     assert_eq!(number("methods ×", "statuses"), STATUSES.len() + 1);
     let histogram = number("statuses +", "of the histogram");
-    let codes = number("4 M\n  +", "codes");
+    let codes = number("1 P\n  +", "codes");
     let reasons = number("codes +", "reasons for refusals");
     let process = number("refusals +", "of the process");
     assert_eq!(
@@ -265,5 +267,10 @@ fn the_documentation_has_every_family_and_the_formula() {
     assert_eq!(
         most_series(Extent { limits: 1, ..Extent::default() }) - most_series(Extent::default()),
         4
+    );
+    assert_eq!(
+        most_series(Extent { gates: 1, capped_plans: 1, ..Extent::default() })
+            - most_series(Extent::default()),
+        number("4 M\n  +", "G") + number("12 G +", "P")
     );
 }

@@ -12,6 +12,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 
 use super::policy;
 use crate::auth::{Auth, Guard, RouteAuth};
+use crate::concurrency::{Callers, Caps};
 use crate::config::{self, Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
 use crate::observe::access_log::Sampling;
@@ -31,6 +32,7 @@ pub(super) struct RouteBuilder<'a, 'b> {
     pub(super) route: &'a RouteConfig,
     pub(super) upstreams: &'a BTreeMap<String, Option<Arc<Upstream>>>,
     pub(super) auth: Option<&'a Auth>,
+    pub(super) callers: &'a Arc<Callers>,
     /// What holds for a route that no rule names.
     pub(super) sampling: &'a Sampling,
     pub(super) limits: &'a mut limit::Builder<'b>,
@@ -77,6 +79,7 @@ impl RouteBuilder<'_, '_> {
         let response_headers = self.headers(Direction::Response, captures);
         let policy = self.policy(name, guard.as_deref());
         let limits = self.limits(name, guard.as_deref());
+        let caps = self.caps(guard.as_deref());
         let body_limit = route.body_limit.unwrap_or(defaults.body_limit).bytes();
         let compiled = Route {
             name: name.into(),
@@ -87,6 +90,7 @@ impl RouteBuilder<'_, '_> {
             body_limit,
             policy: policy?,
             limits: limits?,
+            caps: caps?,
             sampling: self.sampling(name),
             meter: RouteMeter::default(),
             drift: OnceLock::new(),
@@ -129,6 +133,20 @@ impl RouteBuilder<'_, '_> {
         // Where nobody says who it is, nobody has a plan.
         let has_plans = !self.route.health && guard.is_some_and(|guard| !guard.is_open());
         Some(self.limits.limits(own, has_plans))
+    }
+
+    /// How many may be at once. Who asks for its health is no bought request.
+    #[expect(clippy::option_option, reason = "the outer one says whether it compiled")]
+    fn caps(&mut self, guard: Option<&Guard>) -> Option<Option<Caps>> {
+        let route = self.route;
+        let gate = match &route.concurrency {
+            Some(cap) => Some(cap.compile(&self.at.key("concurrency"), self.diagnostics)?),
+            None => None,
+        };
+        let has_name = !route.health && guard.is_some_and(|guard| !guard.is_open());
+        let to = route.to.as_ref().and_then(|to| self.config.upstreams.get(to));
+        let is_shared = to.is_some_and(|upstream| upstream.concurrency.is_some());
+        Some(self.callers.caps(gate, is_shared || (has_name && self.callers.have_caps())))
     }
 
     /// How many of the route's requests are logged; a route that no rule names shares the answer with others.

@@ -708,6 +708,15 @@ async fn shared_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn concurrency() {
+    let orders = Origin::start("orders").await;
+    let gateway = start("concurrency.yaml", &[("127.0.0.1:8001", orders.address)]);
+    for path in ["/orders", "/orders/export", "/search"] {
+        assert_eq!(call(&gateway, path, &[]).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn maintenance() {
     let users = Origin::start("users").await;
     let gateway = start("maintenance.yaml", &[("127.0.0.1:8001", users.address)]);
