@@ -38,7 +38,7 @@ pub use conn::{Arrived, Conn, Held};
 pub use door::{Door, House, Visit};
 pub use facts::Facts;
 pub use http1::{Flaw, Guard, RequestLine, Verdict};
-pub use http2::{HTTP2_IDLE, http2_options};
+pub use http2::{Farewell, HTTP2_IDLE, http2_options};
 pub use pace::{Pace, Timeouts};
 pub use refusal::Refusal;
 pub use tls::{ClientCertificate, ReadFile, TlsConfig, TlsFacts, TlsVersion};

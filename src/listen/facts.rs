@@ -10,6 +10,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::Digest;
 use pingora::protocols::raw_connect::ProxyDigest;
 
+use super::http2::Farewell;
 use super::Door;
 use super::tls::{TlsFacts, TlsVersion};
 
@@ -20,6 +21,13 @@ pub struct Facts {
     pub door: Arc<Door>,
     /// What is known of its TLS; none without.
     pub tls: Option<TlsFacts>,
+}
+
+/// The facts as they travel.
+#[derive(Debug)]
+struct Packed {
+    facts: Facts,
+    farewell: Option<Arc<Farewell>>,
 }
 
 impl Facts {
@@ -37,18 +45,31 @@ impl Facts {
 
     /// The facts in the form in which they travel; none where there is nothing to know. Streams of HTTP/2 have no
     /// other way to their listener's settings.
-    pub(super) fn pack(self, http2: bool) -> Option<Arc<ProxyDigest>> {
-        if !http2 && !self.matter() {
+    pub(super) fn pack(self, farewell: Option<Arc<Farewell>>) -> Option<Arc<ProxyDigest>> {
+        if farewell.is_none() && !self.matter() {
             return None;
         }
         // No proxy answered anything, but there has to be an answer.
         let answer = ResponseHeader::build_no_case(200, Some(0)).ok()?;
-        Some(Arc::new(ProxyDigest::new(Box::new(answer), Some(Box::new(self)))))
+        let packed = Packed { facts: self, farewell };
+        Some(Arc::new(ProxyDigest::new(Box::new(answer), Some(Box::new(packed)))))
     }
 
     /// The facts of the connection that this digest is of.
     #[must_use]
     pub fn of(digest: Option<&Digest>) -> Option<&Self> {
+        Packed::of(digest).map(|packed| &packed.facts)
+    }
+
+    /// How the connection that this digest is of is told to end, where HTTP/2 is spoken.
+    #[must_use]
+    pub fn farewell(digest: Option<&Digest>) -> Option<&Farewell> {
+        Packed::of(digest)?.farewell.as_deref()
+    }
+}
+
+impl Packed {
+    fn of(digest: Option<&Digest>) -> Option<&Self> {
         let packed = digest?.proxy_digest.as_deref()?;
         packed.user_data.as_ref()?.downcast_ref()
     }
