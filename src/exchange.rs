@@ -16,7 +16,7 @@ use crate::compress::Encoder;
 use crate::grpc_web::Bridge;
 use crate::hygiene::clean_host;
 use crate::limit::{Rule, Standing};
-use crate::listen::{ClientCertificate, TlsVersion};
+use crate::listen::{ClientCertificate, Room, TlsVersion};
 use crate::observe::metrics::Observed;
 use crate::reject::Rejection;
 use crate::rewrite::Trace;
@@ -148,6 +148,8 @@ pub struct Exchange {
     pub encoder: Option<Box<Encoder>>,
     /// What stands between client and upstream, if it is a call of gRPC-Web.
     pub grpc_web: Option<Box<Bridge>>,
+    /// What its head takes of its connection's room, where streams share one.
+    pub room: Option<Room>,
     /// Body bytes from the client.
     pub bytes_in: u64,
     /// The status that the client was sent.
@@ -220,6 +222,7 @@ impl Exchange {
             switch: None,
             encoder: None,
             grpc_web: None,
+            room: None,
             bytes_in: 0,
             status: 0,
             answered: false,

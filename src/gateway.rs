@@ -431,9 +431,9 @@ impl ProxyHttp for Gateway {
         }
         // Of one connection, few streams may end so.
         if cause::is_untaken(error)
-            && let Some(farewell) = Facts::farewell(session.digest())
+            && let Some(crowd) = Facts::crowd(session.digest())
         {
-            farewell.stalled();
+            crowd.stalled();
         }
         let rejection = x.rejection.take().unwrap_or_else(|| cause::of(error, x));
         x.detail = Some(cause::flaw(error).map_or(error.etype().as_str(), Flaw::word));

@@ -146,6 +146,9 @@ impl Server {
         // Timers of the workers' own event loops: on one thread they cost less than Pingora's, whose tree has a place
         // for every hundredth of a second and is locked against the thread that fires them.
         set_fast_timeout_to_tokio_threshold(Some(Duration::ZERO));
+        // Without it, what many connections have held would stay with the process until others come. Not every
+        // platform has it; there the memory is used again all the same.
+        let _ = tikv_jemalloc_ctl::background_thread::write(true);
         self.start_upstreams().await;
 
         let proxy = || self.proxy(shutdown.clone());

@@ -15,15 +15,15 @@ use std::time::{Instant, SystemTime};
 use pingora::protocols::SocketDigest;
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
 use pingora::protocols::raw_connect::ProxyDigest;
-use tokio::io::BufWriter;
 use tokio::sync::watch;
 
 use super::accept::ConnectionGuard;
+use super::buffered::Buffered;
 use super::caps::Place;
 use super::clients::Clients;
 use super::facts::Facts;
 use super::http1::Inbound;
-use super::http2::{Farewell, Http2};
+use super::http2::{Crowd, Http2};
 use super::linger::Linger;
 use super::pace::{Alarm, Patience};
 use super::traffic::Open;
@@ -35,15 +35,12 @@ struct Refusal {
     sent: usize,
 }
 
-/// Head and small body of an answer leave in one write; a larger body is written through.
-const WRITE_BUFFER: usize = 4096;
-
 /// A connection from a client.
 ///
 /// Reads are not buffered here: the HTTP/1 session reads into a buffer of its own, so a second one would
 /// cost memory for every idle client and a copy for every request. They are checked in that buffer.
 pub struct Conn {
-    stream: BufWriter<Transport>,
+    stream: Buffered<Transport>,
     digest: Arc<SocketDigest>,
     peer: SocketAddr,
     local: SocketAddr,
@@ -112,12 +109,12 @@ impl Conn {
         let _ = digest.peer_addr.set(Some(PingoraAddr::Inet(peer)));
         let _ = digest.local_addr.set(Some(PingoraAddr::Inet(local)));
         Self {
-            stream: BufWriter::with_capacity(WRITE_BUFFER, transport),
+            stream: Buffered::new(transport),
             digest: Arc::new(digest),
             peer,
             local,
             accepted: SystemTime::now(),
-            facts: facts.pack(http2.as_deref().map(Http2::farewell)),
+            facts: facts.pack(http2.as_deref().map(Http2::crowd)),
             inbound: http2.is_none().then(|| Inbound::new(&clients.pace)),
             http2,
             born: Instant::now(),
@@ -149,9 +146,9 @@ impl Conn {
             || most.is_some_and(|most| requests >= most.get())
     }
 
-    /// Where HTTP/2 is spoken: tells whoever speaks it that the connection is to end.
-    pub(super) fn farewell(&self) -> Option<Arc<Farewell>> {
-        self.http2.as_deref().map(Http2::farewell)
+    /// What its streams have in common, where HTTP/2 is spoken.
+    pub(super) fn crowd(&self) -> Option<Arc<Crowd>> {
+        self.http2.as_deref().map(Http2::crowd)
     }
 
     /// The client's end of the connection.

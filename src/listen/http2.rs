@@ -11,7 +11,7 @@
 //! Whoever goes beyond is closed. What the library ends by itself is told by its GOAWAY.
 
 mod allowance;
-mod farewell;
+mod crowd;
 mod frames;
 mod streams;
 
@@ -26,7 +26,7 @@ use std::time::Duration;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use tokio::time::{Instant, Sleep, sleep};
 
-pub use farewell::Farewell;
+pub use crowd::{Crowd, Room};
 
 use super::clients::Clients;
 use super::http1::Flaw;
@@ -89,7 +89,7 @@ pub(super) struct Http2 {
     /// The most requests on it.
     requests: u32,
     /// Tells whoever speaks HTTP/2 that no new stream is to be taken.
-    farewell: Arc<Farewell>,
+    crowd: Arc<Crowd>,
     /// Once it is told to end: until a client is cut that is silent and stays.
     patience: Option<Pin<Box<Sleep>>>,
     /// How long a client may leave many streams stuck, and until when it may.
@@ -110,16 +110,16 @@ impl Http2 {
             opening: Some(Box::pin(sleep(OPENING))),
             age: Box::pin(sleep(timeouts.age.get())),
             requests: clients.requests.map_or(u32::MAX, NonZeroU32::get),
-            farewell: Arc::default(),
+            crowd: Arc::default(),
             patience: None,
             stall: timeouts.stall.get() / 4,
             stuck: None,
         }
     }
 
-    /// Told when the connection is to end.
-    pub(super) fn farewell(&self) -> Arc<Farewell> {
-        Arc::clone(&self.farewell)
+    /// What its streams have in common.
+    pub(super) fn crowd(&self) -> Arc<Crowd> {
+        Arc::clone(&self.crowd)
     }
 
     /// Looks at what was read.
@@ -160,7 +160,7 @@ impl Http2 {
     /// been silent for long and was told to leave.
     pub(super) fn waits(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.patience.is_none()
-            && (self.farewell.is_said() || self.age.as_mut().poll(cx).is_ready())
+            && (self.crowd.is_dismissed() || self.age.as_mut().poll(cx).is_ready())
         {
             self.end();
         }
@@ -203,7 +203,7 @@ impl Http2 {
     }
 
     fn end(&mut self) {
-        self.farewell.say();
+        self.crowd.dismiss();
         self.patience = Some(Box::pin(sleep(HTTP2_IDLE)));
     }
 }

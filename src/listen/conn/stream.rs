@@ -124,6 +124,7 @@ impl AsyncRead for Conn {
                 return Poll::Ready(Err(error));
             }
         }
+        this.stream.rest();
         let stream = this.stream.get_mut();
         let Some(inbound) = &mut this.inbound else {
             let before = buf.filled().len();
@@ -187,7 +188,7 @@ impl AsyncWrite for Conn {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let waiting = self.stream.buffer().len();
+        let waiting = self.stream.waiting().len();
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         self.unflushed &= !matches!(flushed, Poll::Ready(Ok(())));
         // What was written may have used up a window: the time in which the client gives another begins here.

@@ -213,7 +213,8 @@ async fn streams_that_stall_again_and_again_end_their_connection() {
     let gateway = gateway(origin.address, "500ms", "http1").await;
     let mut raw = Raw::open(&gateway, &begin(2000)).await;
     let (mut place, mut resets, mut codes) = (0, 0, Vec::new());
-    let few = |place: u32| (0..4).flat_map(|more| request(stream(place + more), "/large")).collect();
+    let few =
+        |place: u32| (0..4).flat_map(|more| request(stream(place + more), "/large")).collect();
     let mut bytes: Vec<u8> = few(place);
     loop {
         // Who is told to leave gets no more.
