@@ -182,9 +182,7 @@ fn texts() -> Vec<(String, bool)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_tokens_are_refused_without_a_word_why() {
     let origin = Origin::start("svc").await;
-    // More are refused here than one address may have refused.
-    let text = format!("failed_credentials: none\n{}", configuration(&origin));
-    let gateway = Gateway::start(&text).await;
+    let gateway = Gateway::start(&configuration(&origin)).await;
     let body = claims().to_string();
     let mut all: Vec<(String, bool, String)> = Vec::new();
     for (header, good) in headers() {
