@@ -192,9 +192,13 @@ impl AsyncWrite for Conn {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         self.unflushed &= !matches!(flushed, Poll::Ready(Ok(())));
         // What was written may have used up a window: the time in which the client gives another begins here.
-        if let Some(Err(error)) = self.http2.as_mut().map(|http2| http2.is_stuck(cx)) {
-            self.tell(Flaw::SlowReader);
-            return Poll::Ready(Err(error));
+        if let Some(http2) = &mut self.http2 {
+            if let Err(error) = http2.is_stuck(cx) {
+                self.tell(Flaw::SlowReader);
+                return Poll::Ready(Err(error));
+            }
+            // Nothing is read behind it before something comes.
+            self.stream.rest();
         }
         self.bound(cx, flushed, waiting)
     }

@@ -141,11 +141,12 @@ fn fill<'a>(part: &mut [u8], have: &mut usize, bytes: &'a [u8]) -> &'a [u8] {
     rest
 }
 
-fn meaning(of: Head, [a, b, c, d, e, f, g, h]: [u8; 8]) -> Said {
+fn meaning(of: Head, part: [u8; 8]) -> Said {
+    let number = |at: usize| part[at..at + 4].iter().fold(0, |n, byte| n << 8 | u32::from(*byte));
     match of.kind {
-        SETTINGS => Said::Setting(u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, f])),
-        GOAWAY => Said::GoAway(u32::from_be_bytes([e, f, g, h])),
-        _ => Said::Window(of.stream, u32::from_be_bytes([a, b, c, d]) & !RESERVED),
+        SETTINGS => Said::Setting(u16::from_be_bytes([part[0], part[1]]), number(2)),
+        GOAWAY => Said::GoAway(number(4)),
+        _ => Said::Window(of.stream, number(0) & !RESERVED),
     }
 }
 
@@ -174,31 +175,32 @@ mod tests {
             &frame(HEADERS, 0, 7, &[]),
         ]
         .concat();
-        let head = |kind, flags, stream, length| Said::Frame(Head { kind, flags, stream, length });
+        let begins =
+            |kind, flags, stream, length| Said::Frame(Head { kind, flags, stream, length });
         let all = [
-            head(SETTINGS, 0, 0, 12),
+            begins(SETTINGS, 0, 0, 12),
             Said::Setting(3, 7),
             Said::Setting(4, 1 << 16),
-            head(SETTINGS, ACK, 0, 0),
-            head(DATA, END_STREAM, 3, 300),
-            head(WINDOW_UPDATE, 0, 5, 4),
+            begins(SETTINGS, ACK, 0, 0),
+            begins(DATA, END_STREAM, 3, 300),
+            begins(WINDOW_UPDATE, 0, 5, 4),
             Said::Window(5, 257),
-            head(WINDOW_UPDATE, 0, 5, 2),
-            head(SETTINGS, 0, 0, 4),
-            head(GOAWAY, 0, 0, 18),
+            begins(WINDOW_UPDATE, 0, 5, 2),
+            begins(SETTINGS, 0, 0, 4),
+            begins(GOAWAY, 0, 0, 18),
             Said::GoAway(11),
-            head(HEADERS, 0, 7, 0),
+            begins(HEADERS, 0, 7, 0),
         ];
         for size in [1, 2, 3, 7, 9, 10, 1000] {
-            let (mut frames, mut heard) = (Frames::behind(5), Vec::new());
+            let (mut frames, mut told) = (Frames::behind(5), Vec::new());
             for piece in bytes.chunks(size) {
                 let keep = |said| {
-                    heard.push(said);
+                    told.push(said);
                     Ok(())
                 };
                 frames.read(piece, keep).unwrap();
             }
-            assert_eq!(heard, all, "{size}");
+            assert_eq!(told, all, "{size}");
         }
     }
 }
