@@ -17,7 +17,7 @@ use crate::gateway::Gateway;
 /// How long a flood may go on.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// So many connections at once do the same.
-const CONNECTIONS: u32 = 10;
+const CONNECTIONS: u64 = 10;
 /// The most memory that they may add, in KiB.
 pub const MOST: u64 = 10 << 10;
 
@@ -102,20 +102,10 @@ const FLOODS: [Flood; 11] = [
         name: "zero window, as few as may be",
         window: 0,
         turn: |turn| large(turn).filter(|_| turn < 4),
-        bound: MOST * CONNECTIONS as u64,
+        bound: MOST * CONNECTIONS,
     },
-    Flood {
-        name: "small windows",
-        window: 1024,
-        turn: large,
-        bound: 2 * MOST * CONNECTIONS as u64,
-    },
-    Flood {
-        name: "one window of 64 KiB",
-        turn: large,
-        bound: 2 * MOST * CONNECTIONS as u64,
-        ..FLOOD
-    },
+    Flood { name: "small windows", window: 1024, turn: large, bound: 2 * MOST * CONNECTIONS },
+    Flood { name: "one window of 64 KiB", turn: large, bound: 2 * MOST * CONNECTIONS, ..FLOOD },
     Flood {
         name: "settings",
         turn: |_| Some(frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0xff, 0xff]).repeat(100)),
