@@ -39,7 +39,7 @@ fn take(criterion: &mut Criterion) {
                     method: &Method::GET,
                     route: "orders",
                 };
-                limits.take(&subject, now)
+                limits.take(&subject, now, None)
             };
             let mut now = Instant::now();
             (0..count).for_each(|number| drop(ask(number, now)));

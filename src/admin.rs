@@ -284,7 +284,10 @@ impl Admin {
         let stopping = *self.shutdown.borrow();
         let status = if stopping { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
         match caller {
-            Caller::Operator => (status, view::ready(&self.reloader.status(), stopping)),
+            Caller::Operator => {
+                let store = self.live.now().store.as_ref().map(|store| store.status());
+                (status, view::ready(&self.reloader.status(), store.as_ref(), stopping))
+            }
             // A mistake in the configuration may name what is not everybody's business.
             Caller::Stranger => {
                 (status, json!({ "status": if stopping { "stopping" } else { "ready" } }))

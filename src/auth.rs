@@ -36,7 +36,7 @@ pub use jwt::{Algorithm, Claims, JwtConfig, JwtKeyConfig, KeySetStatus};
 pub use key::{Digest, InvalidDigest, digest, new_key};
 pub use keyring::{Keyring, Reason};
 pub use named::names_a_credential;
-pub use place::remove_cookies;
+pub use place::{remove_cookies, single_cookie};
 pub use routes::Auth;
 pub use wait::{Settled, Wait};
 

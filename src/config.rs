@@ -20,7 +20,7 @@ use crate::auth::{Allow, ConsumersConfig, MethodsConfig, RouteAuth};
 use crate::rewrite::{HeadersConfig, cors, security};
 use crate::route::StripPrefix;
 use crate::units::{OneOrMany, Period, Size};
-use crate::{compress, ip, limit, listen, maintenance, observe, portal, upstream};
+use crate::{compress, ip, limit, listen, maintenance, observe, portal, store, upstream};
 
 pub use expectation::{Expect, Expectation, With};
 pub use policy::{PolicyConfig, PolicyKeys, nearest};
@@ -86,6 +86,10 @@ pub struct Config {
     /// Default: `60/min burst 100`.
     #[serde(default)]
     pub failed_credentials: limit::FailedCredentials,
+
+    /// A Redis or Valkey in which several gateways keep their limits together. Default: none, each has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<store::Config>,
 
     /// Bundles of settings, by name, which routes and `defaults` take over with `use`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -138,6 +138,8 @@ pub struct Limit {
     pub at: String,
     /// What it says.
     pub says: String,
+    /// Whether it is counted in the store, together with other gateways.
+    pub shared: bool,
 }
 
 /// An answer of the gateway's own.
@@ -362,9 +364,10 @@ fn auth(x: &Exchange, decision: &Result<Decision, Rejection>) -> Option<Auth> {
 /// What a request is counted at, once it is let in.
 fn limits(x: &Exchange) -> Vec<Limit> {
     let (Some(route), Some(_)) = (&x.route, &x.permit) else { return Vec::new() };
+    let shared = route.limits.as_ref().is_some_and(|limits| limits.are_shared());
     let rules = route.limits.iter();
     let rules = rules.flat_map(|limits| limits.rules(x.consumer.as_deref(), &x.line.method));
-    rules.map(|rule| Limit { at: rule.name().to_string(), says: rule.sentence() }).collect()
+    rules.map(|rule| Limit { at: rule.name().to_string(), says: rule.sentence(), shared }).collect()
 }
 
 fn answer(

@@ -50,18 +50,21 @@ pub struct Gateway {
     log: Arc<AccessLog>,
     metrics: Arc<Metrics>,
     shutdown: Shutdown,
+    /// The number of the worker that it serves on.
+    worker: usize,
 }
 
 impl Gateway {
-    /// A gateway that serves whatever configuration is in force.
+    /// A gateway that serves whatever configuration is in force, on one of the workers.
     #[must_use]
     pub fn new(
+        worker: usize,
         live: Arc<Live>,
         log: Arc<AccessLog>,
         metrics: Arc<Metrics>,
         shutdown: Shutdown,
     ) -> Self {
-        Self { live, log, metrics, shutdown }
+        Self { live, log, metrics, shutdown, worker }
     }
 }
 
@@ -138,7 +141,12 @@ impl ProxyHttp for Gateway {
             taken = Box::pin(self.settle(session, x, wait)).await;
         }
         if taken.is_ok() {
-            match limits::ask(session, x) {
+            let asked = if limits::are_shared(x) {
+                Box::pin(limits::ask_store(self.worker, session, x)).await
+            } else {
+                limits::ask(session, x)
+            };
+            match asked {
                 Ok(None) => {}
                 Ok(Some(delay)) => Box::pin(delay.over()).await,
                 Err(rejection) => taken = Err(rejection),

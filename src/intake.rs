@@ -18,13 +18,12 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
 use pingora::http::RequestHeader;
 
-use crate::auth::{Claims, Consumer, Wait, remove_cookies};
+use crate::auth::{Claims, Consumer, Wait, remove_cookies, single_cookie};
 use crate::exchange::{self, Client, Exchange, Line, Onward, protocol};
 use crate::grpc_web::Bridge;
 use crate::hygiene::{
     CleanTarget, MAX_HEAD, MAX_HEADERS, MAX_TARGET, clean_host, has_one_length, is_websocket,
 };
-use crate::limit::cookie;
 use crate::listen::Facts;
 use crate::portal::{Ask, Portal};
 use crate::reject::Rejection;
@@ -343,7 +342,9 @@ pub fn hash_key<'a>(
         Some(HashSource::Header(name)) => {
             headers.get(name).map_or(HashKey::NONE, |value| HashKey::of(value.as_bytes()))
         }
-        Some(HashSource::Cookie(name)) => cookie(headers, name).map_or(HashKey::NONE, HashKey::of),
+        Some(HashSource::Cookie(name)) => {
+            single_cookie(headers, name).map_or(HashKey::NONE, HashKey::of)
+        }
     }
 }
 

@@ -49,6 +49,8 @@ pub mod workers;
 
 pub mod fetch;
 
+pub mod store;
+
 // -- stations, in the order in which a request passes them --
 pub mod hygiene;
 

@@ -29,6 +29,7 @@
 //! | `no_healthy_target` | 503 | no target is fit for use |
 //! | `maintenance` | 503 | the route is in maintenance |
 //! | `auth_unavailable` | 503 | it cannot be found out now who calls |
+//! | `limit_unavailable` | 503 | it cannot be found out now how often the caller has called |
 //! | `upstream_timeout` | 504 | a target took longer than `timeouts.connect`, `read` or `write` |
 //! | `deadline_exceeded` | 504 | the whole request took longer than `timeouts.total` |
 //! | `unsupported_version` | 505 | a version of HTTP that is not spoken here |
@@ -111,6 +112,8 @@ pub enum Rejection {
     },
     /// The keys cannot be fetched, or the service not be asked, that say who calls.
     AuthUnavailable,
+    /// The store with the limits does not answer, and `on_error` is `deny`.
+    LimitUnavailable,
     /// A target took too long.
     UpstreamTimeout,
     /// The whole request took too long.
@@ -120,7 +123,7 @@ pub enum Rejection {
 }
 
 /// All words that [`Rejection::code`] can give.
-pub const CODES: [&str; 26] = [
+pub const CODES: [&str; 27] = [
     "bad_request",
     "ambiguous_path",
     "unauthorized",
@@ -144,6 +147,7 @@ pub const CODES: [&str; 26] = [
     "no_healthy_target",
     "maintenance",
     "auth_unavailable",
+    "limit_unavailable",
     "upstream_timeout",
     "deadline_exceeded",
     "unsupported_version",
@@ -288,6 +292,12 @@ impl Rejection {
                 "Service unavailable",
                 "The credential cannot be verified now; please try again.",
             ),
+            Self::LimitUnavailable => (
+                503,
+                "limit_unavailable",
+                "Service unavailable",
+                "The limits of this route cannot be checked now; please try again.",
+            ),
             Self::UpstreamTimeout => (
                 504,
                 "upstream_timeout",
@@ -319,7 +329,7 @@ impl Rejection {
             | Self::UpstreamUnreachable { retry_after }
             | Self::NoHealthyTarget { retry_after }
             | Self::Maintenance { retry_after, .. } => Some(whole_seconds(*retry_after)),
-            Self::AuthUnavailable => Some(1),
+            Self::AuthUnavailable | Self::LimitUnavailable => Some(1),
             _ => None,
         };
         let problem = Problem { status, code, title, detail, request_id, retry_after };

@@ -66,6 +66,8 @@ struct Shared {
     observer: OnceLock<Observer>,
     /// The way to the task that reloads; there is none if the configuration did not come from a file.
     asks: OnceLock<mpsc::Sender<Ask>>,
+    /// The event loops of the workers, once there are any.
+    workers: OnceLock<Vec<Handle>>,
 }
 
 impl Reloader {
@@ -78,6 +80,7 @@ impl Reloader {
             taking_over: Mutex::new(()),
             observer: OnceLock::new(),
             asks: OnceLock::new(),
+            workers: OnceLock::new(),
         }))
     }
 
@@ -96,6 +99,11 @@ impl Reloader {
     /// Who is told of every reload from now on; there can be one.
     pub fn observe(&self, observer: Observer) {
         let _ = self.0.observer.set(observer);
+    }
+
+    /// The event loops on which the workers serve: what belongs to each of them is begun there.
+    pub fn working_on(&self, workers: Vec<Handle>) {
+        let _ = self.0.workers.set(workers);
     }
 
     /// What is in force, and what became of the last reloads.
@@ -196,7 +204,7 @@ impl Task {
             None => broke_off(&mut diagnostics),
         }
         if let Some(new) = &snapshot
-            && !begin(&previous, new, &mut diagnostics).await
+            && !begin(&self.shared, &previous, new, &mut diagnostics).await
         {
             free(snapshot.take());
         }
@@ -267,17 +275,41 @@ fn changed<'a>(
 
 /// Starts the new upstreams and waits for the first resolution of their names. One that had targets and
 /// would have none now refuses the reload: a name server that is down must not take a service down.
-async fn begin(old: &Snapshot, new: &Snapshot, diagnostics: &mut Diagnostics) -> bool {
+async fn begin(
+    shared: &Shared,
+    old: &Snapshot,
+    new: &Snapshot,
+    diagnostics: &mut Diagnostics,
+) -> bool {
     let handle = Handle::current();
     // For those that are taken over both do nothing.
     new.upstreams.values().for_each(|upstream| upstream.start(&handle));
     new.library.iter().for_each(|library| library.start(&handle));
     new.auth.start(&handle);
-    tokio::join!(
+    let workers = shared.workers.get().map(Vec::as_slice).unwrap_or_default();
+    let stored = async {
+        match &new.store {
+            Some(store) => {
+                store.start(workers);
+                workers.is_empty() || store.ready().await
+            }
+            None => true,
+        }
+    };
+    let (_, (), stored) = tokio::join!(
         join_all(new.upstreams.values().map(|upstream| upstream.ready())),
         new.auth.ready(),
+        stored,
     );
     let before = diagnostics.len();
+    if !stored && old.store.as_ref().is_some_and(|store| store.is_up()) {
+        let trouble = new.store.as_ref().and_then(|store| store.status().trouble);
+        diagnostics.error(
+            At::root().key("store"),
+            format!("it does not answer ({})", trouble.unwrap_or_default()),
+            "the one before does, and stays in use; look after the new one, and reload again",
+        );
+    }
     for (upstream, old) in changed(old, new) {
         if upstream.known_targets().is_empty() && !old.known_targets().is_empty() {
             diagnostics.error(

@@ -149,10 +149,10 @@ impl Server {
         // Without it, what many connections have held would stay with the process until others come. Not every
         // platform has it; there the memory is used again all the same.
         let _ = tikv_jemalloc_ctl::background_thread::write(true);
-        self.start_upstreams().await;
-
-        let proxy = || self.proxy(shutdown.clone());
+        let proxy = |worker| self.proxy(worker, shutdown.clone());
         let workers = Arc::new(Workers::start(self.workers, proxy)?);
+        self.reloader.working_on(workers.handles().cloned().collect());
+        self.start_upstreams(&workers).await;
         let connections = Connections::default();
         self.open_doors(&workers, &shutdown, &connections)?;
         let admin = self.admin.take().map(|(bound, token)| {
@@ -228,8 +228,12 @@ impl Server {
         Ok(())
     }
 
-    async fn start_upstreams(&self) {
+    async fn start_upstreams(&self, workers: &Workers<HttpProxy<Gateway>>) {
         let snapshot = self.live.now().clone();
+        let handles: Vec<Handle> = workers.handles().cloned().collect();
+        if let Some(store) = &snapshot.store {
+            store.start(&handles);
+        }
         let handle = Handle::current();
         for upstream in snapshot.upstreams.values() {
             upstream.start(&handle);
@@ -239,22 +243,34 @@ impl Server {
         }
         snapshot.auth.start(&handle);
         let ready = join_all(snapshot.upstreams.values().map(|upstream| upstream.ready()));
-        let (first, ()) =
-            tokio::join!(tokio::time::timeout(FIRST_RESOLUTION, ready), snapshot.auth.ready());
+        let stored = async {
+            match &snapshot.store {
+                Some(store) => store.ready().await,
+                None => true,
+            }
+        };
+        let (first, (), stored) = tokio::join!(
+            tokio::time::timeout(FIRST_RESOLUTION, ready),
+            snapshot.auth.ready(),
+            stored,
+        );
+        if !stored {
+            log::warn!("the store does not answer yet; serving all the same");
+        }
         if first.is_err() {
             log::warn!("some host names are not resolved yet; serving all the same");
         }
     }
 
-    fn proxy(&self, shutdown: Shutdown) -> HttpProxy<Gateway> {
+    fn proxy(&self, worker: usize, shutdown: Shutdown) -> HttpProxy<Gateway> {
         let conf = ServerConf {
             threads: 1,
             upstream_keepalive_pool_size: UPSTREAM_POOL,
             max_retries: MAX_TRIES,
             ..ServerConf::default()
         };
-        let gateway =
-            Gateway::new(self.live.clone(), self.log.clone(), self.metrics.clone(), shutdown);
+        let (live, log) = (self.live.clone(), self.log.clone());
+        let gateway = Gateway::new(worker, live, log, self.metrics.clone(), shutdown);
         let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
         proxy.h2_options = Some(listen::http2_options());
         let mut options = HttpServerOptions::default();

@@ -33,6 +33,7 @@ use crate::portal::{About, Drift, Library, Portal};
 use crate::reply::{html, json};
 use crate::rewrite::{HeaderOps, TrustedProxies};
 use crate::route::{Forwarding, Table};
+use crate::store::Store;
 use crate::template::Template;
 use crate::units::Secret;
 use crate::upstream::Upstream;
@@ -58,6 +59,8 @@ pub struct Snapshot {
     pub trusted: TrustedProxies,
     /// The methods and consumers; requests reach them through the guards of their routes.
     pub auth: Arc<Auth>,
+    /// The store that it shares with other gateways, if there is one.
+    pub store: Option<Arc<Store>>,
     /// How often callers may call; requests reach it through their routes.
     pub limiter: Arc<Limiter>,
     /// The file as written, with what came from outside put in.
@@ -117,6 +120,7 @@ impl Snapshot {
             routes: self.routes.iter().map(|(name, route)| (&**name, &route.meter)).collect(),
             upstreams: self.upstreams.values().map(Arc::as_ref).collect(),
             limits: self.limiter.rules.values().map(Arc::as_ref).collect(),
+            store: self.store.as_ref().map(|store| store.status()),
             limit_keys: self.limiter.local.keys() as u64,
             tls: self
                 .doors

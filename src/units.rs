@@ -334,6 +334,9 @@ impl JsonSchema for OneOrMany {
 /// sees it and can warn about a secret that stands in the file itself.
 pub const SECRET_TOKEN: &str = "$portcullis::Secret";
 
+/// The same for a URL, which is a secret in the file itself only if it holds a user name or password.
+pub const SECRET_URL_TOKEN: &str = "$portcullis::SecretUrl";
+
 /// Text that must not be printed: neither `Debug` nor `Display` nor serialization shows it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);

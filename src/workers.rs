@@ -43,11 +43,11 @@ impl Drop for Seat {
 }
 
 impl<A> Workers<A> {
-    /// Starts `count` threads, at least one; `app` makes what each serves by.
+    /// Starts `count` threads, at least one; `app` makes what each serves by, told its number.
     ///
     /// # Errors
     /// The system refused a thread, or an event loop for it.
-    pub fn start(count: usize, app: impl Fn() -> A) -> io::Result<Self> {
+    pub fn start(count: usize, app: impl Fn(usize) -> A) -> io::Result<Self> {
         let start = |index| {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let handle = runtime.handle().clone();
@@ -55,7 +55,12 @@ impl<A> Workers<A> {
             thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || run(runtime, ended))?;
-            Ok(Worker { app: Arc::new(app()), runtime: handle, tasks: Arc::default(), _end: end })
+            Ok(Worker {
+                app: Arc::new(app(index)),
+                runtime: handle,
+                tasks: Arc::default(),
+                _end: end,
+            })
         };
         let workers = (0..count.max(1)).map(start).collect::<io::Result<_>>()?;
         Ok(Self { workers })
@@ -75,6 +80,11 @@ impl<A> Workers<A> {
             let _seat = seat;
             task.await;
         });
+    }
+
+    /// The workers' event loops, by their numbers.
+    pub fn handles(&self) -> impl Iterator<Item = &Handle> {
+        self.workers.iter().map(|worker| &worker.runtime)
     }
 
     /// What the workers serve by.
@@ -122,7 +132,7 @@ mod tests {
 
     #[test]
     fn tasks_are_spread_evenly_and_fill_up_where_others_have_ended() {
-        let workers = Workers::start(3, || ()).unwrap();
+        let workers = Workers::start(3, |_| ()).unwrap();
         let (places, mut holds) = place(&workers, 9);
         let mut counts = BTreeMap::new();
         for place in &places {
@@ -145,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_is_left_ends_with_the_workers() {
-        let workers = Workers::start(1, || ()).unwrap();
+        let workers = Workers::start(1, |_| ()).unwrap();
         let (told, ended) = mpsc::channel::<()>();
         let (_places, _holds) = place(&workers, 1);
         workers.spawn(|_| async move {

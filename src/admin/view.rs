@@ -10,6 +10,7 @@ use crate::config::{Config, RouteConfig};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::reload::{Outcome, Status};
 use crate::snapshot::{Record, Snapshot};
+use crate::store;
 use crate::upstream::{TargetStatus, Upstream};
 
 /// What stands for a text that is not shown.
@@ -22,7 +23,7 @@ pub(super) fn time(time: SystemTime) -> String {
 }
 
 /// Whether it serves, and by what.
-pub(super) fn ready(status: &Status, stopping: bool) -> Value {
+pub(super) fn ready(status: &Status, store: Option<&store::Status>, stopping: bool) -> Value {
     let refusal = status.standing_refusal.as_ref().map(|outcome| {
         json!({
             "at": time(outcome.at),
@@ -45,6 +46,15 @@ pub(super) fn ready(status: &Status, stopping: bool) -> Value {
             })
         }),
         "refused_reload": refusal,
+        "store": store.map(|store| {
+            json!({
+                "address": store.address,
+                "up": store.is_up(),
+                "connections": store.connections,
+                "trouble": store.trouble,
+                "on_error": store.on_error,
+            })
+        }),
     })
 }
 

@@ -100,6 +100,12 @@ fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Result<&'h [u8], Reason> {
     Ok(&value[name.len() + 1..])
 }
 
+/// The value of a cookie (RFC 6265, section 4.2) that was sent once and is not empty: which of two counts is a guess.
+#[must_use]
+pub fn single_cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
+    cookie(headers, name).ok().filter(|value| !value.is_empty())
+}
+
 /// Takes cookies of these names out of a request.
 pub fn remove_cookies(headers: &mut HeaderMap, names: &[Box<str>]) {
     let carries = |cookie: &[u8]| names.iter().any(|name| is_of(cookie, name));

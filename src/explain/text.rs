@@ -67,7 +67,8 @@ pub(super) fn text(told: &Explanation) -> String {
         page.line("observe", &format!("a rule would refuse it ({observed}), but only observes"));
     }
     for limit in &told.limits {
-        page.line("limits", &format!("{} ({})", limit.says, limit.at));
+        let where_ = if limit.shared { ", in the store" } else { "" };
+        page.line("limits", &format!("{} ({}{where_})", limit.says, limit.at));
     }
     if let Some(forward) = &told.forward {
         self::forward(&mut page, forward);

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use pingora::proxy::Session;
 
 use crate::exchange::Exchange;
-use crate::limit::{Outcome, Subject, Waiting};
+use crate::limit::{Decision, Outcome, Subject, Unavailable, Waiting};
 use crate::reject::Rejection;
+use crate::snapshot::Route;
 
 /// A moment that a request has to wait.
 pub(super) struct Delay {
@@ -21,21 +23,52 @@ impl Delay {
     }
 }
 
+/// What became of it.
+type Asked = Result<Option<Delay>, Rejection>;
+
+/// Whether a request's limits are kept where one has to wait for the answer.
+pub(super) fn are_shared(x: &Exchange) -> bool {
+    let limits = x.route.as_ref().and_then(|route| route.limits.as_ref());
+    limits.is_some_and(|limits| limits.are_shared())
+}
+
 /// Counts a request at its route's limits. A preflight was answered at the gate, and has no permit.
-pub(super) fn ask(session: &Session, x: &mut Exchange) -> Result<Option<Delay>, Rejection> {
+pub(super) fn ask(session: &Session, x: &mut Exchange) -> Asked {
     let (Some(route), Some(_)) = (&x.route, &x.permit) else { return Ok(None) };
     let Some(limits) = &route.limits else { return Ok(None) };
-    let decision = limits.take(
-        &Subject {
-            consumer: x.consumer.as_deref(),
-            claims: x.claims(),
-            address: x.client.address,
-            headers: &session.req_header().headers,
-            method: &x.line.method,
-            route: &route.name,
-        },
-        Instant::now(),
-    );
+    let now = Instant::now();
+    let headers = &session.req_header().headers;
+    let decision = limits.take(&subject(x, route, headers), now, x.remaining(now));
+    apply(x, decision)
+}
+
+/// The same where they are kept in the store, which this worker asks.
+pub(super) async fn ask_store(worker: usize, session: &Session, x: &mut Exchange) -> Asked {
+    let (Some(route), Some(_)) = (x.route.clone(), &x.permit) else { return Ok(None) };
+    let Some(limits) = &route.limits else { return Ok(None) };
+    let now = Instant::now();
+    let asking = {
+        let headers = &session.req_header().headers;
+        limits.question(&subject(x, &route, headers), now, x.remaining(now))
+    };
+    match asking.in_store(worker).await {
+        Ok(decision) => apply(x, decision),
+        Err(Unavailable) => Err(Rejection::LimitUnavailable),
+    }
+}
+
+fn subject<'a>(x: &'a Exchange, route: &'a Route, headers: &'a HeaderMap) -> Subject<'a> {
+    Subject {
+        consumer: x.consumer.as_deref(),
+        claims: x.claims(),
+        address: x.client.address,
+        headers,
+        method: &x.line.method,
+        route: &route.name,
+    }
+}
+
+fn apply(x: &mut Exchange, decision: Decision) -> Asked {
     x.standing = decision.standing;
     x.limit = decision.rule;
     let refusal = |retry_after| Rejection::RateLimited { retry_after };

@@ -9,8 +9,10 @@ use super::limits::Limits;
 use super::local::Local;
 use super::plans::Plans;
 use super::rule::{MOST_RATES, Rule};
+use super::shared::Shared;
 use crate::auth::{Auth, ConsumersConfig};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
+use crate::store::Store;
 use crate::units::Rate;
 
 /// Everything that is limited by one configuration.
@@ -20,6 +22,8 @@ pub struct Limiter {
     pub rules: BTreeMap<Arc<str>, Arc<Rule>>,
     /// The buckets of this process.
     pub local: Arc<Local>,
+    /// The buckets that it shares with others.
+    pub shared: Option<Arc<Shared>>,
     /// How often credentials may fail.
     pub failures: Failures,
 }
@@ -31,6 +35,7 @@ pub struct Builder<'a> {
     rules: BTreeMap<Arc<str>, Arc<Rule>>,
     plans: Arc<Plans>,
     local: Arc<Local>,
+    shared: Option<Arc<Shared>>,
 }
 
 impl<'a> Builder<'a> {
@@ -38,7 +43,18 @@ impl<'a> Builder<'a> {
     #[must_use]
     pub fn new(previous: Option<&'a Limiter>) -> Self {
         let local = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.local));
-        Self { previous, rules: BTreeMap::new(), plans: Arc::default(), local }
+        Self { previous, rules: BTreeMap::new(), plans: Arc::default(), local, shared: None }
+    }
+
+    /// Keeps all buckets in this store.
+    #[must_use]
+    pub fn sharing(mut self, store: Option<Arc<Store>>) -> Self {
+        let previous = self.previous.and_then(|previous| previous.shared.as_ref());
+        self.shared = store.map(|store| match previous {
+            Some(kept) if Arc::ptr_eq(&kept.store, &store) => Arc::clone(kept),
+            _ => Arc::new(Shared::new(store)),
+        });
+        self
     }
 
     /// Reads the plans, and who has which.
@@ -121,7 +137,7 @@ impl<'a> Builder<'a> {
     #[must_use]
     pub fn limits(&self, own: Box<[Arc<Rule>]>, has_plans: bool) -> Option<Arc<Limits>> {
         let plans = if has_plans { Arc::clone(&self.plans) } else { Arc::default() };
-        Limits::new(own, plans, Arc::clone(&self.local)).map(Arc::new)
+        Limits::new(own, plans, Arc::clone(&self.local), self.shared.clone()).map(Arc::new)
     }
 
     /// All of it.
@@ -129,7 +145,7 @@ impl<'a> Builder<'a> {
     pub fn finish(self, failed_credentials: Option<Rate>) -> Limiter {
         let failures = self.previous.map(|previous| &previous.failures);
         let failures = Failures::new(failed_credentials, &self.local, failures);
-        Limiter { rules: self.rules, local: self.local, failures }
+        Limiter { rules: self.rules, local: self.local, shared: self.shared, failures }
     }
 
     /// The rule at a place: that of the previous configuration if nothing about it changed, with all it counted.

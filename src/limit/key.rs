@@ -5,10 +5,9 @@
 
 use std::net::IpAddr;
 
-use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, Method};
 
-use crate::auth::{Claims, Consumer};
+use crate::auth::{Claims, Consumer, single_cookie};
 
 /// What is known of a request.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +66,7 @@ impl Part {
                     text(b'm', &value, write);
                 }
             }
-            Self::Cookie(name) => match cookie(subject.headers, name) {
+            Self::Cookie(name) => match single_cookie(subject.headers, name) {
                 Some(value) => text(b'k', value, write),
                 None => address(subject.address, |bytes| write(bytes)),
             },
@@ -94,15 +93,4 @@ pub(super) fn address(address: IpAddr, mut write: impl FnMut(&[u8])) {
             write(&[b'6', o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]]);
         }
     }
-}
-
-/// The value of a cookie (RFC 6265, section 4.2).
-#[must_use]
-pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let pairs =
-        headers.get_all(COOKIE).into_iter().flat_map(|v| v.as_bytes().split(|b| *b == b';'));
-    pairs.map(<[u8]>::trim_ascii).find_map(|pair| {
-        let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-        Some(value).filter(|value| !value.is_empty())
-    })
 }

@@ -7,11 +7,14 @@ use arrayvec::ArrayVec;
 
 use super::decide::{Draw, Level, MOST};
 use super::key::Subject;
+use super::lease::Word;
 use super::local::Local;
 use super::plans::Plans;
 use super::rule::{MOST_RATES, Rule, Said, Waiting};
+use super::shared::{Names, Shared};
 use super::standing::Standing;
 use crate::auth::Consumer;
+use crate::store::OnError;
 
 /// The rules of one request: those of its route, and that of the caller's plan.
 type Rules<'a> = ArrayVec<&'a Arc<Rule>, { MOST_RATES + 1 }>;
@@ -22,7 +25,25 @@ pub struct Limits {
     own: Box<[Arc<Rule>]>,
     plans: Arc<Plans>,
     local: Arc<Local>,
+    shared: Option<Arc<Shared>>,
 }
+
+/// A request that is held to rules, and what it draws on.
+pub struct Question<'a> {
+    limits: &'a Limits,
+    rules: Rules<'a>,
+    draws: ArrayVec<Draw, MOST>,
+    levels: ArrayVec<Level, MOST>,
+    /// Whether that is known already, and what.
+    word: Word,
+    /// What the buckets are called in the store, if it has to be asked.
+    names: Names,
+    now: u64,
+}
+
+/// That the store cannot be asked, and that nobody is let through then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unavailable;
 
 /// What is done with a request.
 #[derive(Debug)]
@@ -49,15 +70,26 @@ pub struct Decision {
 }
 
 impl Limits {
-    pub(super) fn new(own: Box<[Arc<Rule>]>, plans: Arc<Plans>, local: Arc<Local>) -> Option<Self> {
-        (!own.is_empty() || !plans.is_empty()).then_some(Self { own, plans, local })
+    pub(super) fn new(
+        own: Box<[Arc<Rule>]>,
+        plans: Arc<Plans>,
+        local: Arc<Local>,
+        shared: Option<Arc<Shared>>,
+    ) -> Option<Self> {
+        (!own.is_empty() || !plans.is_empty()).then_some(Self { own, plans, local, shared })
+    }
+
+    /// Whether the buckets are in the store.
+    #[must_use]
+    pub const fn are_shared(&self) -> bool {
+        self.shared.is_some()
     }
 
     /// The rules that a request is held to.
     pub fn rules<'a>(
         &'a self,
         consumer: Option<&Consumer>,
-        method: &'a http::Method,
+        method: &http::Method,
     ) -> impl Iterator<Item = &'a Arc<Rule>> {
         let plan = consumer.and_then(|consumer| self.plans.of(consumer));
         self.own.iter().chain(plan).filter(|rule| rule.is_for(method))
@@ -69,22 +101,90 @@ impl Limits {
         self.own.iter().any(|rule| !rule.observe) || !self.plans.is_empty()
     }
 
-    /// Takes what a request costs from all its buckets, or from none.
+    /// Takes what a request costs from all its buckets in this process, or from none. It can be held up for `longest` at
+    /// most.
     #[must_use]
-    pub fn take(&self, subject: &Subject<'_>, now: Instant) -> Decision {
-        // No more than there is room for, which compiling holds to.
-        let rules: Rules<'_> =
-            self.rules(subject.consumer, subject.method).take(MOST_RATES + 1).collect();
-        let mut draws: ArrayVec<Draw, MOST> = ArrayVec::new();
-        for (number, rule) in (0_u8..).zip(&rules) {
-            let room = MOST - draws.len();
-            draws.extend(rule.draws(number, subject, self.local.hasher()).take(room));
+    pub fn take(&self, subject: &Subject<'_>, now: Instant, longest: Option<Duration>) -> Decision {
+        let rules = self.held_to(subject);
+        let mut draws = ArrayVec::new();
+        self.draw(&rules, subject, longest, &mut draws);
+        self.locally(&rules, &draws, self.local.moment(now))
+    }
+
+    /// What a request will draw on, for whoever can wait for the answer.
+    #[must_use]
+    pub fn question(
+        &self,
+        subject: &Subject<'_>,
+        now: Instant,
+        longest: Option<Duration>,
+    ) -> Question<'_> {
+        let rules = self.held_to(subject);
+        let mut draws = ArrayVec::new();
+        self.draw(&rules, subject, longest, &mut draws);
+        let now = self.local.moment(now);
+        let mut levels: ArrayVec<Level, MOST> = draws.iter().map(|_| Level::default()).collect();
+        let (mut word, mut names) = (Word::Taken, Names::new());
+        if let Some(shared) = self.shared.as_ref().filter(|_| !draws.is_empty()) {
+            word = shared.known(&draws, now, &mut levels);
+            if word == Word::Unknown {
+                names = shared.names(&rules, subject);
+            }
         }
+        Question { limits: self, rules, draws, levels, word, names, now }
+    }
+
+    fn held_to(&self, subject: &Subject<'_>) -> Rules<'_> {
+        // No more than there is room for, which compiling holds to.
+        self.rules(subject.consumer, subject.method).take(MOST_RATES + 1).collect()
+    }
+
+    fn draw(
+        &self,
+        rules: &Rules<'_>,
+        subject: &Subject<'_>,
+        longest: Option<Duration>,
+        draws: &mut ArrayVec<Draw, MOST>,
+    ) {
+        let longest = longest.and_then(|longest| u64::try_from(longest.as_nanos()).ok());
+        let longest = longest.unwrap_or(u64::MAX);
+        for (number, rule) in (0_u8..).zip(rules) {
+            let room = MOST - draws.len();
+            draws.extend(rule.draws(number, subject, longest, self.local.hasher()).take(room));
+        }
+    }
+
+    /// Asks the buckets of this process.
+    fn locally(&self, rules: &Rules<'_>, draws: &[Draw], now: u64) -> Decision {
         let mut levels: ArrayVec<Level, MOST> = draws.iter().map(|_| Level::default()).collect();
         if !draws.is_empty() {
-            self.local.take(&draws, self.local.moment(now), &mut levels);
+            self.local.take(draws, now, &mut levels);
         }
-        decision(&rules, &draws, &levels)
+        decision(rules, draws, &levels)
+    }
+}
+
+impl Question<'_> {
+    /// Asks the buckets in the store, from this worker; while it does not answer, what the configuration says holds.
+    ///
+    /// # Errors
+    /// It does not answer, and that is to mean that nobody is let through.
+    pub async fn in_store(mut self, worker: usize) -> Result<Decision, Unavailable> {
+        let (limits, draws, now) = (self.limits, &self.draws, self.now);
+        let Some(shared) = &limits.shared else {
+            return Ok(limits.locally(&self.rules, draws, now));
+        };
+        if self.word == Word::Unknown {
+            let asked = shared.take(worker, draws, &self.names, now, &mut self.levels);
+            if asked.await.is_err() {
+                return match shared.store.config().on_error {
+                    OnError::Local => Ok(limits.locally(&self.rules, draws, now)),
+                    OnError::Allow => Ok(decision(&[], &[], &[])),
+                    OnError::Deny => Err(Unavailable),
+                };
+            }
+        }
+        Ok(decision(&self.rules, draws, &self.levels))
     }
 }
 

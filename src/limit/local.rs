@@ -116,19 +116,18 @@ impl Local {
                 locked.push((lane, self.lock(lane)));
             }
         }
-        let mut shard_of = |draw: &Draw, with: &mut dyn FnMut(&mut Shard)| {
-            let lane = lane_of(draw.key);
-            if let Some((_, shard)) = locked.iter_mut().find(|(locked, _)| *locked == lane) {
-                with(shard);
-            }
-        };
+        // Where among them the table of each draw is.
+        let at: ArrayVec<usize, MOST> = draws
+            .iter()
+            .filter_map(|draw| locked.iter().position(|(lane, _)| *lane == lane_of(draw.key)))
+            .collect();
         let (mut places, mut moments) = ([Place::Own; MOST], [0; MOST]);
-        for ((draw, place), full_at) in draws.iter().zip(&mut places).zip(&mut moments) {
-            shard_of(draw, &mut |shard| (*place, *full_at) = shard.find(draw, now, self.most));
+        for (index, (draw, at)) in draws.iter().zip(&at).enumerate() {
+            (places[index], moments[index]) = locked[*at].1.find(draw, now, self.most);
         }
         settle(draws, &mut moments[..draws.len()], now, levels);
-        for ((draw, place), full_at) in draws.iter().zip(places).zip(moments) {
-            shard_of(draw, &mut |shard| shard.put(draw, place, full_at, self.most));
+        for (index, (draw, at)) in draws.iter().zip(&at).enumerate() {
+            locked[*at].1.put(draw, places[index], moments[index], self.most);
         }
     }
 

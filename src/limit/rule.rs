@@ -196,21 +196,27 @@ impl Rule {
         self.methods.takes(method)
     }
 
-    /// The buckets that it asks, the rule being the `number`th of its request.
+    /// Gives `write` what tells its bucket for a subject from all others.
+    pub(super) fn write(&self, subject: &Subject<'_>, mut write: impl FnMut(&[u8])) {
+        write(&self.id);
+        for part in &self.per {
+            part.write(subject, &mut write);
+        }
+    }
+
+    /// The buckets that it asks, the rule being the `number`th of its request, which can wait no longer than `longest`.
     pub(super) fn draws(
         &self,
         number: u8,
         subject: &Subject<'_>,
+        longest: u64,
         mut hasher: SipHasher13,
     ) -> impl Iterator<Item = Draw> {
-        hasher.write(&self.id);
-        for part in &self.per {
-            part.write(subject, |bytes| hasher.write(bytes));
-        }
+        self.write(subject, |bytes| hasher.write(bytes));
         let hash = hasher.finish128();
         // With so many waiting already it refuses at once.
         let is_full = self.patience > 0 && self.waiting.load(Ordering::Relaxed) >= MOST_WAITING;
-        let patience = if is_full { 0 } else { self.patience };
+        let patience = if is_full { 0 } else { self.patience.min(longest) };
         (0_u64..).zip(&self.windows).map(move |(index, window)| Draw {
             key: nth([hash.h1, hash.h2], index),
             crowd: nth(self.crowd, index),

@@ -279,7 +279,7 @@ mod tests {
             traffic: Arc::default(),
             caps: Arc::default(),
         };
-        let workers = Arc::new(Workers::start(2, || Echo).unwrap());
+        let workers = Arc::new(Workers::start(2, |_| Echo).unwrap());
         accept(listener, workers.clone(), porter).await;
         for mut client in clients {
             let mut answer = String::new();

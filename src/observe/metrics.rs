@@ -31,6 +31,7 @@ use crate::counter::Counters;
 use crate::limit::Rule;
 use crate::listen::tls::Tls;
 use crate::listen::{Flaw, Traffic};
+use crate::store;
 #[cfg(doc)]
 use crate::upstream::Tally;
 use crate::upstream::Upstream;
@@ -44,6 +45,8 @@ pub struct View<'a> {
     pub upstreams: Vec<&'a Upstream>,
     /// The limits, each with how often it said what.
     pub limits: Vec<&'a Rule>,
+    /// How the store is in which they are shared, if they are.
+    pub store: Option<store::Status>,
     /// How many buckets are kept for them.
     pub limit_keys: u64,
     /// The listeners that speak TLS, by name.

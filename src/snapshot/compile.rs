@@ -23,6 +23,7 @@ use crate::observe::access_log::Sampling;
 use crate::portal::{Landscape, Library};
 use crate::rewrite::TrustedProxies;
 use crate::route::Table;
+use crate::store::Store;
 use crate::upstream::Upstream;
 use crate::yaml::Sources;
 use route::RouteBuilder;
@@ -68,7 +69,8 @@ pub(super) fn compile_with(
     upstreams.extend(gaps.upstreams.iter().map(|name| (name.clone(), None)));
     let auth = compile_auth(config, previous, sources, diagnostics).filter(|_| !gaps.auth);
     refuse_unasked_certificates(config, gaps, diagnostics);
-    let mut limits = limit::Builder::new(previous.map(|previous| &*previous.limiter));
+    let store = compile_store(config, previous, sources, diagnostics);
+    let mut limits = begin_limits(previous, store.clone().flatten());
     limits.plans(&config.plans, &config.consumers, auth.as_deref(), diagnostics);
     policy::check(config, &mut limits, diagnostics);
     let unrouted = policy::compile(&config.policy_layers(None), &[], diagnostics);
@@ -84,7 +86,6 @@ pub(super) fn compile_with(
     };
     let routes = compile_routes(&parts, gaps, &mut limits, previous, diagnostics);
 
-    let workers = config.workers.or_else(|| std::thread::available_parallelism().ok());
     let (table, library) = routes?;
     Some(Compiled {
         snapshot: Snapshot {
@@ -97,13 +98,14 @@ pub(super) fn compile_with(
             connections,
             trusted: trusted?,
             auth: auth?,
+            store: store?,
             limiter: Arc::new(limits.finish(config.failed_credentials.0)),
             config: Arc::clone(config),
             record: Record::default(),
         },
         listeners,
         admin: admin?,
-        workers: workers.map_or(1, usize::from),
+        workers: workers(config),
         logs: config.logs.clone(),
     })
     .filter(|_| !diagnostics.has_errors())
@@ -186,6 +188,31 @@ fn compile_admin(
         refuse_taken(*address, doors, &at, diagnostics);
     }
     Some(Some(Admin { address, token: admin.token.clone() }))
+}
+
+/// The shared store, if there is to be one.
+#[expect(clippy::option_option, reason = "the outer one says whether it compiled")]
+fn compile_store(
+    config: &Config,
+    previous: Option<&Snapshot>,
+    sources: &dyn Sources,
+    diagnostics: &mut Diagnostics,
+) -> Option<Option<Arc<Store>>> {
+    let Some(store) = &config.store else { return Some(None) };
+    let previous = previous.and_then(|previous| previous.store.as_ref());
+    let read_file = |path: &Path| sources.data(path);
+    Store::compile(store, previous, &At::root().key("store"), &read_file, diagnostics).map(Some)
+}
+
+/// Limits that go on from those of the previous configuration, and are kept in the store if there is one.
+fn begin_limits(previous: Option<&Snapshot>, store: Option<Arc<Store>>) -> limit::Builder<'_> {
+    limit::Builder::new(previous.map(|previous| &*previous.limiter)).sharing(store)
+}
+
+/// How many threads serve.
+fn workers(config: &Config) -> usize {
+    let workers = config.workers.or_else(|| std::thread::available_parallelism().ok());
+    workers.map_or(1, usize::from)
 }
 
 /// The methods and consumers: those of the previous configuration if nothing about them changed, since

@@ -7,7 +7,7 @@ use super::decode::Run;
 use super::error::{Error, Fault, Spot};
 use super::node::{Kind, Map, NodeId, Scalar, Typed};
 use super::words;
-use crate::units::SECRET_TOKEN;
+use crate::units::{SECRET_TOKEN, SECRET_URL_TOKEN};
 
 /// Reads one node.
 #[derive(Debug, Clone, Copy)]
@@ -192,8 +192,11 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Error> {
-        let secret = name == SECRET_TOKEN;
-        if secret {
+        let is_url = name == SECRET_URL_TOKEN;
+        let secret = name == SECRET_TOKEN || is_url;
+        if secret
+            && !(is_url && self.text().is_some_and(|text| !text.is_ok_and(|t| t.contains('@'))))
+        {
             self.warn_of_plain_secret();
         }
         let inner = Self { secret: self.secret || secret, ..self };

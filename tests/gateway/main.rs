@@ -38,6 +38,7 @@ mod reload;
 mod routing;
 mod secrets;
 mod stop;
+mod store;
 mod timeouts;
 mod tls;
 mod trace;

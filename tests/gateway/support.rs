@@ -1,11 +1,13 @@
 //! What the stories stand on: a gateway in this process, origins behind it, and clients that see every byte.
 
 pub mod client;
+pub mod crowd;
 pub mod gateway;
 pub mod origin;
 pub mod pki;
 pub mod process;
 pub mod python;
+pub mod redis;
 pub mod reloading;
 pub mod schema;
 pub mod secrets;

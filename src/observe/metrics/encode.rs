@@ -44,6 +44,8 @@ pub struct Extent {
     pub key_sets: usize,
     /// Limits.
     pub limits: usize,
+    /// Stores that limits are shared in: one or none.
+    pub stores: usize,
     /// Words for why we answer ourselves.
     pub codes: usize,
 }
@@ -52,8 +54,17 @@ pub struct Extent {
 /// of `docs/metrics.md`.
 #[must_use]
 pub const fn most_series(extent: Extent) -> usize {
-    let Extent { routes, upstreams, targets, listeners, certificates, key_sets, limits, codes } =
-        extent;
+    let Extent {
+        routes,
+        upstreams,
+        targets,
+        listeners,
+        certificates,
+        key_sets,
+        limits,
+        stores,
+        codes,
+    } = extent;
     // Requests that no route took have no number in flight.
     let of_a_route = METHODS.len() * (STATUSES.len() + 1) + HISTOGRAM;
     let of_an_upstream = HISTOGRAM + Outcome::ALL.len() - 2;
@@ -65,6 +76,7 @@ pub const fn most_series(extent: Extent) -> usize {
         + listeners * (OF_A_LISTENER + Refusal::ALL.len())
         + certificates * OF_A_CERTIFICATE
         + limits * limits::OF_A_LIMIT
+        + stores * (limits::OF_A_STORE + HISTOGRAM)
         + codes
         + Flaw::ALL.len()
         + OF_THE_PROCESS

@@ -53,6 +53,7 @@ const NOTHING: View<'_> = View {
     routes: Vec::new(),
     upstreams: Vec::new(),
     limits: Vec::new(),
+    store: None,
     limit_keys: 0,
     tls: Vec::new(),
     key_sets: Vec::new(),
@@ -255,6 +256,10 @@ fn the_documentation_has_every_family_and_the_formula() {
     assert_eq!(
         most_series(Extent { key_sets: 1, ..Extent::default() }) - most_series(Extent::default()),
         3
+    );
+    assert_eq!(
+        most_series(Extent { stores: 1, ..Extent::default() }) - most_series(Extent::default()),
+        24
     );
     assert_eq!(
         most_series(Extent { limits: 1, ..Extent::default() }) - most_series(Extent::default()),

@@ -19,6 +19,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use super::{check, folder, text, yaml_files};
 use crate::support::gateway::TestSources;
 use crate::support::origin::listen;
+use crate::support::redis::Redis;
 use crate::support::{Answer, Gateway, Origin, RawOrigin, Seen, eventually, get, send};
 
 /// What the examples call with.
@@ -687,6 +688,23 @@ async fn limits() {
         "{:?}",
         search.headers
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shared_limits() {
+    let (orders, redis) = (Origin::start("orders").await, Redis::start().await);
+    // A busy machine may miss the usual deadline.
+    let text =
+        example("shared-limits.yaml").replace("on_error: local", "deadline: 5s\n  on_error: deny");
+    let targets = [("127.0.0.1:8001", orders.address), ("127.0.0.1:6379", redis.address)];
+    let start = || start_text(text.clone(), &targets, &TestSources::default());
+    let (one, two) = (start(), start());
+    let mut posts = Vec::new();
+    for gateway in [&one, &two, &one, &two, &one, &two] {
+        posts.push(send(gateway.address(), "POST", "/orders", &[KEY], b"").await.status);
+    }
+    assert_eq!(posts, [200, 200, 200, 200, 200, 429]);
+    assert_eq!(call(&two, "/orders", &[]).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,6 +42,7 @@ listeners:
       certificates: [ { cert: examples/example.pem, key: examples/example.key } ]
       client_auth: { ca: examples/ca.pem }
 upstreams: { u: { targets: [ "127.0.0.1:8001" ], gateway_secret: { value: "${env:GATEWAY_SECRET}" } }, d: { targets: [ "127.0.0.1:8002" ], openapi: /openapi.json } }
+store: { redis: "redis://127.0.0.1:6379" }
 consumers:
   c: { api_keys: [ "sha256:0000000000000000000000000000000000000000000000000000000000000001" ] }
 routes:
@@ -75,6 +76,7 @@ routes:
     };
     assert_eq!(said, silent);
     assert_eq!(told.consumers.0["partner"].certificates, minimal.consumers.0["c"].certificates);
+    assert_eq!(told.store, minimal.store);
     assert_eq!(told.failed_credentials, minimal.failed_credentials);
     assert_eq!(told.defaults, minimal.defaults);
     assert_eq!(told.logs, minimal.logs);
