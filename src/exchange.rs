@@ -18,7 +18,7 @@ use crate::grpc_web::Bridge;
 use crate::hygiene::clean_host;
 use crate::limit::quota::Left;
 use crate::limit::{RATE_LIMIT, RATE_LIMIT_POLICY, Standing};
-use crate::listen::{ClientCertificate, TlsVersion};
+use crate::listen::{ClientCertificate, Room, TlsVersion};
 use crate::observe::metrics::Observed;
 use crate::reject::Rejection;
 use crate::rewrite::Trace;
@@ -152,6 +152,8 @@ pub struct Exchange {
     pub signed: Option<Box<BodyCheck>>,
     /// What stands between client and upstream, if it is a call of gRPC-Web.
     pub grpc_web: Option<Box<Bridge>>,
+    /// What its head takes of its connection's room, where streams share one.
+    pub room: Option<Room>,
     /// Body bytes from the client.
     pub bytes_in: u64,
     /// The status that the client was sent.
@@ -234,6 +236,7 @@ impl Exchange {
             encoder: None,
             signed: None,
             grpc_web: None,
+            room: None,
             bytes_in: 0,
             status: 0,
             answered: false,

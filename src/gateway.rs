@@ -462,6 +462,12 @@ impl ProxyHttp for Gateway {
             answer::close(session).await;
             return FailToProxy { error_code: x.status, can_reuse_downstream: false };
         }
+        // Of one connection, few streams may end so.
+        if cause::is_untaken(error)
+            && let Some(crowd) = Facts::crowd(session.digest())
+        {
+            crowd.stalled();
+        }
         let rejection = x.rejection.take().unwrap_or_else(|| cause::of(error, x));
         x.detail = Some(cause::flaw(error).map_or(error.etype().as_str(), Flaw::word));
         log::debug!("request {}: {}: {error}", x.id(), rejection.code());

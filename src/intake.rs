@@ -405,13 +405,16 @@ fn within_bounds(head: &RequestHeader, target: &[u8]) -> Result<(), Rejection> {
     if target.len() > MAX_TARGET {
         return Err(Rejection::UriTooLong);
     }
-    // Name, colon, space, value, line end.
-    let line =
-        |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
-    if head.headers.len() > MAX_HEADERS || head.headers.iter().map(line).sum::<usize>() > MAX_HEAD {
+    if head.headers.len() > MAX_HEADERS || size(head) > MAX_HEAD {
         return Err(Rejection::HeaderTooLarge);
     }
     Ok(())
+}
+
+/// The bytes of a head's lines: name, colon, space, value, line end.
+#[must_use]
+pub fn size(head: &RequestHeader) -> usize {
+    head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
 /// A length that was announced is judged before a byte of the body is read.

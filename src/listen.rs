@@ -8,6 +8,7 @@
 
 mod accept;
 mod arrive;
+mod buffered;
 mod caps;
 mod clients;
 mod config;
@@ -38,7 +39,7 @@ pub use conn::{Arrived, Conn, Held};
 pub use door::{Door, House, Visit};
 pub use facts::Facts;
 pub use http1::{Flaw, Guard, RequestLine, Verdict};
-pub use http2::{HTTP2_IDLE, http2_options};
+pub use http2::{Crowd, HTTP2_IDLE, Room, http2_options};
 pub use pace::{Pace, Timeouts};
 pub use refusal::Refusal;
 pub use tls::{ClientCertificate, ReadFile, TlsConfig, TlsFacts, TlsVersion};

@@ -163,6 +163,9 @@ impl Server {
             quotas.open(SystemTime::now()).await.map_err(failed)?;
         }
 
+        // Without it, what many connections have held would stay with the process until others come. Not every
+        // platform has it; there the memory is used again all the same.
+        let _ = tikv_jemalloc_ctl::background_thread::write(true);
         let proxy = |worker| self.proxy(worker, shutdown.clone());
         let workers = Arc::new(Workers::start(self.workers, proxy)?);
         self.reloader.working_on(workers.handles().cloned().collect());

@@ -76,7 +76,8 @@ pub async fn measure(origin: SocketAddr, count: usize, reap: bool) -> Result<boo
             "-".to_owned()
         };
         drop(all);
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        // The allocator gives back what it does not use after some seconds.
+        tokio::time::sleep(Duration::from_secs(if reap { 15 } else { 1 })).await;
         let left = gateway.resident()?.saturating_sub(before);
         gateway.still_runs()?;
         tell!("| {name} | {count} | {held} | {reaped} | {} |", crate::floods::tenths(left));

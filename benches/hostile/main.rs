@@ -93,7 +93,7 @@ async fn run(args: &Args) -> Result<bool, Failure> {
         good &= slow::measure(&mut Gateway::start(origin)?, args.slow).await?;
     }
     if args.parts.contains(&Part::Floods) {
-        good &= floods::measure(&mut Gateway::start(origin)?).await?;
+        good &= floods::measure(origin).await?;
     }
     Ok(good)
 }

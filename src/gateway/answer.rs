@@ -15,6 +15,7 @@ use super::head;
 use super::intake::{Own, has_begun};
 use super::{KEPT, REFUSED_READ};
 use crate::exchange::{Exchange, REQUEST_ID};
+use crate::listen::Facts;
 use crate::observe::access_log::{Agent, Record, Timings};
 use crate::reject::Rejection;
 use crate::reply::{self, Reply};
@@ -248,6 +249,7 @@ pub(super) fn record(session: &Session, x: &mut Exchange, wants_agent: bool) -> 
         path: Some(x.line.raw.take().unwrap_or_else(|| std::mem::take(&mut x.line.path))),
         query: x.line.query.take(),
         protocol: Some(x.line.protocol),
+        tls: Facts::of(session.digest()).and_then(|facts| facts.tls.clone()),
         route: route.map(|route| route.name.clone()),
         consumer: x.consumer.as_ref().map(|consumer| consumer.header_value().clone()),
         // Whoever was not let in has nothing to do with it.

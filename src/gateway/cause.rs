@@ -103,6 +103,11 @@ pub(super) fn is_unsent_rest(error: &Error) -> bool {
         && matches!(error.etype(), ConnectionClosed | ReadError | ReadTimedout)
 }
 
+/// Whether the client took nothing of its answer for as long as it may.
+pub(super) fn is_untaken(error: &Error) -> bool {
+    *error.esource() == ErrorSource::Downstream && *error.etype() == ErrorType::WriteTimedout
+}
+
 /// What became of the try that ended with this error of the upstream's.
 pub(super) fn outcome(error: &Error) -> Outcome {
     use ErrorType as E;

@@ -48,7 +48,13 @@ impl Gateway {
             caller: Caller::Credentials,
         };
         Ok(match intake::take_in(&self.live.now(), &arriving, x)? {
-            Decision::Forward => None,
+            Decision::Forward => {
+                if let Some(crowd) = Facts::crowd(session.digest()) {
+                    let room = crowd.room(intake::size(session.req_header()));
+                    x.room = Some(room.ok_or(Rejection::HeaderTooLarge)?);
+                }
+                None
+            }
             Decision::Answer(reply) => Some(Own::Ready(reply)),
             Decision::Health => Some(Own::Ready(intake::health(*self.shutdown.borrow()))),
             Decision::Portal(ask) => Some(Own::Portal(ask)),

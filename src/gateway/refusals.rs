@@ -84,6 +84,8 @@ fn record(
         path,
         query,
         protocol: refused.is_http10.map(|http10| protocol(version(http10))),
+        // The request was refused below all that is known of it.
+        tls: None,
         route: None,
         consumer: None,
         upstream: None,

@@ -13,6 +13,7 @@ use super::arrive::{NotArrived, arrive};
 use super::caps::Caps;
 use super::conn::{Conn, Held};
 use super::door::{House, Visit};
+use super::http2::Crowd;
 use super::traffic::Traffic;
 use crate::workers::Workers;
 
@@ -164,8 +165,8 @@ impl<H: House> Porter<H> {
             self.traffic.shake_hands(resumed);
         }
         let conn = Conn::new(arrived.conn, self.shutdown.clone(), held);
-        if let Some(leave) = conn.leave() {
-            return self.serve_http2(app, conn, &leave).await;
+        if let Some(crowd) = conn.crowd() {
+            return self.serve_http2(app, conn, &crowd).await;
         }
         let mut next: Option<pingora::protocols::Stream> = Some(Box::new(conn));
         while let Some(stream) = next {
@@ -175,11 +176,11 @@ impl<H: House> Porter<H> {
 
     /// HTTP/2 ends a connection when it hears of a stop. Each has a word of its own for it, which also comes when it
     /// has had its time or its share of requests.
-    async fn serve_http2<A>(&self, app: Arc<A>, conn: Conn, leave: &watch::Sender<bool>)
+    async fn serve_http2<A>(&self, app: Arc<A>, conn: Conn, crowd: &Crowd)
     where
         A: ServerApp + Send + Sync + 'static,
     {
-        let told = leave.subscribe();
+        let told = crowd.farewell();
         let served = app.process_new(Box::new(conn), &told);
         tokio::pin!(served);
         let mut shutdown = self.shutdown.clone();
@@ -187,7 +188,7 @@ impl<H: House> Porter<H> {
             _ = &mut served => return,
             _ = shutdown.wait_for(|stop| *stop) => {}
         }
-        leave.send_replace(true);
+        crowd.dismiss();
         served.await;
     }
 

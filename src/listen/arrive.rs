@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -81,7 +82,7 @@ pub(super) async fn arrive<H: House>(
     let (transport, http2, tls, resumed) = if let Some(tls) = &door.tls {
         let done = shake_hands(stream, tls).await;
         let done = done.map_err(|(refusal, why)| NotArrived::Refused(refusal, why))?;
-        (Transport::Tls(done.stream), done.http2, Some(done.facts), Some(done.resumed))
+        (Transport::Tls(done.stream), done.http2, Some(Arc::new(done.facts)), Some(done.resumed))
     } else {
         // Who holds the clock of HTTP/1 begins with what comes after.
         let Ok(told) = timeout(clients.pace.timeouts.head.get(), is_http2(&mut stream)).await

@@ -28,6 +28,9 @@
 //! | `path` | the path as the client sent it, nothing decoded | its first line could not be read |
 //! | `query` | the query with its names; every value is `***`, as is a part without a `=` | there was none |
 //! | `protocol` | `HTTP/1.0`, `HTTP/1.1` or `HTTP/2` | its first line could not be read |
+//! | `tls_version`, `tls_cipher` | the version of TLS, such as `1.3`, and the cipher suite | the client came without TLS |
+//! | `tls_name` | the name that the client asked for (SNI), in lower case | it asked for none |
+//! | `tls_client`, `tls_client_fingerprint` | subject and SHA-256 of the client's certificate | it showed none |
 //! | `route` | the name of the route | none matched |
 //! | `consumer` | the name of the consumer | nobody was recognised |
 //! | `upstream` | the name of the upstream | the request did not go so far |

@@ -72,6 +72,14 @@ pub(super) fn is_alike(name: &str, other: &str) -> bool {
     name.len() == other.len() && starts_alike(name, other)
 }
 
+/// Whether two names (in lower case) differ, and are one to such a reader.
+pub(super) fn is_twin(name: &str, other: &str) -> bool {
+    let either = |byte: u8| byte == b'-' || byte == b'_';
+    name.len() == other.len()
+        && name != other
+        && name.bytes().zip(other.bytes()).all(|(a, b)| a == b || (either(a) && either(b)))
+}
+
 /// For tests: a map of these lines, and the lines of a map, sorted.
 #[cfg(test)]
 pub(super) mod lines {

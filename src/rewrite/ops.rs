@@ -5,13 +5,16 @@
 //! break, NUL or another control character) is never sent, nor trimmed into something that the
 //! configuration does not say: `set` then leaves the message without that header, so that the value a
 //! client sent cannot stand in for it, and `add` adds nothing.
+//!
+//! Many servers make one variable of `X-Tenant` and `X_Tenant` (CGI, WSGI, PHP). So a request whose header is set,
+//! renamed or removed loses the twins of that name before: nobody reads what a client sent in its place.
 
 use std::collections::HashMap;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::config::HeadersConfig;
-use super::head::{owned_value, starts_alike};
+use super::head::{Fields as _, is_twin, owned_value, starts_alike};
 use crate::diagnostic::{At, Diagnostics};
 use crate::template::{Fill, Template, Variable};
 
@@ -27,6 +30,8 @@ pub enum Direction {
 /// The compiled operations of one route and direction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeaderOps {
+    /// The names of which a request keeps no twin.
+    sole: Box<[HeaderName]>,
     remove: Box<[HeaderName]>,
     rename: Box<[(HeaderName, HeaderName)]>,
     write: Box<[Write]>,
@@ -66,7 +71,12 @@ impl HeaderOps {
         let remove = reader.removals(config, at);
         let rename = reader.renamings(config, at);
         let write = reader.writings(config, at);
+        let sole = match direction {
+            Direction::Request => sole(&remove, &rename, &write),
+            Direction::Response => Box::default(),
+        };
         (diagnostics.len() == before).then(|| Self {
+            sole,
             remove: remove.into(),
             rename: rename.into(),
             write: write.into(),
@@ -90,6 +100,12 @@ impl HeaderOps {
 
     /// Changes the headers of a message.
     pub fn apply(&self, head: &mut HeaderMap, fill: &dyn Fill) {
+        if !self.sole.is_empty() {
+            // One that is to be renamed is what the configuration speaks of itself.
+            let is_meant = |name: &str| self.rename.iter().any(|(old, _)| old == name);
+            let is_other = |name: &str| self.sole.iter().any(|sole| is_twin(name, sole.as_str()));
+            head.discard_where(|name| is_other(name) && !is_meant(name));
+        }
         for name in &self.remove {
             head.remove(name);
         }
@@ -113,6 +129,18 @@ impl HeaderOps {
             }
         }
     }
+}
+
+/// The names that are to be read as these operations leave them, if a twin of one can be written.
+fn sole(
+    remove: &[HeaderName],
+    rename: &[(HeaderName, HeaderName)],
+    write: &[Write],
+) -> Box<[HeaderName]> {
+    let renamed = rename.iter().flat_map(|(old, new)| [old, new]);
+    let set = write.iter().filter(|write| write.mode == Mode::Set).map(|write| &write.name);
+    let all = remove.iter().chain(renamed).chain(set);
+    all.filter(|name| name.as_str().contains(['-', '_'])).cloned().collect()
 }
 
 fn rename(head: &mut HeaderMap, old: &HeaderName, new: &HeaderName) {

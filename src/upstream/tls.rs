@@ -27,6 +27,11 @@ use crate::diagnostic::{At, Diagnostics, unreadable};
 
 /// Streams on one HTTP/2 connection; Pingora's default of 1 would open one for each request.
 const H2_STREAMS: usize = 100;
+/// What a target may send of one answer before it is read. Pingora's default is the 8 MiB that it also gives the whole
+/// connection: a client that takes nothing of one large answer would hold up everybody else's on it.
+const H2_STREAM_WINDOW: u32 = 128 << 10;
+/// As much as all streams may send.
+const H2_CONNECTION_WINDOW: u32 = 100 * H2_STREAM_WINDOW;
 
 /// How files are read while a configuration is loaded.
 pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
@@ -120,6 +125,8 @@ impl TlsSettings {
         if config.protocol == Protocol::H2 {
             options.set_http_version(2, 2);
             options.max_h2_streams = H2_STREAMS;
+            options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
+            options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
         }
         Some(peer)
     }

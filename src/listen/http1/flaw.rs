@@ -82,6 +82,8 @@ pub enum Flaw {
     Http2Opening,
     /// A client of HTTP/2 that sends frames which only make work.
     Http2Flood,
+    /// A client of HTTP/2 that does not keep to the protocol.
+    Http2Broken,
 }
 
 /// What a [`Flaw`] is answered with.
@@ -107,7 +109,7 @@ pub enum Verdict {
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::RequestLine,
         Self::Method,
         Self::Connect,
@@ -146,6 +148,7 @@ impl Flaw {
         Self::Idle,
         Self::Http2Opening,
         Self::Http2Flood,
+        Self::Http2Broken,
     ];
 
     /// The stable word for it, in the log and in the metrics.
@@ -266,6 +269,7 @@ impl Flaw {
             Self::Idle => ("idle", V::Close, ""),
             Self::Http2Opening => ("http2_opening", V::Close, ""),
             Self::Http2Flood => ("http2_flood", V::Close, ""),
+            Self::Http2Broken => ("http2_broken", V::Close, ""),
         }
     }
 }

@@ -22,6 +22,8 @@ const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 112];
 pub struct TlsFacts {
     /// The version of TLS.
     pub version: TlsVersion,
+    /// The cipher suite, as the standards name it.
+    pub cipher: &'static str,
     /// The name that the client asked for (SNI), in lower case.
     pub name: Option<Box<str>>,
     /// The client's certificate, verified.
@@ -94,9 +96,11 @@ async fn greet(stream: TcpStream, tls: &Tls) -> Result<Done, NotDone> {
         Some(ProtocolVersion::TLSv1_3) => TlsVersion::Tls13,
         _ => TlsVersion::Tls12,
     };
+    let suite = session.negotiated_cipher_suite();
+    let cipher = suite.and_then(|suite| suite.suite().as_str()).unwrap_or("unknown");
     let http2 = session.alpn_protocol() == Some(b"h2");
     let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
-    Ok(Done { facts: TlsFacts { version, name, client }, http2, resumed, stream })
+    Ok(Done { facts: TlsFacts { version, cipher, name, client }, http2, resumed, stream })
 }
 
 /// The reason of a handshake that failed; `first` if not even its first message could be read.

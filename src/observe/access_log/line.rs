@@ -139,6 +139,15 @@ impl Lines {
 
 /// The fields that all but the Combined format show as pairs of name and value, in their order.
 fn rest(fields: &mut impl Fields, record: &Record, dropped: u64) {
+    if let Some(tls) = &record.tls {
+        fields.text("tls_version", tls.version.as_str());
+        fields.text("tls_cipher", tls.cipher);
+        fields.optional("tls_name", tls.name.as_deref());
+        if let Some(client) = &tls.client {
+            fields.text("tls_client", client.subject());
+            fields.text("tls_client_fingerprint", client.fingerprint());
+        }
+    }
     fields.optional("route", record.route.as_deref());
     fields.optional("consumer", record.consumer());
     fields.optional("upstream", record.upstream.as_deref());

@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, Method};
 
+use crate::listen::TlsFacts;
+
 /// What is known of a request when it is over. The meaning of each field stands in the table of
 /// [`access_log`](super).
 ///
@@ -31,6 +33,8 @@ pub struct Record {
     pub query: Option<Box<str>>,
     /// The protocol between client and gateway, such as `HTTP/1.1`, if it could be read.
     pub protocol: Option<&'static str>,
+    /// What is known of the connection's TLS; none without.
+    pub tls: Option<Arc<TlsFacts>>,
     /// The name of the route.
     pub route: Option<Arc<str>>,
     /// The name of the consumer, as it is sent on.

@@ -1,3 +1,5 @@
+mod tls;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -26,6 +28,7 @@ pub(super) fn record() -> Record {
         path: Some("/users/1".into()),
         query: Some("page=2&token=hunter2".into()),
         protocol: Some("HTTP/1.1"),
+        tls: None,
         route: Some("users".into()),
         consumer: Some(HeaderValue::from_static("demo")),
         upstream: Some("users".into()),

@@ -28,6 +28,38 @@ fn compile(yaml: &str, direction: Direction) -> Result<HeaderOps, Vec<(String, S
 }
 
 #[test]
+fn what_is_written_or_taken_away_has_no_twin_beside_it() {
+    for (yaml, before, after) in [
+        (
+            "{ set: { X_Tenant: a } }",
+            &["x-tenant: forged", "x_tenant: forged"][..],
+            &["x_tenant: a"][..],
+        ),
+        (
+            "{ set: { X-My-Id: a } }",
+            &["x_my-id: b", "x-my_id: c", "xmyid: d"],
+            &["x-my-id: a", "xmyid: d"],
+        ),
+        // The value can't be sent, and nobody else's is read for it.
+        ("{ set: { X-Ip: \"${client.ip}\" } }", &["x_ip: forged"], &[]),
+        ("{ remove: [ X-Debug ] }", &["x_debug: 1", "x-debug: 2"], &[]),
+        ("{ rename: { X-A: X-B } }", &["x-a: 1", "x_b: 2", "x_a: 3"], &["x-b: 1"]),
+        ("{ rename: { X_A: X-A } }", &["x_a: 1", "x-a: 2"], &["x-a: 1"]),
+        ("{ set: { X-A: \"1\", X_A: \"1\" } }", &["x-a: 2"], &["x-a: 1", "x_a: 1"]),
+        // What is added stands beside what is there.
+        ("{ add: { X-A: \"1\" } }", &["x_a: 2"], &["x-a: 1", "x_a: 2"]),
+        ("{ set: { Plain: a } }", &["plain: b", "x_y: c"], &["plain: a", "x_y: c"]),
+    ] {
+        let mut message = head(before);
+        compile(yaml, Direction::Request).unwrap().apply(&mut message, &Values);
+        assert_eq!(wire(&message), after, "{yaml}");
+    }
+    let mut answer = head(&["x_a: 2"]);
+    compile("{ set: { X-A: \"1\" } }", Direction::Response).unwrap().apply(&mut answer, &Values);
+    assert_eq!(wire(&answer), ["x-a: 1", "x_a: 2"]);
+}
+
+#[test]
 fn operations_are_applied_in_their_order() {
     for (yaml, before, after) in [
         ("{}", &["a: 1"][..], &["a: 1"][..]),

@@ -5,6 +5,7 @@ mod cases;
 mod ends;
 mod floods;
 mod frames;
+mod untaken;
 
 use bytes::Bytes;
 use http::{Request, Response, Version};

@@ -233,7 +233,9 @@ async fn a_websocket_may_rest_and_may_speak_before_it_is_answered() {
         }
     })
     .await;
-    let gateway = strict(origin.address, SHORT);
+    // A busy machine may take its time over the head; it is afterwards that the client rests.
+    let patient = "timeouts: { head: 60s, idle: 500ms, stall: 500ms }";
+    let gateway = strict(origin.address, patient);
     let mut client = Client::connect(gateway.address()).await;
     // What follows the request is no request, and would be refused as one.
     client

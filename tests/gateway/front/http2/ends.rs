@@ -102,6 +102,33 @@ async fn a_stream_that_takes_nothing_is_reset() {
     comes_to(gateway.admin(), busy, 0).await;
 }
 
+/// Who is told to leave and stays holds a stop up, though no longer than the stop's own bound.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_ignores_goaway_is_cut_when_a_stop_is_over() {
+    let yaml = format!(
+        "drain: 1s\nlisteners: {{ public: {{ address: \"127.0.0.1:0\" }} }}\nroutes:\n{ECHO}"
+    );
+    let mut gateway = House::with(&[]).open(&yaml).await;
+    let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+    let begin = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &request(1)].concat();
+    stream.write_all(&begin).await.unwrap();
+    let (mut head, mut kinds) = ([0; 9], Vec::new());
+    // It answers no PING, and stays.
+    let hearing = async {
+        while stream.read_exact(&mut head).await.is_ok() {
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            stream.read_exact(&mut vec![0; length]).await.unwrap();
+            if head[3] == HEADERS {
+                gateway.ask_to_stop();
+            }
+            kinds.push(head[3]);
+        }
+    };
+    timeout(PATIENCE, hearing).await.expect("it is cut");
+    assert!(kinds.contains(&GOAWAY), "{kinds:?}");
+    assert!(!gateway.stop().await, "it did not leave by itself");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_cut_is_counted_with_the_reason() {
     let gateway = gateway("max_requests: 1000").await;
@@ -114,4 +141,14 @@ async fn who_is_cut_is_counted_with_the_reason() {
         heard(&gateway, &[PREFACE, &frame(SETTINGS, 0, 0, &[]), &pings].concat()).await;
     assert!(codes.iter().all(|code| *code != 0), "{codes:?}");
     comes_to(admin, &refused("http2_flood"), 1).await;
+    // By the library: streams are reset again and again, and a frame stands where none may.
+    let resets: Vec<u8> = (0..500)
+        .flat_map(|place| [request(place * 2 + 1), frame(RST_STREAM, 0, place * 2 + 1, &[0; 4])])
+        .flatten()
+        .collect();
+    heard(&gateway, &[PREFACE, &frame(SETTINGS, 0, 0, &[]), &resets].concat()).await;
+    comes_to(admin, &refused("http2_flood"), 2).await;
+    let ping = frame(PING, 0, 1, &[7; 8]);
+    heard(&gateway, &[PREFACE, &frame(SETTINGS, 0, 0, &[]), &ping].concat()).await;
+    comes_to(admin, &refused("http2_broken"), 1).await;
 }
