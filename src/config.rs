@@ -20,7 +20,7 @@ use crate::auth::{Allow, ConsumersConfig, MethodsConfig, RouteAuth};
 use crate::rewrite::{HeadersConfig, cors, security};
 use crate::route::StripPrefix;
 use crate::units::{OneOrMany, Period, Size};
-use crate::{compress, ip, limit, listen, maintenance, observe, portal, upstream};
+use crate::{compress, ip, limit, listen, maintenance, observe, portal, upstream, validate};
 
 pub use expectation::{Expect, Expectation, With};
 pub use policy::{PolicyConfig, PolicyKeys, nearest};
@@ -214,6 +214,10 @@ pub struct Defaults {
     /// How often callers may call; `none`: as often as they like. Default: as often as they like.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<limit::Setting>,
+
+    /// Whether requests are held to the `OpenAPI` document of the service; `none`: they are not. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validate: Option<validate::Setting>,
 }
 
 impl Default for Defaults {
@@ -230,6 +234,7 @@ impl Default for Defaults {
             maintenance: None,
             ip: None,
             limits: None,
+            validate: None,
         }
     }
 }
@@ -324,6 +329,10 @@ pub struct RouteConfig {
     /// How often callers may call; `none`: as often as they like. Default: as in `defaults`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<limit::Setting>,
+
+    /// Whether requests are held to the `OpenAPI` document of the service; `none`: they are not. Default: as in `defaults`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validate: Option<validate::Setting>,
 
     /// Answers by itself.
     #[serde(skip_serializing_if = "Option::is_none")]

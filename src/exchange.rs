@@ -24,6 +24,7 @@ use crate::route::{Captures, Prefixes};
 use crate::snapshot::{Policy, Route};
 use crate::template::{Fill, Variable};
 use crate::upstream::{Attempt, Switch, Target};
+use crate::validate::Reading;
 
 /// The name of the header that carries a request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -148,6 +149,8 @@ pub struct Exchange {
     pub encoder: Option<Box<Encoder>>,
     /// What stands between client and upstream, if it is a call of gRPC-Web.
     pub grpc_web: Option<Box<Bridge>>,
+    /// How its body is read to be checked.
+    pub reading: Reading,
     /// Body bytes from the client.
     pub bytes_in: u64,
     /// The status that the client was sent.
@@ -220,6 +223,7 @@ impl Exchange {
             switch: None,
             encoder: None,
             grpc_web: None,
+            reading: Reading::Not,
             bytes_in: 0,
             status: 0,
             answered: false,

@@ -65,6 +65,9 @@ pub struct Explanation {
     pub auth: Option<Auth>,
     /// The limits that it would be counted at.
     pub limits: Vec<Limit>,
+    /// What it is held to, once it is let in; none if to nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Validation>,
     /// What the upstream would see; none if the gateway answers by itself.
     pub forward: Option<Forward>,
     /// What the gateway would answer by itself; none if it forwards.
@@ -138,6 +141,19 @@ pub struct Limit {
     pub at: String,
     /// What it says.
     pub says: String,
+}
+
+/// What a request is held to. Of its body only the headers are known to an explanation.
+#[derive(Debug, Serialize)]
+pub struct Validation {
+    /// The file with the document.
+    pub document: String,
+    /// The operation that the request is for; none if there is none.
+    pub operation: Option<String>,
+    /// The media types that its body may be of, if it takes one.
+    pub takes: Option<String>,
+    /// Whether nothing is refused.
+    pub observe: bool,
 }
 
 /// An answer of the gateway's own.
@@ -241,6 +257,7 @@ fn explain_as(
         },
     };
     let decision = intake::take_in(snapshot, &arriving, &mut x);
+    let (decision, validation) = held(decision, &head, &mut x);
     let preflight = Preflight::of(&head.method, &head.headers).map(|asked| asked.method);
     let preflight = preflight.filter(|_| x.permit.is_none() && x.route.is_some());
     let method = preflight.as_ref().unwrap_or(&head.method);
@@ -263,6 +280,7 @@ fn explain_as(
         preflight: preflight.as_ref().map(ToString::to_string),
         auth,
         limits: limits(&x),
+        validation,
         forward,
         answer: answer(&decision, &head, &x, &mask),
         nearest: nearest.map(|near| mask.text(&near)),
@@ -365,6 +383,27 @@ fn limits(x: &Exchange) -> Vec<Limit> {
     let rules = route.limits.iter();
     let rules = rules.flat_map(|limits| limits.rules(x.consumer.as_deref(), &x.line.method));
     rules.map(|rule| Limit { at: rule.name().to_string(), says: rule.sentence() }).collect()
+}
+
+/// Holds a request that is to be sent on to what its service documents.
+fn held(
+    decision: Result<Decision, Rejection>,
+    head: &RequestHeader,
+    x: &mut Exchange,
+) -> (Result<Decision, Rejection>, Option<Validation>) {
+    let validation = x.route.as_deref().and_then(|route| route.validation.clone());
+    let (Ok(Decision::Forward), Some(validation)) = (&decision, validation) else {
+        return (decision, None);
+    };
+    let found = intake::operation(&validation, &head.method, x);
+    let told = Validation {
+        document: validation.file().display().to_string(),
+        operation: found.as_ref().map(|found| found.name().to_owned()),
+        takes: found.as_ref().and_then(|found| found.accepted()).map(str::to_owned),
+        observe: validation.observe,
+    };
+    let decision = intake::validate(head, None, x).map(|_| Decision::Forward);
+    (decision, Some(told))
 }
 
 fn answer(

@@ -36,6 +36,7 @@ use crate::route::{Forwarding, Table};
 use crate::template::Template;
 use crate::units::Secret;
 use crate::upstream::Upstream;
+use crate::validate::Validation;
 use crate::yaml;
 use gaps::Gaps;
 use record::Recorder;
@@ -153,6 +154,8 @@ pub struct Route {
     pub policy: Option<Arc<Policy>>,
     /// How often callers may call, if anybody is limited.
     pub limits: Option<Arc<limit::Limits>>,
+    /// What its requests are held to, if to anything.
+    pub validation: Option<Arc<Validation>>,
     /// How many of its requests are logged.
     pub sampling: Sampling,
     /// Its requests, in numbers.

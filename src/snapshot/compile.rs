@@ -24,6 +24,7 @@ use crate::portal::{Landscape, Library};
 use crate::rewrite::TrustedProxies;
 use crate::route::Table;
 use crate::upstream::Upstream;
+use crate::validate::Documents;
 use crate::yaml::Sources;
 use route::RouteBuilder;
 
@@ -40,6 +41,7 @@ pub fn compile(
 }
 
 /// The same for a configuration that is not all that stands in the file.
+#[expect(clippy::too_many_lines, reason = "part after part, in the order of the file")]
 pub(super) fn compile_with(
     config: &Arc<Config>,
     gaps: &Gaps,
@@ -70,7 +72,9 @@ pub(super) fn compile_with(
     refuse_unasked_certificates(config, gaps, diagnostics);
     let mut limits = limit::Builder::new(previous.map(|previous| &*previous.limiter));
     limits.plans(&config.plans, &config.consumers, auth.as_deref(), diagnostics);
-    policy::check(config, &mut limits, diagnostics);
+    let read_file = |path: &Path| sources.data(path);
+    let documents = Documents::new(&read_file);
+    policy::check(config, &mut limits, &documents, diagnostics);
     let unrouted = policy::compile(&config.policy_layers(None), &[], diagnostics);
     let sampling = Sampling::of(&config.logs.sample, None);
     let names = config.routes.keys().map(String::as_str);
@@ -80,6 +84,7 @@ pub(super) fn compile_with(
         upstreams: &upstreams,
         auth: auth.as_deref(),
         sampling: &sampling,
+        documents: &documents,
         sources,
     };
     let routes = compile_routes(&parts, gaps, &mut limits, previous, diagnostics);
@@ -257,6 +262,7 @@ struct Parts<'a> {
     upstreams: &'a BTreeMap<String, Option<Arc<Upstream>>>,
     auth: Option<&'a Auth>,
     sampling: &'a Sampling,
+    documents: &'a Documents<'a>,
     sources: &'a dyn Sources,
 }
 
@@ -271,7 +277,7 @@ fn compile_routes(
     diagnostics: &mut Diagnostics,
 ) -> Option<Routes> {
     let at = At::root().key("routes");
-    let Parts { config, upstreams, auth, sampling, sources } = *parts;
+    let Parts { config, upstreams, auth, sampling, documents, sources } = *parts;
     if config.routes.is_empty() && !gaps.routes {
         diagnostics.error(
             at.clone(),
@@ -292,6 +298,7 @@ fn compile_routes(
             auth,
             sampling,
             limits,
+            documents,
             sources,
             at: &at,
             diagnostics,

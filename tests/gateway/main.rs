@@ -41,4 +41,5 @@ mod stop;
 mod timeouts;
 mod tls;
 mod trace;
+mod validation;
 mod websocket;
