@@ -22,6 +22,7 @@ use crate::route::StripPrefix;
 use crate::units::{OneOrMany, Period, Size};
 use crate::{
     compress, concurrency, ip, limit, listen, maintenance, observe, portal, store, upstream,
+    validate,
 };
 
 pub use expectation::{Expect, Expectation, With};
@@ -225,6 +226,10 @@ pub struct Defaults {
     /// How often callers may call; `none`: as often as they like. Default: as often as they like.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<limit::Setting>,
+
+    /// Whether requests are held to the `OpenAPI` document of the service; `none`: they are not. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validate: Option<validate::Setting>,
 }
 
 impl Default for Defaults {
@@ -241,6 +246,7 @@ impl Default for Defaults {
             maintenance: None,
             ip: None,
             limits: None,
+            validate: None,
         }
     }
 }
@@ -339,6 +345,10 @@ pub struct RouteConfig {
     /// How many of its requests may be in flight; more wait a moment or are turned away. Default: as many as come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<concurrency::RouteCap>,
+
+    /// Whether requests are held to the `OpenAPI` document of the service; `none`: they are not. Default: as in `defaults`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validate: Option<validate::Setting>,
 
     /// Answers by itself.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -26,6 +26,7 @@ use crate::route::{Captures, Prefixes};
 use crate::snapshot::{Policy, Route};
 use crate::template::{Fill, Variable};
 use crate::upstream::{Attempt, Switch, Target};
+use crate::validate::Reading;
 
 /// The name of the header that carries a request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -154,6 +155,8 @@ pub struct Exchange {
     pub grpc_web: Option<Box<Bridge>>,
     /// What its head takes of its connection's room, where streams share one.
     pub room: Option<Room>,
+    /// How its body is read to be checked.
+    pub reading: Reading,
     /// Body bytes from the client.
     pub bytes_in: u64,
     /// The status that the client was sent.
@@ -237,6 +240,7 @@ impl Exchange {
             signed: None,
             grpc_web: None,
             room: None,
+            reading: Reading::Not,
             bytes_in: 0,
             status: 0,
             answered: false,

@@ -66,6 +66,9 @@ pub struct Explanation {
     pub auth: Option<Auth>,
     /// The limits that it would be counted at.
     pub limits: Vec<Limit>,
+    /// What it is held to, once it is let in; none if to nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Validation>,
     /// What the upstream would see; none if the gateway answers by itself.
     pub forward: Option<Forward>,
     /// What the gateway would answer by itself; none if it forwards.
@@ -141,6 +144,19 @@ pub struct Limit {
     pub says: String,
     /// Whether it is counted in the store, together with other gateways.
     pub shared: bool,
+}
+
+/// What a request is held to. Of its body only the headers are known to an explanation.
+#[derive(Debug, Serialize)]
+pub struct Validation {
+    /// The file with the document.
+    pub document: String,
+    /// The operation that the request is for; none if there is none.
+    pub operation: Option<String>,
+    /// The media types that its body may be of, if it takes one.
+    pub takes: Option<String>,
+    /// Whether nothing is refused.
+    pub observe: bool,
 }
 
 /// An answer of the gateway's own.
@@ -244,6 +260,7 @@ fn explain_as(
         },
     };
     let decision = intake::take_in(snapshot, &arriving, &mut x);
+    let (decision, validation) = held(decision, &head, &mut x);
     let preflight = Preflight::of(&head.method, &head.headers).map(|asked| asked.method);
     let preflight = preflight.filter(|_| x.permit.is_none() && x.route.is_some());
     let method = preflight.as_ref().unwrap_or(&head.method);
@@ -266,6 +283,7 @@ fn explain_as(
         preflight: preflight.as_ref().map(ToString::to_string),
         auth,
         limits: limits(&x, &decision),
+        validation,
         forward,
         answer: answer(&decision, &head, &x, &mask),
         nearest: nearest.map(|near| mask.text(&near)),
@@ -387,6 +405,27 @@ fn limits(x: &Exchange, decision: &Result<Decision, Rejection>) -> Vec<Limit> {
         shared: false,
     });
     rules.chain(quota).chain(own).chain(gates).collect()
+}
+
+/// Holds a request that is to be sent on to what its service documents.
+fn held(
+    decision: Result<Decision, Rejection>,
+    head: &RequestHeader,
+    x: &mut Exchange,
+) -> (Result<Decision, Rejection>, Option<Validation>) {
+    let validation = x.route.as_deref().and_then(|route| route.validation.clone());
+    let (Ok(Decision::Forward), Some(validation)) = (&decision, validation) else {
+        return (decision, None);
+    };
+    let found = intake::operation(&validation, &head.method, x);
+    let told = Validation {
+        document: validation.file().display().to_string(),
+        operation: found.as_ref().map(|found| found.name().to_owned()),
+        takes: found.as_ref().and_then(|found| found.accepted()).map(str::to_owned),
+        observe: validation.observe,
+    };
+    let decision = intake::validate(head, None, x).map(|_| Decision::Forward);
+    (decision, Some(told))
 }
 
 fn answer(

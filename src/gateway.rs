@@ -11,6 +11,7 @@ mod head;
 mod intake;
 mod limits;
 mod refusals;
+mod validate;
 
 pub use refusals::Refusals;
 
@@ -154,6 +155,9 @@ impl ProxyHttp for Gateway {
                 Err(rejection) => taken = Err(rejection),
             }
         }
+        if matches!(taken, Ok(None)) && x.route.as_ref().is_some_and(|x| x.validation.is_some()) {
+            taken = Box::pin(validate::ask(session, x)).await?.map(|()| None);
+        }
         if taken.is_ok() {
             match caps::of_route(x) {
                 Ok(None) => {}
@@ -213,6 +217,7 @@ impl ProxyHttp for Gateway {
         // Another try sends the body again from its beginning.
         x.bytes_in = 0;
         bridge::restart(x);
+        validate::restart(x);
         x.marks.first_try.get_or_insert(now.saturating_duration_since(x.started));
         x.marks.try_started = Some(now);
         let wish = PeerWish {
@@ -252,6 +257,7 @@ impl ProxyHttp for Gateway {
         if let Err(rejection) = crate::intake::send_on(head, session.req_header(), authority, x) {
             return Err(cause::raise(x, rejection));
         }
+        validate::send_on(x, head);
         x.onward.host = head.headers.get(HOST).cloned();
         Ok(())
     }
@@ -275,6 +281,7 @@ impl ProxyHttp for Gateway {
         if x.deadline.is_some() && x.is_overdue(Instant::now()) {
             return Err(cause::raise_of_body(x, Rejection::DeadlineExceeded));
         }
+        validate::watch(x, body.as_ref(), end);
         bridge::signed_body(x, body, end)?;
         bridge::request_body(x, body, end)?;
         if end && body.as_ref().is_some_and(Bytes::is_empty) {

@@ -9,6 +9,7 @@ mod admit;
 mod connection;
 mod failures;
 mod grpc;
+mod validation;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -38,6 +39,7 @@ use crate::upstream::{HashKey, HashSource, Switch, Upstream};
 use admit::{admit, is_for_address, judge};
 use connection::to_https;
 use grpc::grpc_timeout;
+pub use validation::{operation, too_large, validate, validate_body};
 
 /// Room for what the gateway adds to a request's headers, so that the map grows once.
 const NEW_HEADERS: usize = 12;

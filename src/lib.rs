@@ -10,8 +10,8 @@
 //!    Where that route has CORS, a browser's question whether a page may call is answered here; a route in
 //!    [`maintenance`] says so, and one that is not for the client's address ([`ip`]).
 //! 4. [`auth`] admits the caller, or does not. Its [`auth::Permit`] is the only way on.
-//! 5. [`limit`] counts how often the caller has called, and may tell it to come back later; [`concurrency`] has it wait
-//!    or turns it away while too many are in flight.
+//! 5. [`limit`] counts how often the caller has called, and may tell it to come back later; [`validate`] holds the
+//!    request to what the service documents; [`concurrency`] has it wait or turns it away while too many are in flight.
 //! 6. [`upstream`] chooses a target; a failed try may be followed by another.
 //! 7. [`rewrite`] changes the heads, there and back; [`compress`] the body of the answer; [`grpc_web`] both, for calls
 //!    of browsers to gRPC.
@@ -41,6 +41,8 @@ pub mod template;
 pub mod networks;
 
 pub mod counter;
+
+mod strict;
 
 pub mod grpc_web;
 
@@ -76,6 +78,8 @@ pub mod ip;
 pub mod upstream;
 
 pub mod portal;
+
+pub mod validate;
 
 pub mod observe;
 

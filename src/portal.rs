@@ -34,7 +34,9 @@ pub use merge::{About, Known, Specs, State, merge};
 pub use page::Ask;
 pub use source::{Pace, Source, Status};
 pub use spec::Spec;
+pub(crate) use spec::{Target, base, upgrade};
 pub use tree::SpecError;
+pub(crate) use tree::parse;
 
 use crate::diagnostic::{At, Diagnostics, unreadable};
 use page::{Documents, Logo};

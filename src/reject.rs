@@ -8,16 +8,21 @@
 //! |---|---|---|
 //! | `bad_request` | 400 | a target, host or framing that a clean request does not have |
 //! | `ambiguous_path` | 400 | a path that another reader would take for another route's |
+//! | `invalid_request` | 400 | parameters, or a body that cannot be read, are not what the service documents |
 //! | `unauthorized` | 401 | no credential that is known here |
 //! | `forbidden` | 403 | a known caller that the route leaves out |
 //! | `ip_denied` | 403 | an address that the route is not for |
 //! | `cors_refused` | 403 | a browser asks for a page of an origin that the route does not list |
 //! | `no_route` | 404 | no route for this host and path |
+//! | `unknown_operation` | 404 | the service documents nothing under this path |
 //! | `method_not_allowed` | 405 | a route, but not for this method |
 //! | `request_timeout` | 408 | the client took too long to send its request |
 //! | `body_too_large` | 413 | a body above `body_limit` |
+//! | `unchecked_body` | 413 | a body above the 64 KiB that can be checked |
 //! | `uri_too_long` | 414 | a target above 8 KiB |
+//! | `unsupported_media_type` | 415 | a body of a type or encoding that the operation does not take |
 //! | `misdirected` | 421 | a connection for another host, on which no certificate was shown |
+//! | `invalid_body` | 422 | a body that does not fit the schema that the service documents |
 //! | `rate_limited` | 429 | the caller has called too often, or too many of its credentials were refused |
 //! | `quota_exceeded` | 429 | the caller has used up what its plan gives it for the day or the month |
 //! | `too_many_at_once` | 429 | the caller has as many requests in flight as its plan gives it |
@@ -44,7 +49,7 @@ use http::header::{ALLOW, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 
 #[cfg(doc)]
 use crate::hygiene::{MAX_HEAD, MAX_HEADERS, MAX_TARGET};
-use crate::reply::{Problem, Reply, Wanted};
+use crate::reply::{Fault, Problem, Reply, Wanted};
 
 /// Why a request is not answered by an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +58,8 @@ pub enum Rejection {
     BadRequest(&'static str),
     /// A path that another reader would take for another route's.
     AmbiguousPath,
+    /// Parameters, or a body that cannot be read, are not what the service documents.
+    InvalidRequest(Arc<[Fault]>),
     /// No credential that is known here.
     Unauthorized {
         /// The value of `WWW-Authenticate`.
@@ -66,6 +73,8 @@ pub enum Rejection {
     CorsRefused,
     /// No route for this host and path.
     NoRoute,
+    /// The service documents nothing under this path.
+    UnknownOperation,
     /// A route, but not for this method.
     MethodNotAllowed {
         /// The value of `Allow`.
@@ -75,10 +84,16 @@ pub enum Rejection {
     RequestTimeout,
     /// A body above the route's limit.
     BodyTooLarge,
+    /// A body that is too large to be checked.
+    UncheckedBody,
     /// A target above [`MAX_TARGET`].
     UriTooLong,
+    /// A body of a type or encoding that the operation does not take; the text says which it takes.
+    UnsupportedMediaType(Arc<str>),
     /// The route asks for a certificate, which the client can show on a connection of its own for this host.
     Misdirected,
+    /// A body that does not fit the schema that the service documents.
+    InvalidBody(Arc<[Fault]>),
     /// The caller has called too often.
     RateLimited {
         /// When it may again.
@@ -138,19 +153,24 @@ pub enum Rejection {
 }
 
 /// All words that [`Rejection::code`] can give.
-pub const CODES: [&str; 30] = [
+pub const CODES: [&str; 35] = [
     "bad_request",
     "ambiguous_path",
+    "invalid_request",
     "unauthorized",
     "forbidden",
     "ip_denied",
     "cors_refused",
     "no_route",
+    "unknown_operation",
     "method_not_allowed",
     "request_timeout",
     "body_too_large",
+    "unchecked_body",
     "uri_too_long",
+    "unsupported_media_type",
     "misdirected",
+    "invalid_body",
     "rate_limited",
     "quota_exceeded",
     "too_many_at_once",
@@ -189,6 +209,7 @@ impl Rejection {
     pub fn detail(&self) -> &str {
         match self {
             Self::Maintenance { message: Some(message), .. } => message,
+            Self::UnsupportedMediaType(takes) => takes,
             _ => self.words().3,
         }
     }
@@ -203,6 +224,12 @@ impl Rejection {
                 "ambiguous_path",
                 "Ambiguous path",
                 "The path can be read in two ways that lead to different routes.",
+            ),
+            Self::InvalidRequest(_) => (
+                400,
+                "invalid_request",
+                "Invalid request",
+                "The request is not what this operation takes; `errors` says where it is not.",
             ),
             Self::Unauthorized { .. } => (
                 401,
@@ -225,6 +252,12 @@ impl Rejection {
             Self::NoRoute => {
                 (404, "no_route", "Not found", "Nothing is served under this host and path.")
             }
+            Self::UnknownOperation => (
+                404,
+                "unknown_operation",
+                "Not found",
+                "The service documents no operation under this path.",
+            ),
             Self::MethodNotAllowed { .. } => (
                 405,
                 "method_not_allowed",
@@ -243,6 +276,18 @@ impl Rejection {
                 "Body too large",
                 "The request body is larger than this route allows.",
             ),
+            Self::UncheckedBody => (
+                413,
+                "unchecked_body",
+                "Body too large",
+                "The request body is larger than 64 KiB, and no larger one is checked here.",
+            ),
+            Self::UnsupportedMediaType(_) => (
+                415,
+                "unsupported_media_type",
+                "Unsupported media type",
+                "The body is of a type that this operation does not take.",
+            ),
             Self::UriTooLong => {
                 (414, "uri_too_long", "URI too long", "The request target is longer than 8 KiB.")
             }
@@ -251,6 +296,12 @@ impl Rejection {
                 "misdirected",
                 "Misdirected request",
                 "The connection was opened for another host; open one for this host.",
+            ),
+            Self::InvalidBody(_) => (
+                422,
+                "invalid_body",
+                "Invalid body",
+                "The body does not fit what this operation takes; `errors` says where it does not.",
             ),
             Self::RateLimited { .. } => (
                 429,
@@ -370,7 +421,11 @@ impl Rejection {
             Self::AuthUnavailable | Self::LimitUnavailable | Self::TooManyAtOnce => Some(1),
             _ => None,
         };
-        let problem = Problem { status, code, title, detail, request_id, retry_after };
+        let faults = match self {
+            Self::InvalidRequest(faults) | Self::InvalidBody(faults) => &**faults,
+            _ => &[],
+        };
+        let problem = Problem { status, code, title, detail, request_id, retry_after, faults };
         let reply = problem.reply(wanted);
         match self.extra_header() {
             Some((name, value)) => reply.with(name, value),

@@ -12,6 +12,7 @@
 //! request has none) and frames it.
 
 mod accept;
+mod fault;
 mod grpc;
 pub(crate) mod html;
 pub(crate) mod json;
@@ -19,6 +20,8 @@ pub(crate) mod json;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
+
+pub use fault::{Fault, MOST_FAULTS};
 
 use crate::grpc_web::Form;
 
@@ -92,6 +95,8 @@ pub struct Problem<'a> {
     pub request_id: &'a str,
     /// When it makes sense to try again, in seconds from now.
     pub retry_after: Option<u64>,
+    /// What is wrong with the request, one by one; only programs are told that much.
+    pub faults: &'a [Fault],
 }
 
 impl Problem<'_> {
@@ -127,7 +132,12 @@ impl Problem<'_> {
         json::escape(&mut body, self.code);
         body.extend_from_slice(b"\",\"request_id\":\"");
         json::escape(&mut body, self.request_id);
-        body.extend_from_slice(b"\"}\n");
+        body.push(b'"');
+        for (number, fault) in self.faults.iter().take(MOST_FAULTS).enumerate() {
+            body.extend_from_slice(if number == 0 { b",\"errors\":[" } else { b"," });
+            fault.write(&mut body);
+        }
+        body.extend_from_slice(if self.faults.is_empty() { b"}\n" } else { b"]}\n" });
         // Room for what the caller may add: Allow or WWW-Authenticate, and the request id.
         let mut headers = Vec::with_capacity(6);
         headers.push((CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));

@@ -38,6 +38,7 @@ use crate::store::Store;
 use crate::template::Template;
 use crate::units::Secret;
 use crate::upstream::Upstream;
+use crate::validate::Validation;
 use crate::yaml;
 use gaps::Gaps;
 use record::Recorder;
@@ -185,6 +186,8 @@ pub struct Route {
     pub limits: Option<Arc<limit::Limits>>,
     /// How many may be at once, if that is bounded for its requests.
     pub caps: Option<Caps>,
+    /// What its requests are held to, if to anything.
+    pub validation: Option<Arc<Validation>>,
     /// How many of its requests are logged.
     pub sampling: Sampling,
     /// Its requests, in numbers.

@@ -14,7 +14,6 @@ mod config;
 mod fetched;
 mod jwks;
 mod key;
-mod strict;
 mod token;
 
 #[cfg(test)]
@@ -33,6 +32,7 @@ use super::key::Digest;
 use super::keyring::Reason;
 use super::method::{Details, Identity};
 use super::place::Place;
+use crate::strict;
 pub use algorithm::Algorithm;
 pub(super) use algorithm::Algorithms;
 pub use claims::Claims;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{Config, Defaults, RouteConfig};
 use crate::diagnostic::At;
 use crate::rewrite::{cors, security};
-use crate::{compress, ip, limit, maintenance};
+use crate::{compress, ip, limit, maintenance, validate};
 
 /// A bundle of settings, which routes and `defaults` take over with `use`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -44,6 +44,10 @@ pub struct PolicyConfig {
     /// How often callers may call; `none`: as often as they like. Default: not said here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<limit::Setting>,
+
+    /// Whether requests are held to the `OpenAPI` document of the service; `none`: they are not. Default: not said here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validate: Option<validate::Setting>,
 }
 
 /// What one place says of the keys that may stand in a policy.
@@ -61,6 +65,8 @@ pub struct PolicyKeys<'a> {
     pub ip: Option<&'a ip::Setting>,
     /// `limits`
     pub limits: Option<&'a limit::Setting>,
+    /// `validate`
+    pub validate: Option<&'a validate::Setting>,
 }
 
 macro_rules! keys {
@@ -76,6 +82,7 @@ macro_rules! keys {
                     maintenance: self.maintenance.as_ref(),
                     ip: self.ip.as_ref(),
                     limits: self.limits.as_ref(),
+                    validate: self.validate.as_ref(),
                 }
             }
         }
@@ -96,6 +103,7 @@ impl PolicyKeys<'_> {
             ("maintenance", self.maintenance.is_some()),
             ("ip", self.ip.is_some()),
             ("limits", self.limits.is_some()),
+            ("validate", self.validate.is_some()),
         ];
         all.into_iter().filter(|(_, written)| *written).map(|(name, _)| name)
     }

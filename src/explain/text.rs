@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Answer, Auth, Change, Changed, Explanation, Forward, Verdict};
+use super::{Answer, Auth, Change, Changed, Explanation, Forward, Validation, Verdict};
 use crate::auth::{Guard, Scheme};
 
 /// So many of the routes that do not come near the request are told one by one.
@@ -70,6 +70,9 @@ pub(super) fn text(told: &Explanation) -> String {
         let where_ = if limit.shared { ", in the store" } else { "" };
         page.line("limits", &format!("{} ({}{where_})", limit.says, limit.at));
     }
+    if let Some(validation) = &told.validation {
+        self::validation(&mut page, validation);
+    }
     if let Some(forward) = &told.forward {
         self::forward(&mut page, forward);
     }
@@ -77,6 +80,21 @@ pub(super) fn text(told: &Explanation) -> String {
         self::answer(&mut page, answer);
     }
     page.text
+}
+
+fn validation(page: &mut Page, validation: &Validation) {
+    let document = &validation.document;
+    let only = if validation.observe { ", which only observes" } else { "" };
+    let Some(operation) = &validation.operation else {
+        let line = format!("{document}{only}: has no operation for this method and path");
+        return page.line("validate", &line);
+    };
+    page.line("validate", &format!("{document}{only}: held to {operation}"));
+    if let Some(takes) = &validation.takes {
+        let line =
+            format!("its body may be {takes}; what is in it is known to a running gateway only");
+        page.line("validate", &line);
+    }
 }
 
 fn routes(page: &mut Page, told: &Explanation) {

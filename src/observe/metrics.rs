@@ -25,7 +25,7 @@ use http::Method;
 
 pub use encode::{Extent, most_series};
 pub use format::Format;
-pub use meter::{METHODS, Observed, RouteMeter, STATUSES};
+pub use meter::{METHODS, Observed, RouteMeter, STATUSES, Validated};
 
 use crate::auth::KeySetStatus;
 use crate::concurrency::{Gate, Priority};

@@ -35,6 +35,8 @@ pub struct Place {
     pub restricted: bool,
     /// Whether callers may call so often only.
     pub limited: bool,
+    /// Whether what its service documents is all that passes.
+    pub validated: bool,
     /// Who may pass.
     pub guard: Arc<Guard>,
     /// The headers that the route sets or takes off, as written.

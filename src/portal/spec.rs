@@ -19,7 +19,10 @@ use finder::Finder;
 
 pub(super) use clean::{component_name, plain};
 pub(super) use operations::Operation;
-pub(super) use refs::{Target, component, to};
+pub(crate) use operations::base;
+pub(crate) use refs::Target;
+pub(super) use refs::{component, to};
+pub(crate) use upgrade::schema as upgrade;
 
 /// The longest path, in bytes. The gateway takes no longer target than four times that.
 const LONGEST_PATH: usize = 2 << 10;

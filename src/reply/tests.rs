@@ -12,6 +12,7 @@ fn problem(detail: &str) -> Problem<'_> {
         detail,
         request_id: "req-1",
         retry_after: None,
+        faults: &[],
     }
 }
 

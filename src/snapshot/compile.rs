@@ -26,6 +26,7 @@ use crate::rewrite::TrustedProxies;
 use crate::route::Table;
 use crate::store::Store;
 use crate::upstream::Upstream;
+use crate::validate::Documents;
 use crate::yaml::Sources;
 use route::RouteBuilder;
 
@@ -42,6 +43,7 @@ pub fn compile(
 }
 
 /// The same for a configuration that is not all that stands in the file.
+#[expect(clippy::too_many_lines, reason = "part after part, in the order of the file")]
 pub(super) fn compile_with(
     config: &Arc<Config>,
     gaps: &Gaps,
@@ -69,7 +71,9 @@ pub(super) fn compile_with(
     let file = config.quota_file.as_deref();
     limits.plans(&config.plans, &config.consumers, auth.as_deref(), file, diagnostics);
     let callers = Arc::new(compile_callers(config, auth.as_deref(), previous, diagnostics));
-    policy::check(config, &mut limits, diagnostics);
+    let read_file = |path: &Path| sources.data(path);
+    let documents = Documents::new(&read_file);
+    policy::check(config, &mut limits, &documents, diagnostics);
     let unrouted = policy::compile(&config.policy_layers(None), &[], diagnostics);
     let sampling = Sampling::of(&config.logs.sample, None);
     let names = config.routes.keys().map(String::as_str);
@@ -80,6 +84,7 @@ pub(super) fn compile_with(
         auth: auth.as_deref(),
         callers: &callers,
         sampling: &sampling,
+        documents: &documents,
         sources,
     };
     let routes = compile_routes(&parts, gaps, &mut limits, previous, diagnostics);
@@ -307,6 +312,7 @@ struct Parts<'a> {
     auth: Option<&'a Auth>,
     callers: &'a Arc<Callers>,
     sampling: &'a Sampling,
+    documents: &'a Documents<'a>,
     sources: &'a dyn Sources,
 }
 
@@ -321,7 +327,7 @@ fn compile_routes(
     diagnostics: &mut Diagnostics,
 ) -> Option<Routes> {
     let at = At::root().key("routes");
-    let Parts { config, upstreams, auth, callers, sampling, sources } = *parts;
+    let Parts { config, upstreams, auth, callers, sampling, documents, sources } = *parts;
     if config.routes.is_empty() && !gaps.routes {
         diagnostics.error(
             at.clone(),
@@ -343,6 +349,7 @@ fn compile_routes(
             callers,
             sampling,
             limits,
+            documents,
             sources,
             at: &at,
             diagnostics,

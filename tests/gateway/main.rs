@@ -44,5 +44,6 @@ mod store;
 mod timeouts;
 mod tls;
 mod trace;
+mod validation;
 mod ways;
 mod websocket;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::super::keyring::Reason;
 use super::algorithm::Algorithm;
 use super::jwks::KeySet;
-use super::strict;
+use crate::strict;
 
 /// Longer ones are refused without a look.
 pub(super) const LONGEST: usize = 16 << 10;

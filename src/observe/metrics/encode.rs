@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
 use super::write::{Exposition, Kind};
-use super::{Format, METHODS, Metrics, Observed, STATUSES, View};
+use super::{Format, METHODS, Metrics, Observed, STATUSES, Validated, View};
 use super::{caps, limits, process};
 use crate::auth::KeySetStatus;
 use crate::counter::{BOUNDS, Histogram};
@@ -75,7 +75,7 @@ pub const fn most_series(extent: Extent) -> usize {
     let of_a_route = METHODS.len() * (STATUSES.len() + 1) + HISTOGRAM;
     let of_an_upstream = HISTOGRAM + Outcome::ALL.len() - 2;
     (routes + 1) * of_a_route
-        + routes * (1 + Observed::ALL.len())
+        + routes * (1 + Observed::ALL.len() + Validated::ALL.len())
         + key_sets * OF_A_KEY_SET
         + upstreams * of_an_upstream
         + targets * (OUTCOMES.len() + OF_TARGETS)
@@ -103,6 +103,7 @@ impl Metrics {
         self.write_refused(out_ref);
         self.write_connections(out_ref);
         write_observed(view, out_ref);
+        write_validations(view, out_ref);
         write_key_sets(&view.key_sets, out_ref);
         write_certificates(&view.tls, out_ref);
         write_tries(&view.upstreams, out_ref);
@@ -252,6 +253,21 @@ fn write_observed(view: &View<'_>, out: &mut Exposition) {
         for (rule, count) in Observed::ALL.into_iter().zip(meter.observed()) {
             if count > 0 {
                 out.sample(&[("route", route), ("rule", rule.word())], count);
+            }
+        }
+    }
+}
+
+fn write_validations(view: &View<'_>, out: &mut Exposition) {
+    out.family(
+        "portcullis_validations_total",
+        Kind::Counter,
+        "Requests that were held to an OpenAPI document, by what was found.",
+    );
+    for (route, meter) in &view.routes {
+        for (found, count) in Validated::ALL.into_iter().zip(meter.validations()) {
+            if count > 0 {
+                out.sample(&[("route", route), ("found", found.word())], count);
             }
         }
     }

@@ -34,6 +34,8 @@ struct Counts {
     durations: Histogram,
     /// What rules that only observe would have refused.
     observed: [AtomicU64; Observed::ALL.len()],
+    /// What was found of requests that are held to a document.
+    validated: [AtomicU64; Validated::ALL.len()],
 }
 
 /// A rule that can be made only to observe.
@@ -43,11 +45,49 @@ pub enum Observed {
     Allow,
     /// `ip`
     Ip,
+    /// `validate`
+    Validate,
+}
+
+/// What was found of a request that is held to a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validated {
+    /// It is what is documented.
+    Passed,
+    /// There is no such operation.
+    Operation,
+    /// Something in its head is wrong, or its body cannot be read.
+    Request,
+    /// Its body is of a type that is not taken.
+    MediaType,
+    /// Its body is too large to be checked.
+    Size,
+    /// Its body does not fit.
+    Body,
+}
+
+impl Validated {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Passed, Self::Operation, Self::Request, Self::MediaType, Self::Size, Self::Body];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Operation => "unknown_operation",
+            Self::Request => "invalid_request",
+            Self::MediaType => "unsupported_media_type",
+            Self::Size => "unchecked_body",
+            Self::Body => "invalid_body",
+        }
+    }
 }
 
 impl Observed {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Allow, Self::Ip];
+    pub const ALL: [Self; 3] = [Self::Allow, Self::Ip, Self::Validate];
 
     /// The key in the configuration.
     #[must_use]
@@ -55,6 +95,7 @@ impl Observed {
         match self {
             Self::Allow => "allow",
             Self::Ip => "ip",
+            Self::Validate => "validate",
         }
     }
 }
@@ -73,6 +114,19 @@ impl RouteMeter {
     /// Counts a request that a rule would have refused, did it not only observe.
     pub fn observe(&self, rule: Observed) {
         self.0.get().observed[rule as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what was found of a request that is held to a document.
+    pub fn validated(&self, found: Validated) {
+        self.0.get().validated[found as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was found of them, in the order of [`Validated::ALL`].
+    pub(super) fn validations(&self) -> [u64; Validated::ALL.len()] {
+        let read = |counts: &Counts| {
+            Validated::ALL.map(|found| counts.validated[found as usize].load(Ordering::Relaxed))
+        };
+        self.0.seen().map(read).unwrap_or_default()
     }
 
     /// What rules would have refused, in the order of [`Observed::ALL`].

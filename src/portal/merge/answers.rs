@@ -40,6 +40,10 @@ enum When {
     Body,
     /// Those whose route is not called as often as one likes.
     Limited,
+    /// Those whose route lets only pass what is documented.
+    Validated,
+    /// Those of them that take a body.
+    ValidatedBody,
 }
 
 impl When {
@@ -51,6 +55,8 @@ impl When {
             Self::Conditional => place.has_conditions(),
             Self::Body => has_body,
             Self::Limited => place.limited,
+            Self::Validated => place.validated,
+            Self::ValidatedBody => place.validated && has_body,
         }
     }
 }
@@ -75,7 +81,13 @@ const RETRY_AFTER: (&str, &str) =
     ("Retry-After", "After how many seconds it makes sense to try again.");
 
 /// All that have a status of their own.
-const ALL: [Answer; 8] = [
+const ALL: [Answer; 11] = [
+    answer(
+        "400",
+        "GatewayInvalidRequest",
+        When::Validated,
+        "The request is not what is documented here, or cannot be read; `errors` says where.",
+    ),
     answer(
         "401",
         "GatewayUnauthorized",
@@ -95,6 +107,18 @@ const ALL: [Answer; 8] = [
         "GatewayBodyTooLarge",
         When::Body,
         "The request body is larger than this route allows.",
+    ),
+    answer(
+        "415",
+        "GatewayUnsupportedMediaType",
+        When::ValidatedBody,
+        "The body is of a type that is not documented here.",
+    ),
+    answer(
+        "422",
+        "GatewayInvalidBody",
+        When::ValidatedBody,
+        "The body does not fit the schema that is documented here; `errors` says where.",
     ),
     answer("429", "GatewayRateLimited", When::Limited, "This caller has sent too many requests.")
         .with(&[

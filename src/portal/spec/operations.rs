@@ -119,7 +119,7 @@ fn parameters(
 }
 
 /// The path of the first server; none if there is no server.
-fn base(servers: &Value) -> Option<String> {
+pub(crate) fn base(servers: &Value) -> Option<String> {
     let server = servers.as_array()?.first()?;
     let mut url = server["url"].as_str()?.to_owned();
     for (name, variable) in server["variables"].as_object().into_iter().flatten() {

@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 
 /// Where a reference leads, in the same document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::portal) struct Target(Vec<String>);
+pub(crate) struct Target(Vec<String>);
 
 impl Target {
     /// None if it leads to another document, or is no JSON pointer.
-    pub(in crate::portal) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let pointer = text.strip_prefix("#/")?;
         let step = |step: &str| {
             let bytes = crate::hygiene::decode(step);
@@ -48,7 +48,7 @@ impl Target {
     }
 
     /// What stands there.
-    pub(in crate::portal) fn find<'d>(&self, document: &'d Value) -> Option<&'d Value> {
+    pub(crate) fn find<'d>(&self, document: &'d Value) -> Option<&'d Value> {
         self.0.iter().try_fold(document, |value, step| match value {
             Value::Object(object) => object.get(step),
             Value::Array(items) => items.get(step.parse::<usize>().ok()?),

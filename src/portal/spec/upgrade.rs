@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 /// Rewrites one schema, without those inside it.
-pub(super) fn schema(schema: &mut Map<String, Value>) {
+pub(crate) fn schema(schema: &mut Map<String, Value>) {
     if schema.get("type").and_then(Value::as_str) == Some("file") {
         schema.insert("type".to_owned(), "string".into());
         schema.insert("format".to_owned(), "binary".into());

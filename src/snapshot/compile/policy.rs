@@ -13,19 +13,23 @@ use crate::maintenance::Maintenance;
 use crate::rewrite::cors::Cors;
 use crate::rewrite::security::SecurityHeaders;
 use crate::snapshot::Policy;
+use crate::validate::{Documents, Validation};
 
 /// Judges the policies themselves, whether or not a route uses them, and the `use` of `defaults`.
 pub(super) fn check(
     config: &Config,
     limits: &mut limit::Builder<'_>,
+    documents: &Documents<'_>,
     diagnostics: &mut Diagnostics,
 ) {
     for (name, policy) in &config.policies {
         let layers = [(At::root().key("policies").key(name), policy.policy_keys())];
         compile(&layers, &[], diagnostics);
         limit_rules(&layers, limits, diagnostics);
+        validation(&layers, documents, diagnostics);
     }
     limit_rules(&config.policy_layers(None), limits, diagnostics);
+    validation(&config.policy_layers(None), documents, diagnostics);
     let at = At::root().key("defaults").key("use");
     check_use(config, &config.defaults.policies.0, &at, diagnostics);
     compile(&config.policy_layers(None), &[], diagnostics);
@@ -107,6 +111,18 @@ pub(super) fn limit_rules(
         Some((at, setting)) => limits.rules(setting, &at, diagnostics),
         None => Some(Box::default()),
     }
+}
+
+/// What the nearest `validate` holds requests to. Outer none: there is a mistake; inner none: nothing is said.
+#[expect(clippy::option_option, reason = "the outer one says whether it compiled")]
+pub(super) fn validation(
+    layers: &[(At, PolicyKeys<'_>)],
+    documents: &Documents<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Option<Arc<Validation>>> {
+    let said = nearest(layers, "validate", |keys| keys.validate);
+    let said = said.and_then(|(at, setting)| Some((at, setting.on()?)));
+    sound(said.map(|(at, config)| documents.compile(config, &at, diagnostics)))
 }
 
 /// What was said and compiled; none if it did not compile.

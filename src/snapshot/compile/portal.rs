@@ -62,6 +62,7 @@ pub(super) fn place(
         schemes: auth.schemes(written.auth.as_ref().or(config.defaults.auth.as_ref())),
         restricted: written.allow.is_some(),
         limited: route.limits.as_ref().is_some_and(|limits| limits.may_refuse()),
+        validated: route.validation.as_ref().is_some_and(|validation| !validation.observe),
         guard: Arc::clone(&route.guard),
         set_headers: changed.set.into_keys().chain(changed.remove).collect(),
         secret_header: forward.upstream.secret_header().cloned(),

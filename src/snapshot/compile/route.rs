@@ -23,6 +23,7 @@ use crate::route::{Conditions, Forwarding, PathPattern, Rule};
 use crate::snapshot::{Action, Escape, Forward, Policy, Redirect, Respond, RespondBody, Route};
 use crate::template::{Template, Variable};
 use crate::upstream::Upstream;
+use crate::validate::{Documents, Validation};
 use crate::yaml::Sources;
 use crate::{limit, maintenance};
 
@@ -36,6 +37,7 @@ pub(super) struct RouteBuilder<'a, 'b> {
     /// What holds for a route that no rule names.
     pub(super) sampling: &'a Sampling,
     pub(super) limits: &'a mut limit::Builder<'b>,
+    pub(super) documents: &'a Documents<'a>,
     pub(super) sources: &'a dyn Sources,
     pub(super) at: &'a At,
     pub(super) diagnostics: &'a mut Diagnostics,
@@ -80,6 +82,7 @@ impl RouteBuilder<'_, '_> {
         let policy = self.policy(name, guard.as_deref());
         let limits = self.limits(name, guard.as_deref());
         let caps = self.caps(guard.as_deref());
+        let validation = self.validation(name);
         let body_limit = route.body_limit.unwrap_or(defaults.body_limit).bytes();
         let compiled = Route {
             name: name.into(),
@@ -91,6 +94,7 @@ impl RouteBuilder<'_, '_> {
             policy: policy?,
             limits: limits?,
             caps: caps?,
+            validation: validation?,
             sampling: self.sampling(name),
             meter: RouteMeter::default(),
             drift: OnceLock::new(),
@@ -147,6 +151,23 @@ impl RouteBuilder<'_, '_> {
         let to = route.to.as_ref().and_then(|to| self.config.upstreams.get(to));
         let is_shared = to.is_some_and(|upstream| upstream.concurrency.is_some());
         Some(self.callers.caps(gate, is_shared || (has_name && self.callers.have_caps())))
+    }
+
+    /// What its requests are held to, if a service takes them.
+    #[expect(clippy::option_option, reason = "the outer one says whether it compiled")]
+    fn validation(&mut self, name: &str) -> Option<Option<Arc<Validation>>> {
+        if self.route.to.is_some() {
+            let layers = self.config.policy_layers(Some((name, self.route)));
+            return policy::validation(&layers, self.documents, self.diagnostics);
+        }
+        if self.route.validate.as_ref().is_some_and(|said| said.on().is_some()) {
+            self.diagnostics.error(
+                self.at.key("validate"),
+                "no service takes the requests of this route, so there is nothing to hold them to",
+                "leave `validate` out",
+            );
+        }
+        Some(None)
     }
 
     /// How many of the route's requests are logged; a route that no rule names shares the answer with others.

@@ -717,6 +717,25 @@ async fn concurrency() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn validation() {
+    let (orders, users) = (Origin::start("orders").await, Origin::start("users").await);
+    let targets = [("127.0.0.1:8001", orders.address), ("127.0.0.1:8002", users.address)];
+    let gateway = start("validation.yaml", &targets);
+    let json = [KEY, ("Content-Type", "application/json")];
+    let order = br#"{ "items": [ { "sku": "AB-1234", "qty": 1 } ] }"#;
+    let answer = send(gateway.address(), "POST", "/orders", &json, order).await;
+    assert_eq!((answer.status, answer.text()), (200, "orders"));
+    assert_eq!(orders.last().body, order[..]);
+    let order = br#"{ "items": [ { "sku": "AB-1234", "qty": 0 } ] }"#;
+    let answer = send(gateway.address(), "POST", "/orders", &json, order).await;
+    assert_eq!((answer.status, answer.code().as_str()), (422, "invalid_body"));
+    let told = serde_json::json!([{ "pointer": "/items/0/qty", "detail": "is less than 1" }]);
+    assert_eq!(answer.json()["errors"], told);
+    assert_eq!(orders.seen().len(), 1);
+    assert_eq!(call(&gateway, "/users/seven", &[]).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn maintenance() {
     let users = Origin::start("users").await;
     let gateway = start("maintenance.yaml", &[("127.0.0.1:8001", users.address)]);

@@ -51,7 +51,7 @@ routes:
   redirects: { path: /old, redirect: { to: /users } }
   documented: { path: /d, to: d }
   shows: { path: /docs, auth: none, portal: true }
-  edge: { path: /edge, to: u, cors: { origins: "*" }, security_headers: {}, compress: {}, maintenance: {}, limits: [ 100/min, { rate: [ 20/s, 500/min ] } ] }
+  edge: { path: /edge, to: u, cors: { origins: "*" }, security_headers: {}, compress: {}, maintenance: {}, limits: [ 100/min, { rate: [ 20/s, 500/min ] } ], validate: { openapi: examples/orders-openapi.json } }
 "#,
     );
     assert_eq!(told.version, minimal.version);
@@ -125,6 +125,7 @@ routes:
     assert_eq!(said.compress, silent.compress);
     assert_eq!(said.maintenance, silent.maintenance);
     assert_eq!(said.limits, silent.limits);
+    assert_eq!(said.validate, silent.validate);
     assert_eq!(told.routes["hello"].respond, minimal.routes["responds"].respond);
     assert_eq!(told.routes["moved"].redirect, minimal.routes["redirects"].redirect);
     assert_eq!(told.routes["docs"].portal, minimal.routes["shows"].portal);
@@ -193,8 +194,16 @@ fn in_policies(path: &str) -> String {
     let rest = ["routes.*.", "defaults."].iter().find_map(|place| path.strip_prefix(place));
     match rest.and_then(|rest| rest.split_once('.')) {
         Some((key, rest))
-            if ["cors", "security_headers", "compress", "maintenance", "ip", "limits"]
-                .contains(&key) =>
+            if [
+                "cors",
+                "security_headers",
+                "compress",
+                "maintenance",
+                "ip",
+                "limits",
+                "validate",
+            ]
+            .contains(&key) =>
         {
             format!("policies.*.{key}.{rest}")
         }

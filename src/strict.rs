@@ -1,12 +1,40 @@
 //! JSON in which every member of an object has a name of its own.
 //!
-//! Of two members of one name some readers take the first and some the last (RFC 8259, section 4), so a token with
-//! two could say one thing here and another behind us.
+//! Of two members of one name some readers take the first and some the last (RFC 8259, section 4), so a token or a
+//! body with two could say one thing here and another behind us.
 
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+
+/// What is said of two members of one name, to be told apart from what else can be wrong.
+const TWICE: &str = "two members of one name";
+
+/// Why a text is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// It is no JSON, or has a number that is too large for every reader to hold.
+    Syntax,
+    /// Two members of one object have one name.
+    Twice,
+    /// Its values lie in one another more than 127 deep.
+    Deep,
+}
+
+/// The value that a text is.
+pub(crate) fn value(text: &[u8]) -> Result<Value, Unreadable> {
+    serde_json::from_slice(text).map(|Strict(value)| value).map_err(|error| {
+        let told = error.to_string();
+        if told.starts_with(TWICE) {
+            Unreadable::Twice
+        } else if told.starts_with("recursion limit") {
+            Unreadable::Deep
+        } else {
+            Unreadable::Syntax
+        }
+    })
+}
 
 /// A value without doubled members, at any depth.
 struct Strict(Value);
@@ -62,7 +90,7 @@ impl<'de> Deserialize<'de> for Strict {
                 let mut object = Map::new();
                 while let Some((name, Strict(value))) = map.next_entry::<String, Strict>()? {
                     if object.insert(name, value).is_some() {
-                        return Err(de::Error::custom("two members of one name"));
+                        return Err(de::Error::custom(TWICE));
                     }
                 }
                 Ok(Value::Object(object))
@@ -74,9 +102,9 @@ impl<'de> Deserialize<'de> for Strict {
 }
 
 /// The object that a text is; none if it is anything else.
-pub(super) fn object(text: &[u8]) -> Option<Map<String, Value>> {
-    match serde_json::from_slice(text) {
-        Ok(Strict(Value::Object(object))) => Some(object),
+pub(crate) fn object(text: &[u8]) -> Option<Map<String, Value>> {
+    match value(text) {
+        Ok(Value::Object(object)) => Some(object),
         _ => None,
     }
 }
@@ -84,6 +112,24 @@ pub(super) fn object(text: &[u8]) -> Option<Map<String, Value>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_told_why_a_text_is_not_read() {
+        for (text, why) in [
+            ("{\"a\":1,\"a\":1}".to_owned(), Unreadable::Twice),
+            ("[1,{\"\\u0061\":1,\"a\":2}]".to_owned(), Unreadable::Twice),
+            ("[".repeat(128) + &"]".repeat(128), Unreadable::Deep),
+            ("[1".to_owned(), Unreadable::Syntax),
+            ("1e999".to_owned(), Unreadable::Syntax),
+            ("\"\\ud800\"".to_owned(), Unreadable::Syntax),
+            ("\u{feff}1".to_owned(), Unreadable::Syntax),
+            (String::new(), Unreadable::Syntax),
+        ] {
+            assert_eq!(value(text.as_bytes()), Err(why), "{text}");
+        }
+        let deep = "[".repeat(127) + &"]".repeat(127);
+        assert!(value(deep.as_bytes()).is_ok() && value(b" 18446744073709551615 ").is_ok());
+    }
 
     #[test]
     fn members_are_told_apart_at_every_depth() {
