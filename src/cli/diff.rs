@@ -23,6 +23,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{REFUSED, WEAKER, counted, fail, load, print};
+use crate::auth::ConsumerConfig;
 use crate::config::Config;
 use crate::snapshot::Snapshot;
 use leaves::Leaves;
@@ -186,6 +187,19 @@ fn upstreams(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     changes
 }
 
+/// Whether two consumers differ in something.
+type Differs = fn(&ConsumerConfig, &ConsumerConfig) -> bool;
+
+/// What may be another at a consumer, and how that is told.
+const OF_A_CONSUMER: [(&str, Differs); 6] = [
+    ("other keys", |was, is| was.api_keys != is.api_keys),
+    ("another plan", |was, is| was.plan != is.plan),
+    ("other groups", |was, is| was.groups != is.groups),
+    ("other certificates", |was, is| was.certificates != is.certificates),
+    ("another password", |was, is| was.basic != is.basic),
+    ("other keys for signatures", |was, is| was.signature_keys != is.signature_keys),
+];
+
 fn consumers(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     let names = |snapshot: &'_ Snapshot| -> BTreeMap<String, bool> {
         let all = snapshot.auth.consumers().iter();
@@ -208,48 +222,14 @@ fn consumers(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
             after.iter().filter(|(name, off)| **off == now && before.get(*name) == Some(&!now));
         note(turned.map(|(name, _)| name.clone()).collect(), what.to_owned());
     }
-    let keys = |snapshot: &Snapshot, name: &String| {
-        snapshot.config.consumers.0.get(name).map(|consumer| consumer.api_keys.clone())
+    let written = |snapshot: &Snapshot, name: &String| {
+        snapshot.config.consumers.0.get(name).cloned().unwrap_or_default()
     };
-    let both = after.keys().filter(|name| before.contains_key(*name));
-    let turned = both
-        .filter(|name| keys(old, name).unwrap_or_default() != keys(new, name).unwrap_or_default());
-    note(turned.cloned().collect(), "other keys".to_owned());
-    let plan = |snapshot: &Snapshot, name: &String| {
-        snapshot.config.consumers.0.get(name).and_then(|consumer| consumer.plan.clone())
-    };
-    let groups = |snapshot: &Snapshot, name: &String| {
-        snapshot.config.consumers.0.get(name).map(|consumer| consumer.groups.clone())
-    };
-    let both = || after.keys().filter(|name| before.contains_key(*name));
-    let turned = both().filter(|name| plan(old, name) != plan(new, name));
-    note(turned.cloned().collect(), "another plan".to_owned());
-    let turned = both().filter(|name| {
-        groups(old, name).unwrap_or_default() != groups(new, name).unwrap_or_default()
-    });
-    note(turned.cloned().collect(), "other groups".to_owned());
-    let certificates = |snapshot: &Snapshot, name: &String| {
-        snapshot.config.consumers.0.get(name).map(|consumer| consumer.certificates.clone())
-    };
-    let both = after.keys().filter(|name| before.contains_key(*name));
-    let turned = both.filter(|name| {
-        certificates(old, name).unwrap_or_default() != certificates(new, name).unwrap_or_default()
-    });
-    note(turned.cloned().collect(), "other certificates".to_owned());
-    let password = |snapshot: &Snapshot, name: &String| {
-        snapshot.config.consumers.0.get(name).and_then(|consumer| consumer.basic.clone())
-    };
-    let both = after.keys().filter(|name| before.contains_key(*name));
-    let turned = both.filter(|name| password(old, name) != password(new, name));
-    note(turned.cloned().collect(), "another password".to_owned());
-    let signing = |snapshot: &Snapshot, name: &String| {
-        snapshot.config.consumers.0.get(name).map(|consumer| consumer.signature_keys.clone())
-    };
-    let both = after.keys().filter(|name| before.contains_key(*name));
-    let turned = both.filter(|name| {
-        signing(old, name).unwrap_or_default() != signing(new, name).unwrap_or_default()
-    });
-    note(turned.cloned().collect(), "other keys for signatures".to_owned());
+    for (what, differs) in OF_A_CONSUMER {
+        let both = after.keys().filter(|name| before.contains_key(*name));
+        let turned = both.filter(|name| differs(&written(old, name), &written(new, name)));
+        note(turned.cloned().collect(), what.to_owned());
+    }
     let (from, to) = (old.auth.keys(), new.auth.keys());
     if from != to {
         let what = format!("{from} -> {to}");
