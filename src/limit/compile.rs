@@ -33,10 +33,10 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// For how many seconds what was used of quotas could not be kept, if there are any.
+    /// For how many seconds what was used of quotas could not be kept.
     #[must_use]
-    pub fn quotas_unsaved(&self) -> Option<u64> {
-        self.quotas.as_ref().map(|quotas| quotas.failing_for(SystemTime::now()))
+    pub fn quotas_unsaved(&self) -> u64 {
+        self.quotas.as_ref().map_or(0, |quotas| quotas.failing_for(SystemTime::now()))
     }
 
     /// How often each limit and each quota said what, by their places.

@@ -51,8 +51,8 @@ pub struct View<'a> {
     pub store: Option<store::Status>,
     /// How many buckets are kept for them.
     pub limit_keys: u64,
-    /// For how many seconds what was used of quotas could not be kept, if there are any.
-    pub quotas_unsaved: Option<u64>,
+    /// For how many seconds what was used of quotas could not be kept.
+    pub quotas_unsaved: u64,
     /// The gates that let so many requests in at once.
     pub gates: Vec<&'a Gate>,
     /// The plans whose consumers may have so many in flight: place, priority, and how many they were refused.

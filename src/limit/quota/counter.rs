@@ -139,9 +139,12 @@ mod tests {
         counter.at(MIDNIGHT).resume(5);
         counter.at(MIDNIGHT).count();
         let last = MIDNIGHT + 86_399;
-        assert_eq!((counter.at(last).used(), counter.at(last).ends()), (6, last + 1));
-        assert_eq!(counter.at(last).window(), "2026-11-24");
-        assert_eq!((counter.at(last + 1).used(), counter.at(last + 1).is_known()), (0, true));
+        let state = counter.at(last);
+        assert_eq!((state.used(), state.ends(), state.window()), (6, last + 1, "2026-11-24"));
+        drop(state);
+        let state = counter.at(last + 1);
+        assert_eq!((state.used(), state.is_known()), (0, true));
+        drop(state);
         // A clock that was wrong is no reason to refuse for years.
         counter.at(i64::MAX).count();
         assert_eq!(counter.at(last + 1).used(), 0);

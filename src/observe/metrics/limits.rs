@@ -22,11 +22,9 @@ pub(super) fn write(view: &View<'_>, out: &mut Exposition) {
     write_store(view, out);
     out.family("portcullis_limit_keys", Kind::Gauge, "Buckets that are kept.");
     out.sample(&[], view.limit_keys);
-    if let Some(seconds) = view.quotas_unsaved {
-        let help = "For how long what was used of quotas could not be kept; 0 if it can.";
-        out.family("portcullis_quota_unsaved_seconds", Kind::Gauge, help);
-        out.sample(&[], seconds);
-    }
+    let help = "For how long what was used of quotas could not be kept; 0 if it can.";
+    out.family("portcullis_quota_unsaved_seconds", Kind::Gauge, help);
+    out.sample(&[], view.quotas_unsaved);
 }
 
 /// The samples of the store beside its histogram: its connections (2), and what became of questions.

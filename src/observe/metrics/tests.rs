@@ -55,7 +55,7 @@ const NOTHING: View<'_> = View {
     limits: Vec::new(),
     store: None,
     limit_keys: 0,
-    quotas_unsaved: None,
+    quotas_unsaved: 0,
     gates: Vec::new(),
     capped_plans: Vec::new(),
     tls: Vec::new(),
