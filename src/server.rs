@@ -214,7 +214,7 @@ impl Server {
         saving.abort();
         let quotas = self.live.now().limiter.quotas.clone();
         if let Some(quotas) = quotas {
-            quotas.save(SystemTime::now()).await;
+            quotas.close(SystemTime::now()).await;
         }
         // Waiting for the disk would hold up a worker of the runtime.
         let log = self.log.clone();

@@ -6,7 +6,7 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase as _, TableDefinition, TableError};
@@ -18,7 +18,7 @@ const USED: TableDefinition<'_, &str, (u64, i64)> = TableDefinition::new("quota"
 #[derive(Debug)]
 pub(super) struct File {
     path: PathBuf,
-    database: OnceLock<Database>,
+    database: Mutex<Option<Database>>,
 }
 
 /// One line of it.
@@ -31,7 +31,7 @@ pub(super) struct Row {
 
 impl File {
     pub(super) const fn at(path: PathBuf) -> Self {
-        Self { path, database: OnceLock::new() }
+        Self { path, database: Mutex::new(None) }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -43,7 +43,8 @@ impl File {
     /// # Errors
     /// What is wrong, and what helps.
     pub(super) fn open(&self, now: i64) -> Result<(), (String, &'static str)> {
-        if self.database.get().is_some() {
+        let mut open = self.lock();
+        if open.is_some() {
             return Ok(());
         }
         let write = "the directory must be there, and the gateway must be allowed to write to it";
@@ -63,13 +64,24 @@ impl File {
                 "if it is no file of the gateway's, name another; a broken one can be moved away: quotas begin anew",
             ),
         })?;
-        let _ = self.database.set(database);
+        *open = Some(database);
+        drop(open);
         self.forget(now).map_err(|error| (error, write))
+    }
+
+    /// Leaves it to whoever opens it next.
+    pub(super) fn close(&self) {
+        drop(self.lock().take());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Database>> {
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What it says under these keys; what it does not know is zero.
     pub(super) fn read(&self, keys: &[String]) -> Result<Vec<u64>, String> {
-        let Some(database) = self.database.get() else { return Err("it is not open".to_owned()) };
+        let open = self.lock();
+        let Some(database) = &*open else { return Err("it is not open".to_owned()) };
         let reading = database.begin_read().map_err(|error| error.to_string())?;
         let table = match reading.open_table(USED) {
             Err(TableError::TableDoesNotExist(_)) => return Ok(vec![0; keys.len()]),
@@ -84,7 +96,8 @@ impl File {
 
     /// Keeps these lines, all or none, and returns when they are on the disk.
     pub(super) fn write(&self, rows: &[Row]) -> Result<(), String> {
-        let Some(database) = self.database.get() else { return Err("it is not open".to_owned()) };
+        let open = self.lock();
+        let Some(database) = &*open else { return Err("it is not open".to_owned()) };
         let write = || -> Result<(), redb::Error> {
             let writing = database.begin_write()?;
             {
@@ -101,7 +114,8 @@ impl File {
 
     /// Forgets the windows that are over.
     pub(super) fn forget(&self, now: i64) -> Result<(), String> {
-        let Some(database) = self.database.get() else { return Err("it is not open".to_owned()) };
+        let open = self.lock();
+        let Some(database) = &*open else { return Err("it is not open".to_owned()) };
         let forget = || -> Result<(), redb::Error> {
             let writing = database.begin_write()?;
             writing.open_table(USED)?.retain(|_, (_, ends)| ends > now)?;
@@ -145,9 +159,11 @@ mod tests {
         let path = folder.path().join("quotas.redb");
         let file = File::at(path.clone());
         file.open(0).expect("opens");
-        let (what, help) = File::at(path).open(0).expect_err("is open elsewhere");
+        let (what, help) = File::at(path.clone()).open(0).expect_err("is open elsewhere");
         assert_eq!(what, "another process has it open");
         assert!(help.contains("a file of its own"));
+        file.close();
+        File::at(path).open(0).expect("was left to whoever comes next");
         let (_, help) = File::at(folder.path().join("no/such")).open(0).expect_err("no folder");
         assert!(help.contains("directory"));
         let text = folder.path().join("text");

@@ -143,6 +143,14 @@ impl Ledger {
         }
     }
 
+    /// Keeps what changed for the last time, and leaves the file to whoever opens it next.
+    pub(super) async fn close(&self, now: i64) {
+        self.save(now).await;
+        let file = Arc::clone(&self.file);
+        // Whatever it was busy with is over: this waits for the disk alone.
+        let _ = spawn_blocking(move || file.close()).await;
+    }
+
     /// For how many seconds what is counted could not be kept.
     pub(super) fn failing_for(&self, now: i64) -> u64 {
         let since = self.chores().failing;

@@ -199,6 +199,11 @@ impl Quotas {
         self.ledger.save(seconds(now)).await;
     }
 
+    /// Keeps it for the last time, and leaves the place to the next process.
+    pub async fn close(&self, now: SystemTime) {
+        self.ledger.close(seconds(now)).await;
+    }
+
     /// For how many seconds what is counted could not be kept.
     #[must_use]
     pub fn failing_for(&self, now: SystemTime) -> u64 {
