@@ -155,7 +155,9 @@ impl ProxyHttp for Gateway {
                 Err(rejection) => taken = Err(rejection),
             }
         }
-        if matches!(taken, Ok(None)) && x.route.as_ref().is_some_and(|x| x.validation.is_some()) {
+        if matches!(taken, Ok(None))
+            && x.route.as_ref().is_some_and(|route| route.validation.is_some())
+        {
             taken = Box::pin(validate::ask(session, x)).await?.map(|()| None);
         }
         if taken.is_ok() {

@@ -2,10 +2,9 @@
 
 use std::convert::Infallible;
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -16,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use rcgen::{CertificateParams, KeyPair};
 
 use crate::Failure;
+use crate::program::{Program, free};
 
 /// What an answer of `/large` is made of.
 pub const LARGE: usize = 16 << 20;
@@ -31,11 +31,9 @@ pub const HTTP2_IDLE: Duration = Duration::from_secs(75);
 
 /// The gateway, which ends with this.
 pub struct Gateway {
-    child: Child,
+    program: Program,
     pub plain: SocketAddr,
     pub secure: SocketAddr,
-    admin: SocketAddr,
-    _folder: tempfile::TempDir,
 }
 
 impl Gateway {
@@ -63,45 +61,25 @@ impl Gateway {
              routes: {{ all: {{ path: /, to: origin, auth: none }} }}\n",
             TOTAL.as_secs()
         );
-        let file = folder.path().join("gateway.yaml");
-        fs::write(&file, text)?;
-        let child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-            .arg("run")
-            .arg(&file)
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let mut gateway = Self { child, plain, secure, admin, _folder: folder };
-        let until = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(plain).is_err() {
-            gateway.still_runs()?;
-            if Instant::now() > until {
-                return Err("the gateway does not listen".into());
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(gateway)
+        let program = Program::start(folder, &text, plain, admin, Stdio::null())?;
+        Ok(Self { program, plain, secure })
     }
 
     /// An error if it has ended.
     pub fn still_runs(&mut self) -> Result<(), Failure> {
-        match self.child.try_wait()? {
-            Some(status) => Err(format!("the gateway ended: {status}").into()),
-            None => Ok(()),
-        }
+        self.program.still_runs()
     }
 
     /// Its memory, in KiB.
     pub fn resident(&self) -> Result<u64, Failure> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.program.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
     /// How many client connections it counts as open.
     pub async fn open(&self) -> Result<u64, Failure> {
-        let text = self.metrics().await?;
+        let text = self.program.metrics().await?;
         let open = text.lines().filter(|line| line.starts_with("portcullis_connections_open{"));
         let values = open.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
         Ok(values.sum())
@@ -109,32 +87,11 @@ impl Gateway {
 
     /// How many clients it has cut because they took nothing of an answer.
     pub async fn slow_readers(&self) -> Result<usize, Failure> {
-        let text = self.metrics().await?;
+        let text = self.program.metrics().await?;
         let series = "portcullis_clients_refused_total{reason=\"slow_reader\"} ";
         let value = text.lines().find_map(|line| line.strip_prefix(series)?.parse().ok());
         value.ok_or_else(|| "no count of slow readers".into())
     }
-
-    /// What it tells of itself.
-    async fn metrics(&self) -> Result<String, Failure> {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let mut stream = tokio::net::TcpStream::connect(self.admin).await?;
-        stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await?;
-        Ok(text)
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free() -> Result<SocketAddr, Failure> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 /// An origin that takes what it is sent, and answers `ok`, or very much.

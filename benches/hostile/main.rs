@@ -16,6 +16,8 @@ mod floods;
 mod frames;
 mod gateway;
 mod idle;
+#[path = "../support/program.rs"]
+mod program;
 mod slow;
 
 use std::io::{self, Write as _};

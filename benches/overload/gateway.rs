@@ -1,23 +1,18 @@
 //! The gateway in a process of its own.
 
-use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::process::Stdio;
 
 use portcullis::auth::Digest;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::Failure;
 use crate::load::{PLANS, key};
+use crate::program::{Program, free};
 
 /// The gateway, which ends with this.
 pub struct Gateway {
-    child: Child,
+    program: Program,
     pub address: SocketAddr,
-    admin: SocketAddr,
-    _folder: tempfile::TempDir,
 }
 
 impl Gateway {
@@ -38,34 +33,13 @@ impl Gateway {
              plans: {{ high: {{ priority: high }}, normal: {{}}, low: {{ priority: low }} }}\n\
              consumers:\n{consumers}routes: {{ all: {{ path: /, to: u }} }}\n"
         );
-        let file = folder.path().join("gateway.yaml");
-        fs::write(&file, text)?;
-        let child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-            .arg("run")
-            .arg(&file)
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .spawn()?;
-        let mut gateway = Self { child, address, admin, _folder: folder };
-        let until = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(address).is_err() {
-            if let Some(status) = gateway.child.try_wait()? {
-                return Err(format!("the gateway ended: {status}").into());
-            }
-            if Instant::now() > until {
-                return Err("the gateway does not listen".into());
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(gateway)
+        let program = Program::start(folder, &text, address, admin, Stdio::inherit())?;
+        Ok(Self { program, address })
     }
 
     /// The limit that it has found, or a dash.
     pub async fn limit(&self) -> Result<String, Failure> {
-        let mut stream = tokio::net::TcpStream::connect(self.admin).await?;
-        stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await?;
+        let text = self.program.metrics().await?;
         let of = |line: &str| {
             line.strip_prefix("portcullis_concurrency_limit{")?
                 .rsplit(' ')
@@ -74,15 +48,4 @@ impl Gateway {
         };
         Ok(text.lines().find_map(of).unwrap_or_else(|| "-".to_owned()))
     }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free() -> Result<SocketAddr, Failure> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

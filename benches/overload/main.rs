@@ -17,6 +17,8 @@ macro_rules! tell {
 
 mod gateway;
 mod load;
+#[path = "../support/program.rs"]
+mod program;
 mod service;
 
 use std::io::{self, Write as _};

@@ -88,12 +88,12 @@ fn apply(x: &mut Exchange, decision: Decision) -> Asked {
     let Some((verdict, left)) = taken.and_then(|(quotas, who)| quotas.take(who, x.time)) else {
         return Ok(delay);
     };
-    let rate_left = x.standing.as_ref().map_or(u64::MAX, Standing::amount);
-    x.quota = Some(left.clone()).filter(|left| left.amount() <= rate_left);
     let refusal = |retry_after| Rejection::QuotaExceeded { retry_after };
     if verdict != Verdict::Pass {
         x.limit = Some(left.place());
     }
+    let rate_left = x.standing.as_ref().map_or(u64::MAX, Standing::amount);
+    x.quota = Some(left).filter(|left| left.amount() <= rate_left);
     match verdict {
         Verdict::Pass => {}
         Verdict::Observed => {
