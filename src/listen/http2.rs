@@ -6,7 +6,7 @@
 //!
 //! - Those that ask for work and carry nothing draw on an [`Allowance`].
 //! - [`Streams`] that can take no answer are bounded, and so are the headers of all that are open.
-//! - When many have had a part of their answer and can't be sent the rest, the client has less patience.
+//! - When many have had a part of their answer and can't be sent the rest for long, the client is not waited for.
 //!
 //! Whoever goes beyond is closed. What the library ends by itself is told by its GOAWAY.
 
@@ -30,9 +30,10 @@ pub use crowd::{Crowd, Room};
 
 use super::clients::Clients;
 use super::http1::Flaw;
+use super::pace::Alarm;
 use super::preface::PREFACE;
 use allowance::Allowance;
-use frames::{ACK, Frames, Head, SETTINGS, Said};
+use frames::{ACK, DATA, Frames, HEADERS, Head, SETTINGS, Said};
 use streams::Streams;
 
 /// How long a connection is kept on which no request is under way.
@@ -68,7 +69,7 @@ pub fn http2_options() -> H2Options {
 
 /// How long the client's preface and first frame may take.
 const OPENING: Duration = Duration::from_secs(10);
-/// With so many streams stuck, the client is waited for a quarter of the time in which it would take one.
+/// So many streams may be stuck no longer than a quarter of the time for which one may take nothing.
 const MANY: usize = 8;
 /// The code of a GOAWAY for a client that asks for too much (RFC 9113, section 7).
 const ENHANCE_YOUR_CALM: u32 = 11;
@@ -92,9 +93,10 @@ pub(super) struct Http2 {
     crowd: Arc<Crowd>,
     /// Once it is told to end: until a client is cut that is silent and stays.
     patience: Option<Pin<Box<Sleep>>>,
-    /// How long a client may leave many streams stuck, and until when it may.
+    /// How long a client may leave many streams stuck, and when that is looked at next, if many may be.
     stall: Duration,
-    stuck: Option<Pin<Box<Sleep>>>,
+    look: Option<Instant>,
+    alarm: Alarm,
 }
 
 impl Http2 {
@@ -113,7 +115,8 @@ impl Http2 {
             crowd: Arc::default(),
             patience: None,
             stall: timeouts.stall.get() / 4,
-            stuck: None,
+            look: None,
+            alarm: Alarm::default(),
         }
     }
 
@@ -140,13 +143,10 @@ impl Http2 {
                 Said::Frame(head) => allowance.draw(head, Instant::now),
                 _ => true,
             };
-            if spared && streams.heard(said).is_ok() { Ok(()) } else { Err(flood()) }
+            if spared && streams.heard(said, Instant::now).is_ok() { Ok(()) } else { Err(flood()) }
         })?;
         if self.begun {
             self.opening = None;
-        }
-        if self.stuck.is_some() && self.streams.stuck() < MANY {
-            self.stuck = None;
         }
         if let Some(patience) = &mut self.patience {
             patience.as_mut().reset(Instant::now() + HTTP2_IDLE);
@@ -172,34 +172,44 @@ impl Http2 {
     /// Notes what is sent. With it, what the library finds wrong with the client, if it ends the connection for it.
     pub(super) fn says<'a>(&mut self, parts: impl Iterator<Item = &'a [u8]>) -> Option<Flaw> {
         let Self { said, allowance, streams, .. } = self;
-        let (mut flaw, mut sent) = (None, 0);
+        let (mut flaw, mut sent, mut answers) = (None, 0, 0);
         for part in parts {
             sent += part.len();
             // What is sent is never too much.
             let _ = said.read(part, |said| {
-                if let Said::GoAway(code) = said {
-                    flaw = reason(code);
+                match said {
+                    Said::GoAway(code) => flaw = reason(code),
+                    Said::Frame(Head { kind: DATA | HEADERS, .. }) => answers += 1,
+                    _ => {}
                 }
-                streams.said(said);
+                streams.said(said, Instant::now);
                 Ok(())
             });
         }
-        allowance.sent(sent);
+        allowance.sent(sent, answers);
         if let Some(patience) = self.patience.as_mut().filter(|_| sent > 0) {
             patience.as_mut().reset(Instant::now() + HTTP2_IDLE);
         }
         flaw
     }
 
-    /// Bounds how long many streams are stuck.
+    /// Bounds how long many streams are stuck. They are looked at once their time may be over, and not whenever
+    /// something is read or written.
     pub(super) fn is_stuck(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.streams.stuck() < MANY {
-            self.stuck = None;
-            return Ok(());
+        if self.look.is_none() && self.streams.suspects() >= MANY {
+            self.look = Some(Instant::now() + self.stall);
         }
-        let stall = self.stall;
-        self.stuck.get_or_insert_with(|| Box::pin(sleep(stall)));
-        overdue(&mut self.stuck, cx, Flaw::SlowReader)
+        while let Some(due) = self.look {
+            if self.alarm.poll(cx, due).is_pending() {
+                break;
+            }
+            let since = self.streams.stuck_since(MANY);
+            self.look = since.map(|since| since + self.stall);
+            if self.look.is_some_and(|due| due <= Instant::now()) {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, Flaw::SlowReader));
+            }
+        }
+        Ok(())
     }
 
     fn end(&mut self) {
@@ -228,4 +238,37 @@ fn overdue(
 ) -> io::Result<()> {
     let over = deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
     if over { Err(io::Error::new(io::ErrorKind::TimedOut, flaw)) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW_UPDATE: u8 = 8;
+    const PING: u8 = 6;
+
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    }
+
+    /// As clients do that measure their connection with each answer.
+    #[tokio::test]
+    async fn small_answers_may_be_acknowledged_one_by_one() {
+        let mut http2 = Http2::new(&Clients::untold());
+        http2.heard(PREFACE).unwrap();
+        http2.heard(&frame(SETTINGS, 0, 0, &[])).unwrap();
+        let answer = [
+            frame(HEADERS, 4, 1, &[0x88]),
+            frame(DATA, 0, 1, b"small"),
+            frame(HEADERS, 5, 1, &[0xbe]),
+        ]
+        .concat();
+        let acknowledged =
+            [frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 5]), frame(PING, 0, 0, &[7; 8])].concat();
+        for call in 0..5000 {
+            assert_eq!(http2.says([&answer[..]].into_iter()), None);
+            assert!(http2.heard(&acknowledged).is_ok(), "call {call}");
+        }
+    }
 }

@@ -10,6 +10,8 @@ const BURST: u32 = 2000;
 const PER_SECOND: u32 = 200;
 /// So many bytes sent to the client allow for one more.
 const BYTES_PER_FRAME: usize = 1024;
+/// And each frame of an answer allows for so many: some clients measure their connection with every small one.
+const PER_ANSWER: u32 = 4;
 
 /// What a client may still send. It fills with time, and with what is sent to the client: who is sent much has much to
 /// acknowledge.
@@ -18,16 +20,18 @@ pub(super) struct Allowance {
     left: u32,
     filled: Instant,
     sent: usize,
+    answers: u32,
 }
 
 impl Allowance {
     pub fn new(now: Instant) -> Self {
-        Self { left: BURST, filled: now, sent: 0 }
+        Self { left: BURST, filled: now, sent: 0, answers: 0 }
     }
 
-    /// Notes what was sent.
-    pub fn sent(&mut self, bytes: usize) {
+    /// Notes what was sent: so many bytes, and so many frames of answers in them.
+    pub fn sent(&mut self, bytes: usize, answers: u32) {
         self.sent = self.sent.saturating_add(bytes);
+        self.answers = self.answers.saturating_add(answers);
     }
 
     /// Takes one, if the frame has no use of its own. Whether there was one.
@@ -41,8 +45,9 @@ impl Allowance {
             let by_time =
                 u32::try_from(since).unwrap_or(u32::MAX).saturating_mul(PER_SECOND) / 1000;
             let by_bytes = u32::try_from(self.sent / BYTES_PER_FRAME).unwrap_or(u32::MAX);
-            self.left = by_time.saturating_add(by_bytes).min(BURST);
-            (self.filled, self.sent) = (now, 0);
+            let by_answers = self.answers.saturating_mul(PER_ANSWER);
+            self.left = by_time.saturating_add(by_bytes).saturating_add(by_answers).min(BURST);
+            (self.filled, self.sent, self.answers) = (now, 0, 0);
         }
         let left = self.left.checked_sub(1);
         self.left = left.unwrap_or(0);
@@ -98,8 +103,12 @@ mod tests {
         let mut allowance = Allowance::new(start);
         assert_eq!(allowed(&mut allowance, start), BURST);
         assert_eq!(allowed(&mut allowance, start + Duration::from_secs(2)), 2 * PER_SECOND);
-        allowance.sent(100 * BYTES_PER_FRAME);
+        allowance.sent(100 * BYTES_PER_FRAME, 0);
         assert_eq!(allowed(&mut allowance, start + Duration::from_secs(2)), 100);
+        allowance.sent(0, 10);
+        assert_eq!(allowed(&mut allowance, start + Duration::from_secs(2)), 10 * PER_ANSWER);
+        allowance.sent(0, u32::MAX);
+        assert_eq!(allowed(&mut allowance, start + Duration::from_secs(2)), BURST);
         assert_eq!(allowed(&mut allowance, start + Duration::from_secs(3600)), BURST);
         // A quiet client draws on what it saved, and the time before is not lost.
         let mut allowance = Allowance::new(start);

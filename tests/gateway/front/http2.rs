@@ -5,6 +5,7 @@ mod cases;
 mod ends;
 mod floods;
 mod frames;
+mod steady;
 mod untaken;
 
 use bytes::Bytes;

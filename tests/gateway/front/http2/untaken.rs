@@ -24,10 +24,10 @@ use super::frames::{
 use crate::support::{Origin, PATIENCE, Reloading, eventually};
 
 const FLOOD: &str = "portcullis_clients_refused_total{reason=\"http2_flood\"}";
-const SLOW: &str = "portcullis_clients_refused_total{reason=\"slow_reader\"}";
+pub(super) const SLOW: &str = "portcullis_clients_refused_total{reason=\"slow_reader\"}";
 
 /// An origin whose answers are large, but for those to `/small`.
-async fn large() -> Origin {
+pub(super) async fn large() -> Origin {
     let body = Bytes::from(vec![b'x'; 1 << 20]);
     Origin::with(move |seen| {
         let body = if seen.target == "/small" { Bytes::from_static(b"ok") } else { body.clone() };
@@ -36,9 +36,9 @@ async fn large() -> Origin {
     .await
 }
 
-async fn gateway(origin: SocketAddr, stall: &str, protocol: &str) -> Reloading {
+pub(super) async fn gateway(origin: SocketAddr, stall: &str, protocol: &str) -> Reloading {
     let yaml = format!(
-        "listeners: {{ public: {{ address: \"127.0.0.1:0\", timeouts: {{ stall: {stall} }} }} }}\n\
+        "listeners: {{ public: {{ address: \"127.0.0.1:0\", timeouts: {{ stall: {stall} }}, min_rate: 1MiB }} }}\n\
          upstreams: {{ a: {{ targets: [ \"{origin}\" ], protocol: {protocol} }} }}\n\
          routes:\n  all: {{ path: /, to: a, auth: none }}\n"
     );
@@ -46,7 +46,7 @@ async fn gateway(origin: SocketAddr, stall: &str, protocol: &str) -> Reloading {
 }
 
 /// The preface, and what each stream may be sent at first.
-fn begin(window: u32) -> Vec<u8> {
+pub(super) fn begin(window: u32) -> Vec<u8> {
     let setting = [&[0, 4][..], &window.to_be_bytes()].concat();
     [PREFACE, &frame(SETTINGS, 0, 0, &setting)].concat()
 }
@@ -56,32 +56,32 @@ fn block(path: &str) -> Vec<u8> {
     fields(&[(":method", "GET"), (":scheme", "http"), (":path", path), authority])
 }
 
-fn request(stream: u32, path: &str) -> Vec<u8> {
+pub(super) fn request(stream: u32, path: &str) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(path))
 }
 
 /// More of a window: a stream's, or with 0 the connection's.
-fn more(stream: u32, bytes: usize) -> Vec<u8> {
+pub(super) fn more(stream: u32, bytes: usize) -> Vec<u8> {
     frame(WINDOW_UPDATE, 0, stream, &u32::try_from(bytes).unwrap().to_be_bytes())
 }
 
 /// The number of the stream in place `place`.
-fn stream(place: u32) -> u32 {
+pub(super) fn stream(place: u32) -> u32 {
     place * 2 + 1
 }
 
 /// One end of a connection that is spoken byte by byte.
-struct Raw(TcpStream);
+pub(super) struct Raw(pub TcpStream);
 
 impl Raw {
-    async fn open(gateway: &Reloading, bytes: &[u8]) -> Self {
+    pub async fn open(gateway: &Reloading, bytes: &[u8]) -> Self {
         let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
         stream.write_all(bytes).await.unwrap();
         Self(stream)
     }
 
     /// The next frame: kind, flags, stream and payload; none at the end of the connection.
-    async fn next(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
+    pub async fn next(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
         let mut head = [0; 9];
         timeout(PATIENCE, self.0.read_exact(&mut head)).await.expect("there is more").ok()?;
         let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
@@ -274,6 +274,13 @@ async fn large_heads_on_one_connection_are_few() {
     }
     let busy = metric(gateway.admin(), "portcullis_requests_in_flight{route=\"all\"}").await;
     assert!((1..=16).contains(&busy), "{busy}");
+    let refused = "portcullis_requests_total{route=\"all\",method=\"POST\",status=\"431\"}";
+    let admin = gateway.admin();
+    eventually("all others are refused", async || {
+        let count = metric(admin, refused).await;
+        count >= 84 && count + busy == 100
+    })
+    .await;
 }
 
 /// Over HTTP/2 upstreams, streams of several clients share a connection.
