@@ -19,6 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 
 pub use certificates::Certificates;
@@ -30,7 +31,7 @@ pub use pair::Pair;
 pub(super) use handshake::shake_hands;
 
 use crate::diagnostic::{At, Diagnostics};
-use client::ClientAuth;
+use client::{ClientAuth, RevocationLists};
 
 /// How files are read while a configuration is loaded.
 pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
@@ -44,6 +45,7 @@ pub struct Tls {
     timeout: Duration,
     /// What decides who may come, in a number.
     clients: Option<[u8; 32]>,
+    lists: RevocationLists,
     ticketer: Arc<dyn ProducesTickets>,
 }
 
@@ -72,19 +74,23 @@ impl Tls {
             None => Some(None),
             Some(auth) => ClientAuth::compile(auth, &at.key("client_auth"), &mut files).map(Some),
         };
-        let (certificates, clients) = (Arc::new(certificates?), clients?);
-        let digest = clients.as_ref().map(|clients| clients.digest);
+        let certificates = Arc::new(certificates?);
+        let (verifier, lists, digest) = match clients? {
+            None => (None, RevocationLists::default(), None),
+            Some(ClientAuth { verifier, lists, digest }) => (Some(verifier), lists, Some(digest)),
+        };
         let ticketer = match previous.filter(|previous| previous.clients == digest) {
             Some(previous) => Arc::clone(&previous.ticketer),
             None => new_ticketer(at, diagnostics)?,
         };
-        let server = server_config(provider, &certificates, clients, &ticketer);
+        let server = server_config(provider, &certificates, verifier, &ticketer);
         Some(Arc::new(Self {
             server: Arc::new(server.map_err(|error| no_tls(&error, at, diagnostics)).ok()?),
             certificates,
             refuse_unknown: config.unknown_names == UnknownNames::Refuse,
             timeout: config.handshake_timeout.get(),
             clients: digest,
+            lists,
             ticketer,
         }))
     }
@@ -93,6 +99,18 @@ impl Tls {
     #[must_use]
     pub fn certificates(&self) -> &Certificates {
         &self.certificates
+    }
+
+    /// Why a certificate that the library believes is not good now. A session that is resumed was verified earlier,
+    /// and the certificate and the list of those that are revoked may have had their time since.
+    fn doubt(&self, certificate: &ClientCertificate, now: SystemTime) -> Option<&'static str> {
+        if !certificate.is_good(now) {
+            Some("it has expired")
+        } else if self.lists.are_outdated_for(certificate, now) {
+            Some("the list of revoked certificates is out of date")
+        } else {
+            None
+        }
     }
 
     /// Whether clients are asked for a certificate.
@@ -105,13 +123,13 @@ impl Tls {
 fn server_config(
     provider: Arc<CryptoProvider>,
     certificates: &Arc<Certificates>,
-    clients: Option<ClientAuth>,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
     ticketer: &Arc<dyn ProducesTickets>,
 ) -> Result<ServerConfig, rustls::Error> {
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
-    let builder = match clients {
-        Some(clients) => builder.with_client_cert_verifier(clients.verifier),
+    let builder = match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
     let mut server = builder.with_cert_resolver(Arc::<Certificates>::clone(certificates));

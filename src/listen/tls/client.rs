@@ -17,15 +17,48 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use super::config::ClientAuthConfig;
-use super::dates::Dates;
+use super::dates::{Dates, time};
 use super::pair::{Files, Wrong, certificates};
 use crate::diagnostic::{At, unreadable};
 
 /// Who may come.
 pub(super) struct ClientAuth {
     pub verifier: Arc<dyn ClientCertVerifier>,
+    pub lists: RevocationLists,
     /// Of all that decides who may come.
     pub digest: [u8; 32],
+}
+
+/// Until when the lists of revoked certificates are good, each with its authority's name as it is written (DER).
+///
+/// A session that is resumed is not verified again; and an old list says nothing of who was revoked since.
+#[derive(Debug, Default)]
+pub(super) struct RevocationLists(Box<[(Box<[u8]>, SystemTime)]>);
+
+impl RevocationLists {
+    /// Reads them; none if one is broken.
+    fn read(lists: &[CertificateRevocationListDer<'_>]) -> Option<Self> {
+        let read = |list: &CertificateRevocationListDer<'_>| {
+            let (_, list) = CertificateRevocationList::from_der(list).ok()?;
+            // Without a date it is not good at any time, to the library too.
+            let until = list.next_update().map_or(SystemTime::UNIX_EPOCH, time);
+            Some((list.issuer().as_raw().into(), until))
+        };
+        lists.iter().map(read).collect::<Option<_>>().map(Self)
+    }
+
+    /// Whether one is out of date.
+    fn are_outdated(&self, now: SystemTime) -> bool {
+        self.0.iter().any(|(_, until)| *until <= now)
+    }
+
+    /// Whether one of the certificate's authority is out of date.
+    pub fn are_outdated_for(&self, certificate: &ClientCertificate, now: SystemTime) -> bool {
+        let outdated = |(issuer, until): &(Box<[u8]>, SystemTime)| {
+            *until <= now && *issuer == certificate.issuer
+        };
+        self.0.iter().any(outdated)
+    }
 }
 
 impl ClientAuth {
@@ -65,7 +98,7 @@ impl ClientAuth {
         }
         let provider = Arc::clone(files.provider);
         let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-        let mut doubt = None;
+        let (mut doubt, mut dated) = (None, RevocationLists::default());
         if let Some(path) = &config.crl {
             let text = read("crl", path)?;
             digest.update(Sha256::digest(&text));
@@ -79,17 +112,16 @@ impl ClientAuth {
             if lists.is_empty() {
                 return Err(no_list());
             }
-            for list in &lists {
-                if is_outdated(list, files.now).ok_or_else(no_list)? {
-                    doubt = Some(Wrong::new(
-                        "crl",
-                        format!(
-                            "a list in {} is out of date, so its clients are refused",
-                            path.display()
-                        ),
-                        "fetch the authority's present list",
-                    ));
-                }
+            dated = RevocationLists::read(&lists).ok_or_else(no_list)?;
+            if dated.are_outdated(files.now) {
+                doubt = Some(Wrong::new(
+                    "crl",
+                    format!(
+                        "a list in {} is out of date, so its clients are refused",
+                        path.display()
+                    ),
+                    "fetch the authority's present list",
+                ));
             }
             // A list that is no longer kept up says nothing of those who were revoked since.
             builder = builder
@@ -104,16 +136,8 @@ impl ClientAuth {
             let what = format!("clients cannot be verified: {error}");
             Wrong::new("ca", what, "look at the file with `openssl x509 -text -in FILE`")
         })?;
-        Ok((Self { verifier, digest: digest.finalize().into() }, doubt))
+        Ok((Self { verifier, lists: dated, digest: digest.finalize().into() }, doubt))
     }
-}
-
-/// Whether another list should be there by now; none if it is broken.
-fn is_outdated(list: &CertificateRevocationListDer<'_>, now: SystemTime) -> Option<bool> {
-    let (_, list) = CertificateRevocationList::from_der(list).ok()?;
-    let now = now.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
-    let next = list.next_update().map(|next| next.timestamp());
-    Some(next.is_some_and(|next| u64::try_from(next).unwrap_or(0) < now))
 }
 
 /// What a client's certificate says of its owner. It was verified before.
@@ -123,6 +147,8 @@ pub struct ClientCertificate {
     sans: Box<str>,
     fingerprint: Box<str>,
     names: Box<[Box<str>]>,
+    /// Who signed it, as it is written (DER).
+    issuer: Box<[u8]>,
     dates: Dates,
 }
 
@@ -152,6 +178,7 @@ impl ClientCertificate {
             sans: sans.join(",").into(),
             fingerprint: fingerprint.into(),
             names: names.into_iter().map(Into::into).collect(),
+            issuer: certificate.issuer().as_raw().into(),
             dates: Dates::of(certificate.validity()),
         })
     }

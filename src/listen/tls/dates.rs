@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use x509_parser::certificate::Validity;
+use x509_parser::time::ASN1Time;
 
 /// So long before its end a certificate is a cause for worry: whoever renews it by itself has done so by then.
 const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
@@ -19,14 +20,7 @@ pub struct Dates {
 
 impl Dates {
     pub(super) fn of(validity: &Validity) -> Self {
-        let time = |seconds: i64| {
-            let seconds = u64::try_from(seconds).unwrap_or(0);
-            UNIX_EPOCH + Duration::from_secs(seconds)
-        };
-        Self {
-            not_before: time(validity.not_before.timestamp()),
-            not_after: time(validity.not_after.timestamp()),
-        }
+        Self { not_before: time(validity.not_before), not_after: time(validity.not_after) }
     }
 
     /// What is wrong with the certificate at this time, or soon will be.
@@ -45,6 +39,11 @@ impl Dates {
             Ok(_) => None,
         }
     }
+}
+
+/// A time as certificates have it.
+pub(super) fn time(time: ASN1Time) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -84,13 +84,15 @@ async fn greet(stream: TcpStream, tls: &Tls) -> Result<Done, NotDone> {
     let session = stream.get_ref().1;
     let client = match session.peer_certificates().and_then(<[_]>::first) {
         None => None,
-        Some(der) => match ClientCertificate::parse(der) {
-            Some(certificate) if certificate.is_good(SystemTime::now()) => {
-                Some(Arc::new(certificate))
+        Some(der) => {
+            let refused = |why: &str| (Refusal::TlsCertificateRefused, why.to_owned());
+            let certificate =
+                ClientCertificate::parse(der).ok_or_else(|| refused("it is broken"))?;
+            if let Some(why) = tls.doubt(&certificate, SystemTime::now()) {
+                return Err(refused(why));
             }
-            Some(_) => return Err((Refusal::TlsCertificateRefused, "it has expired".to_owned())),
-            None => return Err((Refusal::TlsCertificateRefused, "it is broken".to_owned())),
-        },
+            Some(Arc::new(certificate))
+        }
     };
     let version = match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => TlsVersion::Tls13,

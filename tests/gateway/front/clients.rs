@@ -1,5 +1,7 @@
 //! Clients that show a certificate: who is let in, as whom, and what services are told of them.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Empty};
@@ -185,6 +187,32 @@ async fn a_revoked_certificate_is_refused_as_soon_as_the_list_says_so() {
     write(&house.gateway.path("revoked.pem"), &house.theirs.revoke(&[], 2100));
     assert!(house.gateway.reload().await.accepted);
     assert!(served().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_not_resumed_past_the_end_of_the_list() {
+    let house = Partners::open(", crl: revoked.pem", |theirs| theirs.revoke(&[], 2100)).await;
+    let client = TlsClient::showing(&house.ours, &house.pair("acme"));
+    // Whether the session is resumed, and whether it is served.
+    let came = async || {
+        let stream = client.connect(house.gateway.address(), "one.test").await.unwrap();
+        let resumed = stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+        let mut client = Client::over(stream);
+        let served = client.try_write(b"GET /open HTTP/1.1\r\nHost: one.test\r\n\r\n").await
+            && client.read_any(false).await.is_some_and(|answer| answer.status == 200);
+        (resumed, served)
+    };
+    // A list that ends in a moment.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let until = Duration::from_secs(now.as_secs() + 5);
+    let list = house.theirs.revoke_until(&[], 1970, until);
+    write(&house.gateway.path("revoked.pem"), &list);
+    assert!(house.gateway.reload().await.accepted);
+    assert_eq!([came().await, came().await], [(false, true), (true, true)]);
+    let left = (UNIX_EPOCH + until).duration_since(SystemTime::now()).unwrap_or_default();
+    tokio::time::sleep(left).await;
+    assert_eq!(came().await, (true, false));
+    house.refused("tls_certificate_refused", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

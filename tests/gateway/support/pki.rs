@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
@@ -69,6 +70,11 @@ impl Authority {
 
     /// The list of revoked certificates, by their numbers, that is good until this year.
     pub fn revoke(&self, numbers: &[u64], until: i32) -> String {
+        self.revoke_until(numbers, until, Duration::ZERO)
+    }
+
+    /// One that is good until a time behind the first day of this year.
+    pub fn revoke_until(&self, numbers: &[u64], year: i32, behind: Duration) -> String {
         let revoked = numbers.iter().map(|number| RevokedCertParams {
             serial_number: SerialNumber::from(*number),
             revocation_time: date_time_ymd(2024, 1, 1),
@@ -77,7 +83,7 @@ impl Authority {
         });
         let list = CertificateRevocationListParams {
             this_update: date_time_ymd(2024, 1, 1),
-            next_update: date_time_ymd(until, 1, 1),
+            next_update: date_time_ymd(year, 1, 1) + behind,
             crl_number: SerialNumber::from(1u64),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),
