@@ -82,6 +82,11 @@ impl Conn {
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, Flaw::SlowReader)))
     }
 
+    /// What the client has taken with a write: not what waits in the buffer for more, which it takes with a flush.
+    fn took(&self, before: usize, wrote: &Poll<io::Result<usize>>) -> usize {
+        (before + length(wrote)).saturating_sub(self.stream.waiting().len())
+    }
+
     /// Counts why the session fails, once.
     fn tell(&mut self, flaw: Flaw) {
         if !std::mem::replace(&mut self.told, true) {
@@ -102,6 +107,14 @@ impl Conn {
         if let Some(flaw) = http2.says(parts) {
             self.tell(flaw);
         }
+    }
+}
+
+/// What was written of what there was.
+const fn length(wrote: &Poll<io::Result<usize>>) -> usize {
+    match wrote {
+        Poll::Ready(Ok(length)) => *length,
+        _ => 0,
     }
 }
 
@@ -180,11 +193,14 @@ impl AsyncWrite for Conn {
             let flushed = Pin::new(&mut self.stream).poll_flush(cx);
             ready!(self.bound(cx, flushed, 0))?;
             let wrote = Pin::new(self.stream.get_mut()).poll_write(cx, buf);
-            return self.bound(cx, wrote, buf.len());
+            let took = length(&wrote);
+            return self.bound(cx, wrote, took);
         }
+        let before = self.stream.waiting().len();
         let wrote = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.says(&[io::IoSlice::new(buf)], &wrote);
-        self.bound(cx, wrote, buf.len())
+        let took = self.took(before, &wrote);
+        self.bound(cx, wrote, took)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -225,9 +241,11 @@ impl AsyncWrite for Conn {
             return self.poll_write(cx, first);
         }
         self.unflushed = true;
+        let before = self.stream.waiting().len();
         let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.says(bufs, &wrote);
-        self.bound(cx, wrote, bufs.iter().map(|buf| buf.len()).sum())
+        let took = self.took(before, &wrote);
+        self.bound(cx, wrote, took)
     }
 
     fn is_write_vectored(&self) -> bool {
