@@ -122,7 +122,7 @@ impl ProxyHttp for Gateway {
         let spent = conn(session).is_some_and(|conn| conn.is_spent(x.started));
         let is_stream = session.req_header().version == Version::HTTP_2;
         let facts = is_stream.then(|| Facts::of(session.digest())).flatten();
-        let stall = facts.map(|facts| facts.door.pace.timeouts.stall.get());
+        let patience = facts.map(|facts| facts.door.pace.of_stream());
         let downstream = session.as_downstream_mut();
         if spent {
             downstream.set_keepalive(None);
@@ -130,7 +130,7 @@ impl ProxyHttp for Gateway {
         // How long a client may take, the listener sees to: it can tell a client that drips from one that sends.
         downstream.set_read_timeout(None);
         // Of HTTP/2 it sees the connection alone, and not a stream that takes nothing.
-        downstream.set_write_timeout(stall);
+        downstream.set_write_timeout(patience);
         downstream.set_pipelining_enabled(true);
         // RFC 9110, section 15.2: HTTP/1.0 knows no interim answers.
         downstream.set_ignore_info_resp(downstream.req_header().version < Version::HTTP_11);

@@ -54,7 +54,7 @@ impl Gateway {
         );
         let text = format!(
             "version: 1\nlogs: {{ access: \"off\" }}\nadmin: {{ address: \"{admin}\" }}\nlisteners:\n  \
-             plain: {{ address: \"{plain}\", {timeouts} }}\n  \
+             plain: {{ address: \"{plain}\", {timeouts}, min_rate: 16KiB }}\n  \
              secure:\n    address: \"{secure}\"\n    {timeouts}\n    \
              tls: {{ certificates: [ {{ cert: bench.pem, key: bench.key }} ] }}\n\
              upstreams:\n  origin: {{ targets: [ \"{origin}\" ], timeouts: {{ total: {}s }} }}\n\

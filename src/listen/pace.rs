@@ -82,6 +82,19 @@ impl Default for Pace {
     }
 }
 
+/// The most of an answer that Pingora hands to a stream of HTTP/2 at once.
+const PIECE: u64 = 64 << 10;
+
+impl Pace {
+    /// How long a stream of HTTP/2 may take for one piece of an answer: only whole pieces are heard of, so that who keeps
+    /// to the lowest rate must have the time for one.
+    #[must_use]
+    pub fn of_stream(&self) -> Duration {
+        let whole = PIECE.saturating_mul(1000).div_ceil(self.min_rate.bytes().max(1));
+        self.timeouts.stall.get().max(Duration::from_millis(whole))
+    }
+}
+
 /// The lowest rate by default.
 pub const MIN_RATE: Size = Size(1 << 10);
 
@@ -148,6 +161,20 @@ mod tests {
     use tokio::time::{advance, pause};
 
     use super::*;
+
+    #[test]
+    fn a_stream_has_the_time_for_a_piece_at_the_lowest_rate() {
+        for (stall, rate, lasts) in [
+            (Period::secs(30), MIN_RATE, 64_000),
+            (Period::secs(100), MIN_RATE, 100_000),
+            (Period::millis(500), Size(1 << 30), 500),
+            (Period::millis(500), Size(3), 21_845_334),
+        ] {
+            let timeouts = Timeouts { stall, ..Timeouts::default() };
+            let of_stream = Pace { timeouts, min_rate: rate }.of_stream();
+            assert_eq!(of_stream, Duration::from_millis(lasts));
+        }
+    }
 
     #[tokio::test]
     async fn an_alarm_follows_its_deadline_both_ways() {

@@ -76,7 +76,7 @@ async fn a_stream_that_takes_nothing_is_reset() {
     let large = Bytes::from(vec![b'x'; 4 << 20]);
     let origin = Origin::with(move |_| Response::new(Full::new(large.clone()))).await;
     let yaml = format!(
-        "listeners: {{ public: {{ address: \"127.0.0.1:0\", timeouts: {{ stall: 1s }} }} }}\n\
+        "listeners: {{ public: {{ address: \"127.0.0.1:0\", timeouts: {{ stall: 1s }}, min_rate: 1MiB }} }}\n\
          upstreams: {{ a: {{ targets: [ \"{}\" ] }} }}\n\
          routes:\n  all: {{ path: /, to: a, auth: none }}\n",
         origin.address
