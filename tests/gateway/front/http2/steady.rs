@@ -71,9 +71,8 @@ async fn waiting() -> (SocketAddr, JoinHandle<()>) {
                     (!waits)
                         .then(|| Ok::<_, Infallible>(Frame::data(Bytes::from(vec![b'x'; LARGE])))),
                 );
-                let never = futures::stream::poll_fn(move |_| match waits {
-                    true => std::task::Poll::Pending,
-                    false => std::task::Poll::Ready(None),
+                let never = futures::stream::poll_fn(move |_| {
+                    if waits { std::task::Poll::Pending } else { std::task::Poll::Ready(None) }
                 });
                 let body = StreamBody::new(now.chain(never));
                 async move { Ok::<_, Infallible>(Response::new(body)) }
