@@ -213,6 +213,12 @@ impl Upstream {
         self.config.timeouts.total.get()
     }
 
+    /// How long may pass without a byte.
+    #[must_use]
+    pub fn read_timeout(&self) -> Duration {
+        self.config.timeouts.read.get()
+    }
+
     /// What the hash key of a request is taken from; `None` if none is needed.
     #[must_use]
     pub fn hash_key_source(&self) -> Option<&HashSource> {
