@@ -375,7 +375,7 @@ impl Upstream {
 
     /// The gate before it, if it has one, with as many places as its targets have now.
     #[must_use]
-    pub fn gate(&self, now: Instant) -> Option<&Gate> {
+    pub fn gate(&self, now: impl FnOnce() -> Instant) -> Option<&Gate> {
         let gate = self.room.gate()?;
         self.room.look(&self.pool, now);
         Some(gate)
