@@ -143,7 +143,11 @@ async fn step(
     }
     let mut calls = Pipeline::new();
     shared.call(&mut calls, &draws, 0..draws.len(), &called, &[0; MOST]);
-    let answers = shared.store.ask(0, &shared.script, &calls).await.expect("an answer");
+    let answers = shared
+        .store
+        .ask(0, &shared.script, &calls, shared.store.end(Instant::now()))
+        .await
+        .expect("an answer");
     let Value::Array(numbers) = &answers[0] else { panic!("{answers:?}") };
     let number = |index: usize| match &numbers[index] {
         Value::Int(number) => u64::try_from(*number).unwrap(),
@@ -187,7 +191,11 @@ fn what_is_full_again_is_forgotten_and_not_before() {
         let mut size = Pipeline::new();
         size.cmd("DBSIZE");
         let gone = async || {
-            let answer = shared.store.ask(0, &shared.script, &size).await.unwrap();
+            let answer = shared
+                .store
+                .ask(0, &shared.script, &size, shared.store.end(Instant::now()))
+                .await
+                .unwrap();
             answer == [Value::Int(0)]
         };
         while !gone().await {
