@@ -270,3 +270,18 @@ fn a_bucket_is_called_by_a_digest_that_only_the_secret_gives() {
     all.dedup();
     assert_eq!(all.len(), 8);
 }
+
+#[test]
+fn what_is_asked_is_over_when_it_was_to_be_however_long_the_deadline() {
+    let (server, runtime) = (Server::start(), runtime());
+    let shared = server.shared("");
+    runtime.block_on(async {
+        connect(&shared).await;
+        let mut calls = Pipeline::with_capacity(1);
+        calls.cmd("BLPOP").arg("none").arg("0.3");
+        let answer = shared.store.ask(0, &shared.script, &calls, Instant::now()).await;
+        assert_eq!(answer.err(), Some(Trouble::Late));
+        let end = shared.store.end(Instant::now());
+        assert!(shared.store.ask(0, &shared.script, &calls, end).await.is_ok());
+    });
+}

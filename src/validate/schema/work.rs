@@ -110,10 +110,14 @@ impl<'s> Unfold<'s> {
             let at = if BELOW.contains(&key) { levels.checked_sub(1) } else { Some(levels) };
             match value {
                 Value::Object(named) if BY_NAME.contains(&key) => {
-                    named.values().for_each(|one| sum.add(self.at(one, at)));
+                    for one in named.values() {
+                        sum.add(self.at(one, at));
+                    }
                 }
                 Value::Array(listed) if IN_A_LIST.contains(&key) => {
-                    listed.iter().for_each(|one| sum.add(self.at(one, at)));
+                    for one in listed {
+                        sum.add(self.at(one, at));
+                    }
                 }
                 one if ALONE.contains(&key) => sum.add(self.at(one, at)),
                 _ => {}
