@@ -155,11 +155,6 @@ impl ProxyHttp for Gateway {
                 Err(rejection) => taken = Err(rejection),
             }
         }
-        if matches!(taken, Ok(None))
-            && x.route.as_ref().is_some_and(|route| route.validation.is_some())
-        {
-            taken = Box::pin(validate::ask(session, x)).await?.map(|()| None);
-        }
         if taken.is_ok() {
             match caps::of_route(x) {
                 Ok(None) => {}
@@ -169,6 +164,12 @@ impl ProxyHttp for Gateway {
                 },
                 Err(rejection) => taken = Err(rejection),
             }
+        }
+        // Whoever has a body read here has a place already, so that bodies take no more memory than there are places.
+        if matches!(taken, Ok(None))
+            && x.route.as_ref().is_some_and(|route| route.validation.is_some())
+        {
+            taken = Box::pin(validate::ask(session, x)).await?.map(|()| None);
         }
         match taken {
             Ok(None) => return Ok(false),

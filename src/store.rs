@@ -150,18 +150,25 @@ impl Store {
         self.health.status()
     }
 
+    /// When an answer has to be there to what is asked from this moment on.
+    #[must_use]
+    pub fn end(&self, now: Instant) -> Instant {
+        now + self.config.deadline.get()
+    }
+
     /// Has the server run these calls of a script, all in one round trip, and gives what each came to.
     ///
     /// # Errors
-    /// There was no answer within the deadline, or one of the calls was refused.
+    /// There was no answer until then, or one of the calls was refused.
     pub async fn ask(
         &self,
         worker: usize,
         script: &Script,
         calls: &Pipeline,
+        until: Instant,
     ) -> Result<Vec<Value>, Trouble> {
         let began = Instant::now();
-        let answer = self.ask_within(worker, script, calls, began).await;
+        let answer = self.ask_within(worker, script, calls, until).await;
         self.health.note(answer.as_ref().err().copied(), began.elapsed());
         answer
     }
@@ -171,11 +178,10 @@ impl Store {
         worker: usize,
         script: &Script,
         calls: &Pipeline,
-        began: Instant,
+        until: Instant,
     ) -> Result<Vec<Value>, Trouble> {
         let lane = self.lanes.get().and_then(|lanes| lanes.get(worker)).ok_or(Trouble::Away)?;
         let live = lane.live().ok_or(Trouble::Away)?;
-        let until = began + self.config.deadline.get();
         let mut answers = live.send(calls, until).await?;
         if answers.iter().any(|answer| code(answer) == Some("NOSCRIPT")) {
             let mut again = Pipeline::with_capacity(calls.len() + 1);

@@ -213,6 +213,12 @@ impl Upstream {
         self.config.timeouts.total.get()
     }
 
+    /// How long may pass without a byte.
+    #[must_use]
+    pub fn read_timeout(&self) -> Duration {
+        self.config.timeouts.read.get()
+    }
+
     /// What the hash key of a request is taken from; `None` if none is needed.
     #[must_use]
     pub fn hash_key_source(&self) -> Option<&HashSource> {
@@ -369,7 +375,7 @@ impl Upstream {
 
     /// The gate before it, if it has one, with as many places as its targets have now.
     #[must_use]
-    pub fn gate(&self, now: Instant) -> Option<&Gate> {
+    pub fn gate(&self, now: impl FnOnce() -> Instant) -> Option<&Gate> {
         let gate = self.room.gate()?;
         self.room.look(&self.pool, now);
         Some(gate)

@@ -80,12 +80,21 @@ pub struct Gate {
     place: Arc<str>,
     rule: Rule,
     adaptive: Option<Adaptive>,
-    state: OnceLock<Arc<State>>,
+    held: OnceLock<Held>,
+}
+
+/// What a gate has of its state, and which of the gates that had it this one is.
+struct Held {
+    state: Arc<State>,
+    /// As the last of them it says how many places there are behind it.
+    generation: u64,
+    /// As one of those that found the number out together it says how many are wanted.
+    finder: u64,
 }
 
 impl Gate {
     pub(super) fn new(place: String, rule: Rule, adaptive: Option<Adaptive>) -> Self {
-        Self { place: place.into(), rule, adaptive, state: OnceLock::new() }
+        Self { place: place.into(), rule, adaptive, held: OnceLock::new() }
     }
 
     /// Its place in the configuration.
@@ -94,8 +103,16 @@ impl Gate {
         &self.place
     }
 
+    fn held(&self) -> &Held {
+        self.held.get_or_init(|| Held {
+            state: Arc::new(State::new(self.wanted())),
+            generation: 0,
+            finder: 0,
+        })
+    }
+
     fn state(&self) -> &Arc<State> {
-        self.state.get_or_init(|| Arc::new(State::new(self.wanted())))
+        &self.held().state
     }
 
     /// How many it would let in, were there targets for so many.
@@ -104,14 +121,30 @@ impl Gate {
     }
 
     /// Goes on as the gate that this one replaces: who is in there is in here, and whoever waits is let in by what
-    /// holds here. To be called before the first request, when this one is put in force.
+    /// holds here, whatever requests that came before still find out there. To be called before the first request, when
+    /// this one is put in force.
     pub fn carry_on(&self, previous: &Self) {
-        if let (Some(own), Some(known)) = (&self.adaptive, &previous.adaptive) {
+        let known = self.adaptive.as_ref().zip(previous.adaptive.as_ref());
+        if let Some((own, known)) = known {
             own.carry_on(known);
         }
-        // An error means that there was a request already, or that this is the same gate.
-        let _ = self.state.set(Arc::clone(previous.state()));
-        self.state().want(self.wanted());
+        let wanted = self.wanted();
+        self.held.get_or_init(|| {
+            let before = previous.held();
+            let finder = known.map(|_| before.finder);
+            let (generation, finder) = before.state.succeed(wanted, finder);
+            Held { state: Arc::clone(&before.state), generation, finder }
+        });
+        self.want(wanted);
+    }
+
+    fn want(&self, wanted: u32) {
+        let Held { state, finder, .. } = self.held();
+        state.set(|bounds| {
+            if bounds.finder == *finder {
+                bounds.wanted = wanted;
+            }
+        });
     }
 
     /// Asks for a seat.
@@ -136,7 +169,12 @@ impl Gate {
 
     /// Lets no more in than there are places behind it, whatever else holds.
     pub fn bound(&self, places: u32) {
-        self.state().bound(places);
+        let Held { state, generation, .. } = self.held();
+        state.set(|bounds| {
+            if bounds.generation == *generation {
+                bounds.places = places;
+            }
+        });
     }
 
     /// Is told of an answer, and how long it took, where that is watched.
@@ -145,7 +183,7 @@ impl Gate {
             let state = self.state();
             let new = adaptive.answered(started, now, state.in_flight(), state.limit());
             if let Some(limit) = new {
-                state.want(limit);
+                self.want(limit);
             }
         }
     }
@@ -232,6 +270,10 @@ pub(super) struct State {
 struct Bounds {
     wanted: u32,
     places: u32,
+    /// Which of the gates that had this state is in force.
+    generation: u64,
+    /// The first of those that found the number out together with it.
+    finder: u64,
 }
 
 const fn are_in(word: u64) -> u32 {
@@ -253,7 +295,12 @@ impl State {
             word: AtomicU64::new(0),
             limit: AtomicU32::new(limit),
             queue: Mutex::default(),
-            bounds: Mutex::new(Bounds { wanted: limit, places: u32::MAX }),
+            bounds: Mutex::new(Bounds {
+                wanted: limit,
+                places: u32::MAX,
+                generation: 0,
+                finder: 0,
+            }),
             said: Counters::default(),
         }
     }
@@ -366,22 +413,27 @@ impl State {
         drop(queue);
     }
 
-    fn want(self: &Arc<Self>, wanted: u32) {
-        self.set(|bounds| bounds.wanted = wanted);
+    /// Another gate takes over: from now on nothing changes by what those before it find. Its number, and that of whoever
+    /// finds out how many are wanted: the same as before where that goes on.
+    fn succeed(self: &Arc<Self>, wanted: u32, finder: Option<u64>) -> (u64, u64) {
+        self.set(|bounds| {
+            bounds.generation += 1;
+            bounds.finder = finder.unwrap_or(bounds.generation);
+            bounds.wanted = wanted;
+            (bounds.generation, bounds.finder)
+        })
     }
 
-    fn bound(self: &Arc<Self>, places: u32) {
-        self.set(|bounds| bounds.places = places);
-    }
-
-    fn set(self: &Arc<Self>, change: impl FnOnce(&mut Bounds)) {
+    fn set<T>(self: &Arc<Self>, change: impl FnOnce(&mut Bounds) -> T) -> T {
         let mut bounds = self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut bounds);
+        let changed = change(&mut bounds);
         let limit = bounds.wanted.min(bounds.places);
         let before = self.limit.swap(limit, Ordering::AcqRel);
         drop(bounds);
-        if limit > before && self.waiting() > 0 {
+        if limit > before {
+            // Without a look at who waits: somebody may be about to, and have seen the limit before.
             self.call();
         }
+        changed
     }
 }

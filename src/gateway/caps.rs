@@ -22,7 +22,9 @@ enum Place {
 /// Takes the places of a request's consumer and route; what it has to wait for. A preflight was answered at the gate,
 /// and has no permit.
 pub(super) fn of_route(x: &mut Exchange) -> Result<Option<Waiter>, Rejection> {
-    let Some(route) = capped(x).filter(|_| x.permit.is_some()) else { return Ok(None) };
+    let is_bounded = |route: &&Arc<Route>| route.caps.is_some();
+    let route = x.route.as_ref().filter(|_| x.permit.is_some()).filter(is_bounded);
+    let Some(route) = route.map(Arc::clone) else { return Ok(None) };
     let Some(caps) = &route.caps else { return Ok(None) };
     x.seats.own = caps.seat(x.consumer.as_deref()).map_err(|place| {
         x.cap = Some(place);
@@ -38,19 +40,16 @@ pub(super) fn of_route(x: &mut Exchange) -> Result<Option<Waiter>, Rejection> {
 
 /// Takes its place at the upstream, one for all its tries.
 pub(super) fn of_upstream(x: &mut Exchange) -> Result<Option<Waiter>, Rejection> {
-    let Some(route) = capped(x) else { return Ok(None) };
+    let is_bounded =
+        |route: &&Arc<Route>| route.upstream().is_some_and(|up| up.known_gate().is_some());
+    let Some(route) = x.route.as_ref().filter(is_bounded).map(Arc::clone) else { return Ok(None) };
     let (Some(caps), Some(upstream)) = (&route.caps, route.upstream()) else { return Ok(None) };
-    let Some(gate) = upstream.gate(Instant::now()) else { return Ok(None) };
+    let Some(gate) = upstream.gate(Instant::now) else { return Ok(None) };
     match enter(gate, caps.rank(x.consumer.as_deref()), x)? {
         Place::Taken(seat) => x.seats.upstream = Some(seat),
         Place::Wait(waiter) => return Ok(Some(waiter)),
     }
     Ok(None)
-}
-
-/// The request's route, if something there is bounded.
-fn capped(x: &Exchange) -> Option<Arc<Route>> {
-    x.route.as_ref().filter(|route| route.caps.is_some()).cloned()
 }
 
 fn enter(gate: &Gate, rank: Rank, x: &mut Exchange) -> Result<Place, Rejection> {

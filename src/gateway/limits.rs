@@ -28,10 +28,12 @@ impl Delay {
 /// What became of it.
 type Asked = Result<Option<Delay>, Rejection>;
 
-/// Whether a request's limits are kept where one has to wait for the answer.
+/// Whether a request is held to limits that are kept where one has to wait for the answer.
 pub(super) fn are_shared(x: &Exchange) -> bool {
     let limits = x.route.as_ref().and_then(|route| route.limits.as_ref());
-    limits.is_some_and(|limits| limits.are_shared())
+    limits
+        .filter(|limits| limits.are_shared())
+        .is_some_and(|limits| limits.rules(x.consumer.as_deref(), &x.line.method).next().is_some())
 }
 
 /// Counts a request at its route's limits. A preflight was answered at the gate, and has no permit.

@@ -55,8 +55,12 @@ async fn read(session: &mut Session, x: &mut Exchange) -> Result<Vec<u8>> {
         downstream.write_continue_response().await.map_err(Error::into_down)?;
     }
     let mut body = Vec::new();
+    // A listener's deadlines do not hold for single streams of HTTP/2. Nor is anybody waited for here for longer than the
+    // target would wait, were the body sent on as it comes.
+    let upstream = x.route.as_ref().and_then(|route| route.upstream());
+    let silence = upstream.map(|upstream| upstream.read_timeout());
     loop {
-        let left = x.remaining(Instant::now());
+        let left = silence.into_iter().chain(x.remaining(Instant::now())).min();
         let next = downstream.read_request_body();
         let next = match left {
             None => next.await,

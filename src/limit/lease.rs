@@ -14,6 +14,7 @@ use arrayvec::ArrayVec;
 use hashbrown::HashTable;
 
 use super::decide::{Draw, Key, Level, MOST};
+use super::local::BETWEEN_SWEEPS;
 
 /// How many tables there are.
 const SHARDS: usize = 64;
@@ -37,6 +38,14 @@ struct Lease {
     taking_ahead: u64,
 }
 
+/// Some of them.
+#[derive(Debug, Default)]
+struct Table {
+    leases: HashTable<Lease>,
+    /// Until when it is not looked through again.
+    swept: u64,
+}
+
 /// What can be said without asking the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Word {
@@ -54,7 +63,7 @@ pub(super) type Ahead = [u64; MOST];
 /// What this gateway has taken ahead.
 #[derive(Debug)]
 pub(super) struct Leases {
-    tables: Box<[Mutex<HashTable<Lease>>]>,
+    tables: Box<[Mutex<Table>]>,
     /// How long it may be used, in nanoseconds.
     time: u64,
 }
@@ -77,7 +86,7 @@ impl Leases {
         let mut taken: ArrayVec<(&Draw, u64), MOST> = ArrayVec::new();
         for (draw, level) in draws.iter().zip(levels.iter_mut()) {
             let mut table = self.lock(draw.key);
-            let lease = table.find_mut(draw.key.0[0], |lease| lease.key == draw.key);
+            let lease = table.leases.find_mut(draw.key.0[0], |lease| lease.key == draw.key);
             let Some(lease) = lease.filter(|lease| now < lease.until) else {
                 word = Word::Unknown;
                 break;
@@ -107,7 +116,7 @@ impl Leases {
                 let mut table = self.lock(draw.key);
                 // Another lease has another end.
                 let is_same = |lease: &Lease| lease.key == draw.key && lease.until == until;
-                if let Some(lease) = table.find_mut(draw.key.0[0], is_same) {
+                if let Some(lease) = table.leases.find_mut(draw.key.0[0], is_same) {
                     lease.units += draw.cost;
                     lease.wanted = lease.wanted.saturating_sub(draw.cost);
                 }
@@ -134,7 +143,7 @@ impl Leases {
     fn wanted(&self, draw: &Draw, most: u64, now: u64, deadline: u64) -> u64 {
         let (time, key) = (self.time, draw.key);
         let mut table = self.lock(key);
-        if let Some(lease) = table.find_mut(key.0[0], |lease| lease.key == key) {
+        if let Some(lease) = table.leases.find_mut(key.0[0], |lease| lease.key == key) {
             let elapsed = now.saturating_sub(lease.since);
             if elapsed > 2 * time {
                 (lease.wanted, lease.since) = (0, now);
@@ -150,14 +159,15 @@ impl Leases {
             }
             return ahead.min(most);
         }
-        if table.len() >= MOST_IN_A_SHARD {
-            table.retain(|lease| now < lease.until || now < lease.since + 2 * time);
+        if table.leases.len() >= MOST_IN_A_SHARD && now >= table.swept {
+            table.swept = now.saturating_add(BETWEEN_SWEEPS);
+            table.leases.retain(|lease| now < lease.until || now < lease.since + 2 * time);
         }
-        if table.len() < MOST_IN_A_SHARD {
+        if table.leases.len() < MOST_IN_A_SHARD {
             let (full_at, units, until, since, taking_ahead) = (0, 0, 0, now, 0);
             let wanted = draw.cost;
             let lease = Lease { key, full_at, units, until, wanted, since, taking_ahead };
-            table.insert_unique(key.0[0], lease, |lease| lease.key.0[0]);
+            table.leases.insert_unique(key.0[0], lease, |lease| lease.key.0[0]);
         }
         0
     }
@@ -176,7 +186,7 @@ impl Leases {
                 continue;
             }
             let mut table = self.lock(draw.key);
-            let lease = table.find_mut(draw.key.0[0], |lease| lease.key == draw.key);
+            let lease = table.leases.find_mut(draw.key.0[0], |lease| lease.key == draw.key);
             let Some(lease) = lease else { continue };
             // The store was asked after `now`, so it is not full before this.
             let ahead = given[index].saturating_mul(draw.bucket.unit);
@@ -194,7 +204,7 @@ impl Leases {
         }
     }
 
-    fn lock(&self, key: Key) -> MutexGuard<'_, HashTable<Lease>> {
+    fn lock(&self, key: Key) -> MutexGuard<'_, Table> {
         let table = usize::try_from(key.0[1] % SHARDS as u64).unwrap_or(0);
         self.tables[table].lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -26,7 +26,7 @@ const MOST_IN_A_SHARD: usize = 28_672;
 pub const MOST_KEYS: usize = SHARDS * MOST_IN_A_SHARD;
 /// A table that is full is looked through for what is free so often at most, in nanoseconds: with all its buckets in
 /// use every request would pay for it otherwise.
-const BETWEEN_SWEEPS: u64 = 100_000_000;
+pub(super) const BETWEEN_SWEEPS: u64 = 100_000_000;
 /// A table with fewer places than this is not made smaller.
 const SMALL: usize = 512;
 

@@ -9,6 +9,7 @@
 //! each rule is asked by a call of its own, in the same round trip.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrayvec::ArrayVec;
 use base64::Engine as _;
@@ -81,13 +82,15 @@ impl Shared {
         now: u64,
         levels: &mut [Level],
     ) -> Result<(), Trouble> {
+        let began = Instant::now();
+        let until = self.store.end(began);
         let deadline = self.store.config().deadline.get();
         let deadline = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
         let leases = self.leases.as_ref();
         let ahead = leases.map_or([0; MOST], |leases| leases.ahead(draws, now, deadline));
-        let given = match self.ask(worker, draws, names, &ahead, levels).await {
-            // It was not known before; now it is.
-            Err(Trouble::Apart) => self.ask(worker, draws, names, &ahead, levels).await?,
+        let given = match self.ask(worker, draws, names, &ahead, levels, until).await {
+            // It was not known before; now it is. What is left of the time has to do.
+            Err(Trouble::Apart) => self.ask(worker, draws, names, &ahead, levels, until).await?,
             other => other?,
         };
         if let Some(leases) = leases {
@@ -96,7 +99,9 @@ impl Shared {
             let refused = levels.iter().zip(draws).any(|(level, draw)| level.wait > draw.patience);
             let mut again = [Level::default(); MOST];
             let again = &mut again[..draws.len()];
-            if refused && leases.take(draws, now, again) == Word::Taken {
+            // Not of what has run out meanwhile.
+            let elapsed = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            if refused && leases.take(draws, now.saturating_add(elapsed), again) == Word::Taken {
                 levels.copy_from_slice(again);
             }
         }
@@ -110,6 +115,7 @@ impl Shared {
         names: &Names,
         ahead: &Ahead,
         levels: &mut [Level],
+        until: Instant,
     ) -> Result<Ahead, Trouble> {
         let mut calls = Pipeline::with_capacity(1);
         let apart = self.store.is_apart();
@@ -119,7 +125,7 @@ impl Shared {
             self.call(&mut calls, draws, first..first + group.len(), names, ahead);
             first += group.len();
         }
-        let answers = self.store.ask(worker, &self.script, &calls).await?;
+        let answers = self.store.ask(worker, &self.script, &calls, until).await?;
         let (mut given, mut first) = ([0; MOST], 0);
         for (group, answer) in draws.chunk_by(together).zip(&answers) {
             let range = first..first + group.len();

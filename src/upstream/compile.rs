@@ -119,7 +119,7 @@ fn assemble(
         resolved: watch::Sender::new(!names),
         tallies,
         first_byte: Lasting::default(),
-        room: Room::new(gate, config.concurrency.as_ref().and_then(|cap| cap.per_target)),
+        room: Room::new(gate, config.concurrency.as_ref()),
         tasks: OnceLock::new(),
     })
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::pool::Pool;
-use crate::concurrency::Gate;
+use crate::concurrency::{Gate, UpstreamCap};
 
 /// The usable targets are counted so often at most, in milliseconds.
 const LOOK_EVERY: u64 = 50;
@@ -16,29 +16,32 @@ const LOOK_EVERY: u64 = 50;
 pub(super) struct Room {
     gate: Option<Gate>,
     per_target: Option<usize>,
+    /// Whether that is only looked at.
+    observe: bool,
     /// When the targets are next counted, by the pool's clock.
     next_look: AtomicU64,
 }
 
 impl Room {
-    pub fn new(gate: Option<Gate>, per_target: Option<u32>) -> Self {
-        let per_target = per_target.map(|most| most as usize);
-        Self { gate, per_target, next_look: AtomicU64::new(0) }
+    pub fn new(gate: Option<Gate>, written: Option<&UpstreamCap>) -> Self {
+        let per_target = written.and_then(|cap| cap.per_target).map(|most| most as usize);
+        let observe = written.is_some_and(|cap| cap.observe);
+        Self { gate, per_target, observe, next_look: AtomicU64::new(0) }
     }
 
     pub const fn gate(&self) -> Option<&Gate> {
         self.gate.as_ref()
     }
 
-    /// So many requests may be under way at each target.
+    /// So many requests may be under way at each target, and one more is not let in.
     pub const fn per_target(&self) -> Option<usize> {
-        self.per_target
+        if self.observe { None } else { self.per_target }
     }
 
-    /// Counts the places at the targets, if that was some time ago.
-    pub fn look(&self, pool: &Pool, now: Instant) {
+    /// Counts the places at the targets, if there are so many and that was some time ago.
+    pub fn look(&self, pool: &Pool, now: impl FnOnce() -> Instant) {
         let (Some(gate), Some(most)) = (&self.gate, self.per_target) else { return };
-        let clock = pool.clock(now);
+        let clock = pool.clock(now());
         if clock < self.next_look.load(Ordering::Acquire) {
             return;
         }

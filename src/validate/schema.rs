@@ -6,6 +6,7 @@
 
 mod gather;
 mod types;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,10 +20,8 @@ pub(super) use types::{Shape, Type, Types};
 
 use super::document::Mistakes;
 use gather::Gather;
+use work::Work;
 
-/// So many values may a body or parameter have of which every single fault is looked for, if its schema is recursive
-/// and has alternatives: the search tries each alternative at each level.
-const MOST_SEARCHED: usize = 200;
 /// The largest compiled pattern, in bytes.
 const LARGEST_PATTERN: usize = 1 << 20;
 
@@ -41,8 +40,8 @@ pub(super) struct Schema {
     validator: Validator,
     /// What a text may stand for.
     pub(super) shape: Shape,
-    /// Whether it leads back to itself.
-    recursive: bool,
+    /// What it takes to look for every fault of a value.
+    work: Work,
 }
 
 impl std::fmt::Debug for Schema {
@@ -95,7 +94,7 @@ impl<'d> Schemas<'d> {
             Ok(validator) => Some(Schema {
                 validator,
                 shape: Shape::of(&gathered.schema),
-                recursive: gathered.recursive,
+                work: Work::of(&gathered.schema),
             }),
             Err(error) => {
                 let place = gathered.place(error.instance_path().as_str());
@@ -135,7 +134,7 @@ impl Schema {
         if self.validator.is_valid(value) {
             return;
         }
-        if self.recursive && !is_small(value, &mut MOST_SEARCHED.clone()) {
+        if !self.work.is_little(value) {
             faults.add(of, "", "does not fit its schema");
             return;
         }
@@ -146,16 +145,5 @@ impl Schema {
         if faults.len() == before && !faults.is_full() {
             faults.add(of, "", "does not fit its schema");
         }
-    }
-}
-
-/// Whether a value has no more than so many values in it.
-fn is_small(value: &Value, left: &mut usize) -> bool {
-    let Some(less) = left.checked_sub(1) else { return false };
-    *left = less;
-    match value {
-        Value::Array(items) => items.iter().all(|item| is_small(item, left)),
-        Value::Object(members) => members.values().all(|member| is_small(member, left)),
-        _ => true,
     }
 }

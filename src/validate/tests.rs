@@ -288,6 +288,37 @@ fn a_search_for_faults_ends_soon_whatever_the_schema() {
     let told = body("3.1.0", &node, &components, &deep).expect_err("a number");
     assert_eq!(told, ": does not fit its schema");
     assert!(body("3.1.0", &node, &components, &deep.replace('1', "\"y\"")).is_ok());
+
+    // Few values, but on many levels, each of which has two alternatives.
+    let expr = json!({ "$ref": "#/components/schemas/Expr" });
+    let side = |name| json!({ "required": ["l", name], "properties": { "l": expr } });
+    let components = json!({ "schemas": { "Expr": { "oneOf": [side("x"), side("y")] } } });
+    let nested = |levels: usize| "{\"l\":".repeat(levels) + "{}" + &"}".repeat(levels);
+    for levels in [20, 31, 100, 126] {
+        let told = body("3.1.0", &expr, &components, &nested(levels)).expect_err("none has all");
+        assert_eq!(told, ": does not fit its schema", "{levels}");
+    }
+    let told = body("3.1.0", &expr, &components, &nested(2)).expect_err("none has all");
+    assert_eq!(told, ": fits none of the alternatives");
+    // Schemas that do not lead back to themselves, and still unfold to very many.
+    let level = |next: String| json!({ "anyOf": [{ "$ref": next, "minProperties": 9 }, { "$ref": next, "maxProperties": 0 }] });
+    let mut levels = serde_json::Map::new();
+    for number in 0..20 {
+        let next = format!("#/components/schemas/L{}", number + 1);
+        levels.insert(format!("L{number}"), level(next));
+    }
+    levels.insert("L20".to_owned(), json!({ "type": "integer" }));
+    let first = json!({ "$ref": "#/components/schemas/L0" });
+    let told =
+        body("3.1.0", &first, &json!({ "schemas": levels }), "\"x\"").expect_err("no number");
+    assert_eq!(told, ": does not fit its schema");
+    // One that unfolds to little is told the place, however often it leads back to itself.
+    let tree = json!({ "$ref": "#/components/schemas/Tree" });
+    let of = json!({ "type": "object", "properties": { "n": { "type": "integer" }, "l": tree } });
+    let deep = "{\"n\":1,\"l\":".repeat(20) + "{\"n\":\"x\"}" + &"}".repeat(20);
+    let told =
+        body("3.1.0", &tree, &json!({ "schemas": { "Tree": of } }), &deep).expect_err("a text");
+    assert_eq!(told, format!("{}/n: is not of type integer", "/l".repeat(20)));
 }
 
 #[test]

@@ -260,6 +260,63 @@ async fn it_holds_over_http2_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_stops_sending_is_told_so() {
+    let orders = Origin::start("orders").await;
+    let (_folder, sources) = written(DOCUMENT);
+    let text = format!(
+        "upstreams: {{ orders: {{ targets: [ \"{}\" ], timeouts: {{ read: 100ms }} }} }}\n\
+         routes: {{ orders: {{ path: /, to: orders, auth: none, validate: {{ openapi: orders.json }} }} }}\n",
+        orders.address
+    );
+    let gateway = Gateway::start_with(&text, sources).await;
+    let stream = TcpStream::connect(gateway.address()).await.unwrap();
+    let (mut requests, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    let piece = Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from_static(b"{\"qty\":")));
+    let frames =
+        futures::StreamExt::chain(futures::stream::iter([piece]), futures::stream::pending());
+    let request = Request::post(format!("http://{}/", gateway.address()))
+        .header("content-type", "application/json")
+        .body(StreamBody::new(frames))
+        .unwrap();
+    let answer = tokio::time::timeout(PATIENCE, requests.send_request(request)).await;
+    let answer: Response<_> = answer.expect("the wait has an end").unwrap();
+    assert_eq!(answer.status(), 408);
+    assert_eq!(gateway.log(1).await[0]["why"], "request_timeout");
+    assert!(orders.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_body_is_read_for_a_request_without_a_place() {
+    let orders = Origin::start("orders").await;
+    let (_folder, sources) = written(DOCUMENT);
+    let text = format!(
+        "upstreams: {{ orders: {{ targets: [ \"{}\" ] }} }}\n\
+         routes: {{ orders: {{ path: /orders, strip_prefix: true, to: orders, auth: none, concurrency: {{ max: 1, queue: 0 }}, \
+         validate: {{ openapi: orders.json }} }} }}\n",
+        orders.address
+    );
+    let gateway = Gateway::start_with(&text, sources).await;
+    let mut first = Client::connect(gateway.address()).await;
+    // The gateway itself says to go on when it begins to read the body.
+    let head = "POST /orders HTTP/1.1\r\nHost: g\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\
+                Expect: 100-continue\r\n\r\n";
+    first.write(head.as_bytes()).await;
+    assert_eq!(first.read_head().await.status, 100);
+    let second = post(&gateway, b"{\"qty\":0}").await;
+    assert_eq!((second.status, second.code().as_str()), (503, "overloaded"));
+    first.write(b"{\"qty\":2}").await;
+    assert_eq!(first.read(false).await.status, 200);
+    // One that is refused has given its place up.
+    for _ in 0..2 {
+        assert_eq!(post(&gateway, b"{\"qty\":0}").await.status, 422);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_was_checked_is_sent_to_the_next_target_too() {
     let (dead, orders) = (RawOrigin::saying(b"").await, Origin::start("orders").await);
     let refusing = dead.address;

@@ -1,5 +1,5 @@
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::concurrency::config::{RouteCap, UpstreamCap};
 use crate::concurrency::{Answer, Gate, Priority, Rank, Said, Seat, Waiter};
@@ -149,10 +149,64 @@ async fn a_successor_counts_who_is_in_and_calls_who_waits() {
     assert_eq!(newer.in_flight(), 1);
 }
 
+/// Takes all the seats there are, and answers all requests as fast, for so long.
+fn answer_all(gate: &Gate, from: Instant, time: Duration) {
+    let mut seats = Vec::new();
+    for step in 1..=time.as_millis().try_into().unwrap() {
+        while let Answer::In(seat) = gate.enter(normal()) {
+            seats.push(seat);
+        }
+        let now = from + Duration::from_millis(step);
+        gate.answered(now.checked_sub(Duration::from_millis(1)).unwrap(), now);
+    }
+}
+
+#[test]
+fn what_is_no_longer_in_force_changes_nothing_of_its_successor() {
+    let from = Instant::now();
+    let old = upstream_gate("{ adaptive: true, queue: 0 }");
+    answer_all(&old, from, Duration::from_secs(1));
+    let found = old.limit();
+    assert!(found > 20, "it found more out: {found}");
+    let new = upstream_gate("{ max: 7, queue: 0 }");
+    new.carry_on(&old);
+    // Of requests that came before the change.
+    answer_all(&old, from + Duration::from_secs(1), Duration::from_secs(2));
+    assert_eq!(new.limit(), 7);
+    old.bound(2);
+    assert_eq!(new.limit(), 7);
+    new.bound(5);
+    assert_eq!(new.limit(), 5);
+    old.bound(u32::MAX);
+    assert_eq!(new.limit(), 5);
+    // It goes on from there, as often as there is another.
+    let newest = upstream_gate("{ max: 9, queue: 0 }");
+    newest.carry_on(&new);
+    newest.bound(u32::MAX);
+    new.bound(3);
+    assert_eq!((newest.limit(), new.limit()), (9, 9));
+}
+
+#[test]
+fn what_is_found_out_together_holds_for_the_successor() {
+    let from = Instant::now();
+    let old = upstream_gate("{ adaptive: true, queue: 0 }");
+    let new = upstream_gate("{ adaptive: true, max: 400, queue: 0 }");
+    new.carry_on(&old);
+    answer_all(&old, from, Duration::from_secs(1));
+    assert!(new.limit() > 20, "{}", new.limit());
+    old.bound(2);
+    assert!(new.limit() > 20, "{}", new.limit());
+}
+
+fn upstream_gate(yaml: &str) -> Gate {
+    let written: UpstreamCap = serde_yaml::from_str(yaml).unwrap();
+    written.compile(&At::root(), &mut Diagnostics::new()).unwrap()
+}
+
 #[test]
 fn no_more_are_let_in_than_there_are_places_behind() {
-    let written: UpstreamCap = serde_yaml::from_str("{ max: 10, queue: 0 }").unwrap();
-    let gate = written.compile(&At::root(), &mut Diagnostics::new()).unwrap();
+    let gate = upstream_gate("{ max: 10, queue: 0 }");
     gate.bound(2);
     let seats = [seat(&gate, normal()), seat(&gate, normal())];
     assert!(is_shed(&gate, normal()));

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::limit::bucket::Bucket;
 use crate::limit::decide::settle;
+use crate::limit::local::BETWEEN_SWEEPS;
 
 const SECOND: u64 = 1_000_000_000;
 const LEASE: u64 = SECOND / 10;
@@ -125,4 +126,24 @@ fn memory_is_bounded_as_stated() {
     assert!(table.capacity() >= MOST_IN_A_SHARD && table.num_buckets() == 4096);
     table.clear();
     assert!(SHARDS * table.allocation_size() < 17 << 20, "{}", table.allocation_size());
+}
+
+#[test]
+fn a_full_table_is_looked_through_now_and_then_and_not_by_every_request() {
+    let leases = Leases::new(Duration::from_nanos(LEASE));
+    let known = |number: u64, now: u64| {
+        let draw = Draw { key: Key([number, 7]), ..draw("100/s") };
+        leases.ahead(&[draw], now, DEADLINE);
+        let found = leases.ahead(&[draw], now + 1, DEADLINE);
+        found[0] > 0
+    };
+    for number in 0..MOST_IN_A_SHARD as u64 {
+        leases.ahead(&[Draw { key: Key([number, 7]), ..draw("100/s") }], 0, DEADLINE);
+    }
+    // All are in use when one more comes.
+    let looked = 2 * LEASE - 1;
+    leases.ahead(&[Draw { key: Key([9_999, 7]), ..draw("100/s") }], looked, DEADLINE);
+    // Soon after, none is; but it was looked through just now.
+    assert!(!known(10_000, looked + 1));
+    assert!(known(10_001, looked + BETWEEN_SWEEPS));
 }

@@ -143,7 +143,11 @@ async fn step(
     }
     let mut calls = Pipeline::new();
     shared.call(&mut calls, &draws, 0..draws.len(), &called, &[0; MOST]);
-    let answers = shared.store.ask(0, &shared.script, &calls).await.expect("an answer");
+    let answers = shared
+        .store
+        .ask(0, &shared.script, &calls, shared.store.end(Instant::now()))
+        .await
+        .expect("an answer");
     let Value::Array(numbers) = &answers[0] else { panic!("{answers:?}") };
     let number = |index: usize| match &numbers[index] {
         Value::Int(number) => u64::try_from(*number).unwrap(),
@@ -187,7 +191,11 @@ fn what_is_full_again_is_forgotten_and_not_before() {
         let mut size = Pipeline::new();
         size.cmd("DBSIZE");
         let gone = async || {
-            let answer = shared.store.ask(0, &shared.script, &size).await.unwrap();
+            let answer = shared
+                .store
+                .ask(0, &shared.script, &size, shared.store.end(Instant::now()))
+                .await
+                .unwrap();
             answer == [Value::Int(0)]
         };
         while !gone().await {
@@ -261,4 +269,19 @@ fn a_bucket_is_called_by_a_digest_that_only_the_secret_gives() {
     all.sort_unstable();
     all.dedup();
     assert_eq!(all.len(), 8);
+}
+
+#[test]
+fn what_is_asked_is_over_when_it_was_to_be_however_long_the_deadline() {
+    let (server, runtime) = (Server::start(), runtime());
+    let shared = server.shared("");
+    runtime.block_on(async {
+        connect(&shared).await;
+        let mut calls = Pipeline::with_capacity(1);
+        calls.cmd("BLPOP").arg("none").arg("0.3");
+        let answer = shared.store.ask(0, &shared.script, &calls, Instant::now()).await;
+        assert_eq!(answer.err(), Some(Trouble::Late));
+        let end = shared.store.end(Instant::now());
+        assert!(shared.store.ask(0, &shared.script, &calls, end).await.is_ok());
+    });
 }

@@ -1,6 +1,6 @@
 //! One schema of a document and all that it refers to, as one schema of JSON Schema 2020-12.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
@@ -11,9 +11,9 @@ use crate::validate::document::Mistakes;
 pub(in crate::validate) type Pointer = String;
 
 /// The schemas that lie in others by name, in a list, and alone.
-const BY_NAME: [&str; 3] = ["properties", "patternProperties", "dependentSchemas"];
-const IN_A_LIST: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
-const ALONE: [&str; 10] = [
+pub(super) const BY_NAME: [&str; 3] = ["properties", "patternProperties", "dependentSchemas"];
+pub(super) const IN_A_LIST: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
+pub(super) const ALONE: [&str; 10] = [
     "items",
     "additionalProperties",
     "not",
@@ -79,8 +79,6 @@ pub(in crate::validate) fn resolve<'d>(
 /// A schema that refers to nothing outside itself.
 pub(super) struct Gathered {
     pub(super) schema: Value,
-    /// Whether something in it leads back to itself.
-    pub(super) recursive: bool,
     root: Pointer,
     /// Where the definitions came from, in the order of their numbers.
     places: Vec<Pointer>,
@@ -123,12 +121,11 @@ impl<'d, 'm> Gather<'d, 'm> {
             next += 1;
         }
         self.refuse_circles(&definitions);
-        let recursive = leads_back(&definitions);
         if let (Value::Object(root), false) = (&mut root, definitions.is_empty()) {
             root.insert("$defs".to_owned(), Value::Object(definitions));
         }
         let places = self.places.into_iter().map(|(place, _)| place).collect();
-        Gathered { schema: root, recursive, root: at.clone(), places }
+        Gathered { schema: root, root: at.clone(), places }
     }
 
     /// References that lead to one another and nowhere else hold values to nothing.
@@ -288,35 +285,6 @@ fn within_format(schema: &mut Map<String, Value>) {
 }
 
 /// The number of the definition that a made reference leads to.
-fn number_of(reference: &Value) -> Option<&str> {
+pub(super) fn number_of(reference: &Value) -> Option<&str> {
     reference.as_str()?.strip_prefix("#/$defs/")
-}
-
-/// Whether a definition leads to itself.
-fn leads_back(definitions: &Map<String, Value>) -> bool {
-    fn references<'v>(value: &'v Value, found: &mut Vec<&'v str>) {
-        match value {
-            Value::Object(members) => {
-                found.extend(members.get("$ref").and_then(number_of));
-                members.values().for_each(|member| references(member, found));
-            }
-            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
-            _ => {}
-        }
-    }
-    let mut edges: HashMap<&str, Vec<&str>> = HashMap::new();
-    for (number, made) in definitions {
-        let mut found = Vec::new();
-        references(made, &mut found);
-        edges.insert(number, found);
-    }
-    // What is left, once all that leads nowhere is taken away again and again, leads in circles.
-    loop {
-        let before = edges.len();
-        let names: HashSet<&str> = edges.keys().copied().collect();
-        edges.retain(|_, to| to.iter().any(|to| names.contains(to)));
-        if edges.len() == before {
-            return before > 0;
-        }
-    }
 }

@@ -334,3 +334,24 @@ async fn a_cap_that_only_looks_on_lets_all_pass_and_tells_which() {
         |line: &&serde_json::Value| line["observed"] == "overloaded" && line["limit"] == cap;
     assert_eq!(lines.iter().filter(observed).count(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_at_targets_that_are_only_looked_at_keep_nobody_out() {
+    let held = Held::start().await;
+    let gateway = Gateway::start(&format!(
+        "{ADMIN}\nupstreams: {{ u: {{ targets: [ \"{}\" ], health: none, \
+         concurrency: {{ per_target: 1, observe: true }} }} }}\n\
+         routes: {{ all: {{ path: /, to: u, auth: none }} }}\n",
+        held.address()
+    ))
+    .await;
+    let all: Vec<_> = (0..3).map(|_| asks(gateway.address(), "/", None)).collect();
+    held.has(3).await;
+    held.answer(3);
+    for one in all {
+        assert_eq!(one.await.unwrap().status, 200);
+    }
+    let cap = "upstreams.u.concurrency";
+    assert_eq!(said(admin(&gateway), cap, "normal", "observed").await, 2);
+    assert_eq!(said(admin(&gateway), cap, "normal", "shed").await, 0);
+}
