@@ -211,11 +211,20 @@ impl Task {
         let mut accepted = false;
         if let Some(new) = snapshot {
             let shared = Arc::clone(&self.shared);
+            let kept = new.limiter.quotas.clone();
+            let left = previous
+                .limiter
+                .quotas
+                .clone()
+                .filter(|old| !kept.is_some_and(|kept| kept.are_kept_with(old)));
             // It takes locks that requests take too, so it must not give way.
             let step = spawn_blocking(move || shared.put_in_force(previous, new));
             accepted = step.await.is_ok();
             if !accepted {
                 broke_off(&mut diagnostics);
+            } else if let Some(left) = left {
+                // What came in until now is kept, and the file is left, however long a request still holds on to it.
+                left.close(SystemTime::now()).await;
             }
         }
         let report = diagnostics.render(&self.file.display().to_string());

@@ -19,7 +19,6 @@ use tokio::sync::watch;
 
 use crate::admin::{self, Admin, AdminBindError, Bound, Scrape};
 use crate::gateway::{Gateway, Refusals};
-use crate::limit::Quotas;
 use crate::listen::{self, BindError, Caps, Connections, House, Listener, Porter, Shutdown, Visit};
 use crate::live::Live;
 use crate::observe::access_log::{AccessLog, OpenError};
@@ -331,20 +330,12 @@ async fn sweep_limits(live: Arc<Live>) {
 
 /// Keeps what was used of quotas, once a second.
 async fn save_quotas(live: Arc<Live>) {
-    let mut before: Option<Arc<Quotas>> = None;
     loop {
         tokio::time::sleep(A_SECOND).await;
         let quotas = live.now().limiter.quotas.clone();
-        // Those that are not in force any more have something to be kept too: what came in until they were.
-        if let Some(old) = before.take()
-            && quotas.as_ref().is_none_or(|quotas| !quotas.are_kept_with(&old))
-        {
-            old.save(SystemTime::now()).await;
-        }
-        if let Some(quotas) = &quotas {
+        if let Some(quotas) = quotas {
             quotas.save(SystemTime::now()).await;
         }
-        before = quotas;
     }
 }
 

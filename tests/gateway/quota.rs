@@ -5,7 +5,7 @@ use std::path::Path;
 use portcullis::auth::Digest;
 
 use crate::support::process::Program;
-use crate::support::{Answer, Gateway, Origin, Reloading, get};
+use crate::support::{Answer, Gateway, Origin, Reloading, eventually, get};
 
 fn digest(key: &str) -> String {
     Digest::of(key.as_bytes()).to_string()
@@ -121,8 +121,18 @@ async fn a_reload_changes_what_is_left_and_not_what_was_used() {
     assert!(outcome.report.contains("quota_file"), "{}", outcome.report);
     assert_eq!(ask().await.status, 200);
     assert_eq!(ask().await.status, 429);
+    // Another file knows nothing of it, and the first one is left to whoever comes back to it.
+    let other = folder.path().join("other.redb");
+    gateway.change_to(&configuration(&origin, &other, "{ quota: 4/month }")).await;
+    assert_eq!(ask().await.status, 200);
+    eventually("the first file is left", async || {
+        gateway.write(&configuration(&origin, &file, "{ quota: 4/month }"));
+        gateway.reload().await.accepted
+    })
+    .await;
+    assert_eq!(ask().await.status, 429);
     let metrics = get(gateway.admin(), "/metrics", &[("Host", "localhost")]).await;
-    let line = "portcullis_limit_decisions_total{limit=\"plans.free.quota\",said=\"refused\"} ";
+    let line = "portcullis_limit_decisions_total{limit=\"plans.free.quota\",said=\"refused\"} 2\n";
     assert!(metrics.text().contains(line), "{}", metrics.text());
     assert!(metrics.text().contains("portcullis_quota_unsaved_seconds 0\n"));
 }

@@ -34,6 +34,11 @@ impl Window {
         Self { starts: midnight(first, zone, second), ends: midnight(next, zone, second + 1), name }
     }
 
+    /// Whether it begins soon after this second of Unix time.
+    pub(super) const fn is_soon(&self, second: i64, within: i64) -> bool {
+        second < self.starts && self.starts - second <= within
+    }
+
     /// Whether this second of Unix time lies in it.
     pub(super) const fn has(&self, second: i64) -> bool {
         self.starts <= second && second < self.ends

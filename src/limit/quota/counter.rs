@@ -18,6 +18,10 @@ pub(super) struct Name {
     pub(super) zone: String,
 }
 
+/// Somebody who comes this much late, in seconds, from the window before is counted in the one that has begun: to go
+/// back would be to forget what was used in it.
+const LATE: i64 = 3600;
+
 /// The use of one consumer.
 #[derive(Debug)]
 pub(super) struct Counter {
@@ -55,10 +59,15 @@ impl Counter {
         Self { name, zone, state: Mutex::default() }
     }
 
+    /// Its state in whatever window it is.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Its state in the window of this second.
     pub(super) fn at(&self, second: i64) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.window.has(second) {
+        let mut state = self.lock();
+        if !state.window.has(second) && !state.window.is_soon(second, LATE) {
             let window = Window::at(second, self.name.calendar, &self.zone);
             // What was kept of the first window has to be looked up; later ones begin with nothing.
             let known = state.known;
@@ -148,6 +157,20 @@ mod tests {
         // A clock that was wrong is no reason to refuse for years.
         counter.at(i64::MAX).count();
         assert_eq!(counter.at(last + 1).used(), 0);
+    }
+
+    #[test]
+    fn who_comes_late_from_the_window_before_counts_in_this_one() {
+        let counter = counter();
+        counter.at(MIDNIGHT).count();
+        // It began a second before midnight, and had to wait for something.
+        counter.at(MIDNIGHT - 1).count();
+        assert_eq!(counter.at(MIDNIGHT).used(), 2);
+        // What was kept before midnight is told after it, and changes nothing.
+        let entry = Entry { window: "2026-11-23".into(), ends: MIDNIGHT, own: 9 };
+        counter.lock().saved(&entry, 0);
+        let state = counter.at(MIDNIGHT);
+        assert_eq!((state.used(), state.window()), (2, "2026-11-24"));
     }
 
     #[test]

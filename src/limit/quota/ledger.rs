@@ -128,7 +128,7 @@ impl Ledger {
                 }
                 drop(chores);
                 for (counter, entry) in &changed {
-                    counter.at(now).saved(entry, 0);
+                    counter.lock().saved(entry, 0);
                 }
             }
             // Once, and not every second: the metric tells how long it lasts.

@@ -129,7 +129,10 @@ async fn two_hundred_reloads_under_load_cost_no_request() {
     }
     let (requests, took) = (done.load(Ordering::Relaxed), began.elapsed());
     assert_eq!(requests, REQUESTS);
-    assert_eq!(gateway.reloader.status().accepted, RELOADS as u64);
+    // The file is watched too: a change that was seen before it was asked for is taken over twice.
+    let status = gateway.reloader.status();
+    let all = RELOADS as u64..=2 * RELOADS as u64;
+    assert!(status.refused == 0 && all.contains(&status.accepted), "{}", status.accepted);
     println!("{requests} requests, {RELOADS} reloads (slowest {slowest:?}) in {took:?}");
     assert!(gateway.stop().await);
 }
