@@ -219,7 +219,7 @@ async fn the_service_judges_the_request_that_is_sent_on() {
         r#"
 trusted_proxies: [ 127.0.0.1 ]
 upstreams: {{ svc: {{ targets: [ "{}" ] }} }}
-auth: {{ ask: {{ forward_auth: {{ url: "http://{}/check" }} }} }}
+auth: {{ ask: {{ forward_auth: {{ url: "http://{}/check", cache: 0s }} }} }}
 routes:
   public: {{ path: /public, to: svc }}
   svc: {{ host: a.test, path: /svc, to: svc }}
@@ -232,7 +232,7 @@ routes:
         ("//svc", "/svc"),
         ("/public/%2e%2e/svc", "/svc"),
         ("/public/..//s%76c/", "/s%76c/"),
-        ("http://a.test/public/../svc", "/svc"),
+        ("http://A.test:80/public/../svc", "/svc"),
     ] {
         let headers = [
             ("Host", "A.test:80"),
@@ -286,11 +286,9 @@ routes:
     }
     assert_eq!(asked.load(Ordering::SeqCst), before);
     assert_eq!(ask(&gateway, "/svc", "half-7q3z", &[]).await.0, 200);
-    let log = gateway.log(9).await;
-    assert_eq!(
-        (&log[6]["why"], &log[6]["detail"]),
-        (&"forbidden".into(), &"auth_service_refused".into())
-    );
+    let log = gateway.log(14).await;
+    let refused = log.iter().filter(|line| line["detail"] == "auth_service_refused");
+    assert_eq!(refused.filter(|line| line["why"] == "forbidden").count(), 8, "{log:?}");
 }
 
 /// Two proofs of one caller: what the token says counts, and what the service says is told.
