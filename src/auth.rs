@@ -22,6 +22,7 @@ mod keys_file;
 mod method;
 mod named;
 mod place;
+mod presented;
 mod routes;
 mod rules;
 mod service;
@@ -35,12 +36,13 @@ pub use config::{
     MethodsConfig, MtlsConfig, RouteAuth,
 };
 pub use consumer::Consumer;
-pub use guard::{Denied, Guard, Permit, Presented, Scheme, Sent};
+pub use guard::{Denied, Guard, Permit, Scheme};
 pub use jwt::{Algorithm, Claims, JwtConfig, JwtKeyConfig, KeySetStatus};
 pub use key::{Digest, InvalidDigest, digest, new_key};
 pub use keyring::{Keyring, Reason};
 pub use named::names_a_credential;
 pub use place::{remove_cookies, single_cookie};
+pub use presented::{Presented, Sent, Written};
 pub use routes::Auth;
 pub use service::ForwardAuthConfig;
 pub use signature::{BodyCheck, SignatureConfig, SignatureKeyConfig, SignedBody};

@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{HOST, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -25,8 +26,10 @@ const MOST_IDLE: usize = 16;
 /// For so long; most servers keep theirs for longer.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// A body of which nothing counts is read up to so many bytes, for the connection's sake.
+/// A body of which nothing counts is read up to so many bytes, for the connection's sake,
 const WORTH_READING: usize = 16 << 10;
+/// and for so long.
+const WORTH_WAITING: Duration = Duration::from_millis(50);
 
 /// Where something is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,6 +185,7 @@ impl Client {
     /// # Errors
     /// There was no answer, or it was too long.
     pub async fn ask(&self, ask: Ask, within: Duration) -> Result<Response<Bytes>, FetchError> {
+        let end = tokio::time::Instant::now() + within;
         let asking = async {
             if let Some(sender) = self.kept() {
                 match self.send(sender, &ask).await {
@@ -193,7 +197,22 @@ impl Client {
             let sender = self.connect().await?;
             self.send(sender, &ask).await
         };
-        tokio::time::timeout(within, asking).await.unwrap_or(Err(FetchError::Timeout))
+        let asked = tokio::time::timeout_at(end, asking).await;
+        let (sender, answer) = asked.unwrap_or(Err(FetchError::Timeout))?;
+        let (head, body) = answer.into_parts();
+        let body = read(body, ask.most_body);
+        let body = if ask.head_only {
+            match tokio::time::timeout(WORTH_WAITING, body).await {
+                Ok(Err(error @ FetchError::Broken(_))) => return Err(error),
+                Ok(Ok(body)) => body,
+                // Its connection goes with what was not read.
+                Ok(Err(_)) | Err(_) => return Ok(Response::from_parts(head, Bytes::new())),
+            }
+        } else {
+            tokio::time::timeout_at(end, body).await.unwrap_or(Err(FetchError::Timeout))?
+        };
+        self.keep(sender).await;
+        Ok(Response::from_parts(head, body))
     }
 
     fn kept(&self) -> Option<Sender> {
@@ -206,7 +225,12 @@ impl Client {
         None
     }
 
-    fn keep(&self, sender: Sender) {
+    async fn keep(&self, mut sender: Sender) {
+        // It is only ready once the connection has seen the end of the answer.
+        let ready = tokio::time::timeout(Duration::from_millis(1), sender.ready()).await;
+        if !ready.is_ok_and(|ready| ready.is_ok()) {
+            return;
+        }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < MOST_IDLE {
             idle.push((sender, Instant::now()));
@@ -229,7 +253,12 @@ impl Client {
         greet(TokioIo::new(stream.map_err(|error| refuse(&error))?)).await
     }
 
-    async fn send(&self, mut sender: Sender, ask: &Ask) -> Result<Response<Bytes>, FetchError> {
+    /// Sends a question, and reads the head of the answer.
+    async fn send(
+        &self,
+        mut sender: Sender,
+        ask: &Ask,
+    ) -> Result<(Sender, Response<Incoming>), FetchError> {
         let broken = |error: &dyn std::fmt::Display| FetchError::Broken(error.to_string());
         let mut request = Request::new(Full::default());
         *request.method_mut() = ask.method.clone();
@@ -238,28 +267,22 @@ impl Client {
         request.headers_mut().insert(HOST, self.url.authority.clone());
         request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
         let answer = sender.send_request(request).await.map_err(|error| broken(&error))?;
-        let (head, mut body) = answer.into_parts();
-        let mut whole = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| broken(&error))?;
-            let Some(data) = frame.data_ref() else { continue };
-            if whole.len() + data.len() > ask.most_body {
-                if ask.head_only {
-                    return Ok(Response::from_parts(head, Bytes::new()));
-                }
-                return Err(FetchError::TooLarge(ask.most_body));
-            }
-            whole.extend_from_slice(data);
-        }
-        // It is only ready once the connection has seen the end of the answer.
-        if tokio::time::timeout(Duration::from_millis(1), sender.ready())
-            .await
-            .is_ok_and(|r| r.is_ok())
-        {
-            self.keep(sender);
-        }
-        Ok(Response::from_parts(head, whole.freeze()))
+        Ok((sender, answer))
     }
+}
+
+/// Reads a body of at most so many bytes.
+async fn read(mut body: Incoming, most: usize) -> Result<Bytes, FetchError> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| FetchError::Broken(error.to_string()))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if whole.len() + data.len() > most {
+            return Err(FetchError::TooLarge(most));
+        }
+        whole.extend_from_slice(data);
+    }
+    Ok(whole.freeze())
 }
 
 async fn greet<S>(stream: TokioIo<S>) -> Result<Sender, FetchError>

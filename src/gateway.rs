@@ -11,6 +11,7 @@ mod head;
 mod intake;
 mod limits;
 mod refusals;
+mod signed;
 mod validate;
 
 pub use refusals::Refusals;
@@ -171,6 +172,9 @@ impl ProxyHttp for Gateway {
         {
             taken = Box::pin(validate::ask(session, x)).await?.map(|()| None);
         }
+        if matches!(taken, Ok(None)) && x.signed.is_some() {
+            taken = Box::pin(signed::ask(session, x)).await?.map(|()| None);
+        }
         match taken {
             Ok(None) => return Ok(false),
             Ok(Some(own)) => Box::pin(answer::give(session, x, own)).await?,
@@ -219,6 +223,7 @@ impl ProxyHttp for Gateway {
         x.tries = x.tries.saturating_add(1);
         // Another try sends the body again from its beginning.
         x.bytes_in = 0;
+        signed::restart(x);
         bridge::restart(x);
         validate::restart(x);
         x.marks.first_try.get_or_insert(now.saturating_duration_since(x.started));
@@ -285,7 +290,7 @@ impl ProxyHttp for Gateway {
             return Err(cause::raise_of_body(x, Rejection::DeadlineExceeded));
         }
         validate::watch(x, body.as_ref(), end);
-        bridge::signed_body(x, body, end)?;
+        signed::body(x, body, end)?;
         bridge::request_body(x, body, end)?;
         if end && body.as_ref().is_some_and(Bytes::is_empty) {
             // HTTP/2 may end a body with an empty frame. Towards HTTP/1 Pingora would write that as a last chunk, and then

@@ -165,11 +165,11 @@ fn decide(
 
     serves(&route, x)?;
     is_for_address(&route, x)?;
-    if let Some(wait) = admit(&route, arriving, &host, &snapshot.limiter.failures, x)? {
+    if let Some(wait) = admit(&route, arriving, &request, &snapshot.limiter.failures, x)? {
         return Ok(Decision::Wait(wait));
     }
     within_body_limit(&route, &head.headers)?;
-    act(snapshot, &route, &matched, &target, arriving, x)
+    act(snapshot, &route, &matched, &request, arriving, x)
 }
 
 /// Answers a browser that asks whether a page may send a request, if the route that would take *that* request
@@ -207,7 +207,7 @@ fn act(
     snapshot: &Snapshot,
     route: &Route,
     matched: &Matched<'_, Arc<Route>>,
-    target: &CleanTarget<'_>,
+    request: &Request<'_>,
     arriving: &Arriving<'_>,
     x: &mut Exchange,
 ) -> Result<Decision, Rejection> {
@@ -215,7 +215,7 @@ fn act(
     let headers = &head.headers;
     match &route.action {
         Action::Forward(forward) => {
-            x.onward = onward(forward, matched, target, &x.line);
+            x.onward = onward(forward, matched, request.target, &x.line);
             let total = forward.upstream.total_timeout();
             x.deadline =
                 Some(x.started + grpc_timeout(headers).map_or(total, |own| own.min(total)));
@@ -233,7 +233,7 @@ fn act(
         Action::Respond(respond) => Ok(Decision::Answer(respond_reply(respond, x, headers))),
         Action::Redirect(redirect) => redirect_reply(redirect, x, headers).map(Decision::Answer),
         Action::Health => Ok(Decision::Health),
-        Action::Portal(portal) => ask(snapshot, portal, matched, target, arriving, x),
+        Action::Portal(portal) => ask(snapshot, portal, matched, request, arriving, x),
     }
 }
 
@@ -242,11 +242,12 @@ fn ask(
     snapshot: &Snapshot,
     portal: &Arc<Portal>,
     matched: &Matched<'_, Arc<Route>>,
-    target: &CleanTarget<'_>,
+    request: &Request<'_>,
     arriving: &Arriving<'_>,
     x: &mut Exchange,
 ) -> Result<Decision, Rejection> {
     const READS: HeaderValue = HeaderValue::from_static("GET, HEAD");
+    let target = request.target;
     let path = target.path();
     let (taken, rest) = path.split_at_checked(matched.matched_len).unwrap_or((path, ""));
     let head = arriving.head;
@@ -256,7 +257,7 @@ fn ask(
         return Err(Rejection::MethodNotAllowed { allow: READS });
     }
     if asked.is_for_caller() {
-        match judge(snapshot, arriving, x)? {
+        match judge(snapshot, arriving, request, x)? {
             Ok(known) => asked.show_to(known),
             Err(wait) => return Ok(Decision::Wait(wait)),
         }

@@ -9,7 +9,7 @@ mod config;
 mod password;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +18,7 @@ use http::HeaderMap;
 use ring::hmac;
 use tokio::task::spawn_blocking;
 
-use super::cache::Cache;
+use super::cache::{Cache, second};
 use super::config::ConsumersConfig;
 use super::consumer::{Consumer, Registry};
 use super::key::Digest;
@@ -205,10 +205,6 @@ impl Basic {
             booth: Arc::clone(booth),
         })
     }
-}
-
-fn second(now: SystemTime) -> u64 {
-    now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! room is needed, and if there is none left then, something else.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use hashbrown::HashMap;
 
@@ -28,6 +29,11 @@ struct Entry<V> {
     value: V,
     until: u64,
     version: u64,
+}
+
+/// A moment in whole seconds since 1970, in which is told how long something holds.
+pub(super) fn second(now: SystemTime) -> u64 {
+    now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 impl<V: Clone> Cache<V> {

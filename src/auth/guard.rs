@@ -1,7 +1,6 @@
 //! A [`Guard`] stands before a route and lets in who may pass. What it gives out is a [`Permit`],
 //! which nobody else can make: forwarding a request without one does not compile.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,38 +11,10 @@ use super::jwt::Claims;
 use super::keyring::Reason;
 use super::method::{Details, Halt, Identity, Method, Refused};
 use super::place::Places;
+use super::presented::Presented;
 use super::rules::Rules;
 use super::signature::SignedBody;
-use super::wait::{Settled, Wait};
-use crate::listen::ClientCertificate;
-
-/// What a request shows of who sent it.
-#[derive(Debug, Clone, Copy)]
-pub struct Presented<'a> {
-    /// Its headers.
-    pub headers: &'a HeaderMap,
-    /// The certificate that its connection showed, verified.
-    pub certificate: Option<&'a ClientCertificate>,
-    /// The rest of it; none where only its credentials are known.
-    pub request: Option<Sent<'a>>,
-    /// What was waited for.
-    pub settled: &'a [Settled],
-}
-
-/// A request as it was sent.
-#[derive(Debug, Clone, Copy)]
-pub struct Sent<'a> {
-    /// Its method.
-    pub method: &'a http::Method,
-    /// The host and perhaps port that it is for, as the client wrote them.
-    pub authority: &'a str,
-    /// Path and query, byte for byte.
-    pub target: &'a [u8],
-    /// `https` or `http`, whichever the client used.
-    pub scheme: &'static str,
-    /// The client's address.
-    pub client: IpAddr,
-}
+use super::wait::Wait;
 
 /// How a way to prove who one is shows in a request: what a caller has to know of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,6 +155,12 @@ impl Denied {
         }
     }
 
+    /// Whether the credential itself may be why: nobody has said that it is good.
+    #[must_use]
+    pub const fn is_doubtful(&self) -> bool {
+        matches!(self, Self::Forbidden { reason: Reason::Declined, .. })
+    }
+
     /// Who was denied, if that is known.
     #[must_use]
     pub const fn consumer(&self) -> Option<&Arc<Consumer>> {
@@ -223,8 +200,8 @@ impl Obstacles {
         match (self.wait, reason) {
             (Some(wait), _) => Denied::Undecided(wait),
             (None, reason) if reason.is_ours() => Denied::Unavailable { reason },
-            // A service knows who it is, and says no.
-            (None, Reason::NotAllowed) => Denied::Forbidden { consumer: None, reason },
+            // The service answers so to whom it knows, and may to whom it does not.
+            (None, Reason::Declined) => Denied::Forbidden { consumer: None, reason },
             (None, reason) => Denied::Unauthorized { reason, challenge },
         }
     }
@@ -250,7 +227,8 @@ impl Guard {
         let challenges = [challenge("Bearer"), challenge("Bearer error=\"invalid_token\"")];
         Self {
             rules: rules.map(Box::new),
-            places: Places::of(methods.iter().map(|method| method.places())),
+            places: Places::of(methods.iter().map(|method| method.places()))
+                .signed(methods.iter().any(|method| matches!(**method, Method::Signature(_)))),
             demand,
             credentials: Arc::clone(credentials),
             challenges,
@@ -404,9 +382,12 @@ fn joined(known: Option<Identity>, new: Identity) -> Result<Identity, Denied> {
         (None, Some(_)) => new.consumer,
         _ => known.consumer.or(new.consumer),
     };
+    let details = match (known.details, new.details) {
+        (Some(one), Some(other)) => Some(Arc::new(one.and(&other))),
+        (one, other) => one.or(other),
+    };
     // There is one method for signatures at most.
-    let (details, body) = (known.details.or(new.details), known.body.or(new.body));
-    Ok(Identity { consumer, details, body })
+    Ok(Identity { consumer, details, body: known.body.or(new.body) })
 }
 
 impl Demand {

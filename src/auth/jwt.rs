@@ -21,12 +21,12 @@ mod tests;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use http::HeaderMap;
 use serde_json::Value;
 
-use super::cache::Cache;
+use super::cache::{Cache, second};
 use super::consumer::{Consumer, Registry, plain};
 use super::key::Digest;
 use super::keyring::Reason;
@@ -89,7 +89,7 @@ impl Jwt {
         if token.len() > token::LONGEST {
             return Err(Reason::Malformed.into());
         }
-        let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let second = second(now);
         let version = self.fetched.as_ref().map_or(0, |fetched| fetched.version());
         let digest = Digest::of(token);
         if let Some(identity) = self.verified.get(&digest, second, version) {

@@ -11,8 +11,9 @@
 //! nearer to a key, so no comparison here depends on a secret and none has to take constant time.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
+use super::cache::second;
 use super::consumer::{Consumer, Registry};
 use super::key::Digest;
 
@@ -34,6 +35,8 @@ pub enum Reason {
     Disabled,
     /// It is known, but the route is not for this consumer.
     NotAllowed,
+    /// The service that judges it says no, and not why.
+    Declined,
     /// It is known, but its token does not say what the route requires.
     ClaimMissing,
     /// Two credentials are good, and of different consumers.
@@ -79,6 +82,7 @@ impl Reason {
             Self::Expired => "credential_expired",
             Self::Disabled => "credential_disabled",
             Self::NotAllowed => "consumer_not_allowed",
+            Self::Declined => "auth_service_refused",
             Self::ClaimMissing => "claim_missing",
             Self::Differ => "consumers_differ",
             Self::Malformed => "credential_malformed",
@@ -122,10 +126,8 @@ impl Until {
         match self {
             Self::NEVER => Ok(()),
             Self::DISABLED => Err(Reason::Disabled),
-            Self(second) => {
-                let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-                if now < u64::from(second) { Ok(()) } else { Err(Reason::Expired) }
-            }
+            Self(until) if second(now) < u64::from(until) => Ok(()),
+            Self(_) => Err(Reason::Expired),
         }
     }
 }
@@ -242,7 +244,7 @@ fn bucket(digest: &Digest, bits: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
 

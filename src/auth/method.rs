@@ -8,10 +8,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::basic::{self, Basic};
 use super::certificate::Certificates;
 use super::consumer::Consumer;
-use super::guard::{Presented, Scheme};
+use super::guard::Scheme;
 use super::jwt::{Claims, Jwt, Unverified};
 use super::keyring::{Keyring, Reason};
 use super::place::BEFORE_A_SCHEME;
+use super::presented::Presented;
 use super::service::{self, Service};
 use super::signature::{self, Signatures, SignedBody};
 use super::wait::{Wait, settled};
@@ -48,6 +49,16 @@ pub(super) struct Details {
     pub(super) claims: Claims,
     /// What the service that judged the request has upstreams told.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Details {
+    /// What is known by both. Where they say different things of one name, the first counts.
+    pub(super) fn and(&self, other: &Self) -> Self {
+        let claims = self.claims.and(&other.claims);
+        let known = |name: &HeaderName| self.headers.iter().any(|(one, _)| one == name);
+        let others = other.headers.iter().filter(|(name, _)| !known(name));
+        Self { claims, headers: self.headers.iter().chain(others).cloned().collect() }
+    }
 }
 
 impl From<&Arc<Consumer>> for Identity {

@@ -1,10 +1,13 @@
 //! Where in a request a credential is, and that it does not go on from there.
 
+use std::borrow::Cow;
+
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::guard::Scheme;
 use super::keyring::Reason;
+use super::signature::HEADERS as SIGNATURES;
 
 /// The header in which a credential follows a scheme.
 pub(super) static BEFORE_A_SCHEME: [HeaderName; 1] = [AUTHORIZATION];
@@ -74,6 +77,29 @@ impl Place {
     }
 }
 
+/// The names of the keys that a request is signed by, as they are written.
+fn keys(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    const KEY: &[u8] = b"keyid=\"";
+    let lines = headers.get_all(&SIGNATURES[0]).into_iter().map(HeaderValue::as_bytes);
+    lines.flat_map(|line| {
+        memchr::memmem::find_iter(line, KEY).filter_map(|at| {
+            let name = &line[at + KEY.len()..];
+            Some(&name[..memchr::memchr(b'"', name)?]).filter(|name| !name.is_empty())
+        })
+    })
+}
+
+/// All lines of a header as one field, without the space around each; none if there is none.
+pub(super) fn joined<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<Cow<'h, [u8]>> {
+    let mut lines = headers.get_all(name).iter().map(|line| line.as_bytes().trim_ascii());
+    let mut all = Cow::Borrowed(lines.next()?);
+    for line in lines {
+        all.to_mut().extend_from_slice(b", ");
+        all.to_mut().extend_from_slice(line);
+    }
+    Some(all)
+}
+
 fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h [u8], Reason> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().ok_or(Reason::Missing)?;
@@ -113,6 +139,8 @@ fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Result<&'h [u8], Reason> {
 pub(super) struct Places {
     pub(super) headers: Box<[HeaderName]>,
     pub(super) cookies: Box<[Box<str>]>,
+    /// Whether some of the headers are those of signatures, of which no two are alike.
+    signed: bool,
 }
 
 impl Places {
@@ -127,14 +155,23 @@ impl Places {
             }
             cookies.extend(cookie.filter(|n| !cookies.iter().any(|c| **c == **n)).map(Into::into));
         }
-        Self { headers: headers.into(), cookies: cookies.into() }
+        Self { headers: headers.into(), cookies: cookies.into(), signed: false }
     }
 
-    /// What a request has there.
+    /// The same, of signatures or of others.
+    pub(super) fn signed(self, signed: bool) -> Self {
+        Self { signed, ..self }
+    }
+
+    /// What a request has there; of a signature, which key it is by.
     pub(super) fn values<'h>(&self, headers: &'h HeaderMap) -> impl Iterator<Item = &'h [u8]> {
-        let of_headers = self.headers.iter().flat_map(|name| headers.get_all(name));
+        let is_signed = self.signed && keys(headers).next().is_some();
+        let is_shown = move |name: &&HeaderName| !(is_signed && SIGNATURES.contains(name));
+        let of_headers =
+            self.headers.iter().filter(is_shown).flat_map(|name| headers.get_all(name));
         let of_cookies = self.cookies.iter().flat_map(|name| cookies_of(headers, name));
-        of_headers.map(HeaderValue::as_bytes).chain(of_cookies)
+        let of_keys = is_signed.then(|| keys(headers)).into_iter().flatten();
+        of_headers.map(HeaderValue::as_bytes).chain(of_cookies).chain(of_keys)
     }
 }
 

@@ -11,10 +11,11 @@ use tokio::runtime::Handle;
 use super::basic::Booth;
 use super::config::{Allow, RouteAuth};
 use super::consumer::{Consumer, Registry};
-use super::guard::{Demand, Guard, Presented, Scheme};
+use super::guard::{Demand, Guard, Scheme};
 use super::jwt::{Fetched, KeySetStatus, Wish};
 use super::method::{Halt, Method};
 use super::place::Places;
+use super::presented::Presented;
 use super::rules::{Required, Rules};
 use super::wait::{Settled, Wait};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
@@ -49,7 +50,8 @@ impl Auth {
     ) -> Self {
         Self {
             credentials: Arc::new(Places::of(methods.iter().map(|(_, one)| one.stripped()))),
-            secrets: Places::of(methods.iter().map(|(_, one)| one.places())),
+            secrets: Places::of(methods.iter().map(|(_, one)| one.places()))
+                .signed(methods.iter().any(|(_, one)| matches!(**one, Method::Signature(_)))),
             methods: methods.into(),
             consumers,
             groups,

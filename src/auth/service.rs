@@ -4,34 +4,33 @@
 //! answer decides. What is not clearly a yes or a no is neither, and lets nobody in. One question at a time is asked of
 //! whatever is alike, and its answer holds for a moment, so that a page with fifty pictures asks once.
 
+mod compile;
 mod config;
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use hashbrown::HashMap;
-use http::header::{COOKIE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{HeaderMap, Response, StatusCode};
 use tokio::sync::watch;
 
-use super::cache::Cache;
-use super::compile::header;
+use super::cache::{Cache, second};
 use super::consumer::{Consumer, Registry, plain};
-use super::guard::{Presented, Sent};
 use super::key::{Digest, Hashing};
 use super::keyring::Reason;
 use super::method::{Details, Identity, Refused};
-use crate::diagnostic::{At, Diagnostics};
-use crate::fetch::{Ask, Client, FetchError, Url};
+use super::place;
+use super::presented::{Presented, Sent};
+use crate::fetch::{Ask, Client, FetchError};
 pub use config::ForwardAuthConfig;
 
 /// So many questions may be open at once.
 const MOST_OPEN: usize = 1024;
 /// The longest name of a caller.
 const LONGEST_NAME: usize = 255;
-/// The longest time in which an answer must come, and that for which one may hold.
-const LONGEST_TIMES: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(5 * 60)];
 
 const FORWARDED: [HeaderName; 5] = [
     HeaderName::from_static("x-forwarded-method"),
@@ -87,25 +86,64 @@ pub(super) enum Look {
 impl Service {
     /// What is to be asked about a request, if that is not known.
     pub(super) fn look(&self, presented: &Presented<'_>, now: SystemTime) -> Result<Look, Reason> {
+        let sent = match (self.request, &presented.request) {
+            (true, None) => return Err(Reason::Missing),
+            (true, Some(sent)) => Some(sent),
+            (false, _) => None,
+        };
+        let digest = self.digest(presented.headers, sent).ok_or(Reason::Missing)?;
+        let second = second(now);
+        if let Some(verdict) = self.shared.verdicts.get(&digest, second, 0) {
+            return Ok(Look::Known(verdict));
+        }
         let mut headers = HeaderMap::new();
-        for name in &self.send {
-            for value in presented.headers.get_all(name).iter().filter(|value| !value.is_empty()) {
-                headers.append(name, value.clone());
-            }
+        for (name, value) in self.credentials(presented.headers) {
+            headers.append(name, value.clone());
         }
-        if headers.is_empty() {
-            return Err(Reason::Missing);
-        }
-        if self.request {
-            let sent = presented.request.as_ref().ok_or(Reason::Missing)?;
+        if let Some(sent) = sent {
             tell(sent, &mut headers).ok_or(Reason::Malformed)?;
         }
-        let digest = digest(&headers);
-        let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Ok(match self.shared.verdicts.get(&digest, second, 0) {
-            Some(verdict) => Look::Known(verdict),
-            None => Look::Ask(Question { digest, headers, second }),
-        })
+        Ok(Look::Ask(Question { digest, headers, second }))
+    }
+
+    /// What carries the credentials.
+    fn credentials<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
+    ) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
+        let all = self
+            .send
+            .iter()
+            .flat_map(|name| headers.get_all(name).into_iter().map(move |value| (name, value)));
+        all.filter(|(_, value)| !value.is_empty())
+    }
+
+    /// Of all that would be sent, so that a word holds for just that; none without a credential.
+    fn digest(&self, headers: &HeaderMap, sent: Option<&Sent<'_>>) -> Option<Digest> {
+        let mut hashing = Hashing::default();
+        let mut any = false;
+        for (name, value) in self.credentials(headers) {
+            any = true;
+            hashing.add(name.as_str().as_bytes());
+            hashing.add(value.as_bytes());
+        }
+        if !any {
+            return None;
+        }
+        if let Some(sent) = sent {
+            hashing.add(sent.method.as_str().as_bytes());
+            hashing.add(sent.written.scheme().as_bytes());
+            hashing.add(sent.host.as_bytes());
+            hashing.add(sent.path.as_bytes());
+            // An empty query is another one than none.
+            hashing.add(&[u8::from(sent.query.is_some())]);
+            hashing.add(sent.query.unwrap_or_default().as_bytes());
+            match sent.client {
+                IpAddr::V4(address) => hashing.add(&address.octets()),
+                IpAddr::V6(address) => hashing.add(&address.octets()),
+            }
+        }
+        Some(hashing.done())
     }
 
     /// Asks, or waits for the answer to the same question of somebody else.
@@ -143,30 +181,18 @@ impl Service {
     }
 }
 
-/// What is asked for, as the client wrote it.
+/// What is asked for: the very request that its route was found by and that goes on, and not what the client wrote for it.
 fn tell(sent: &Sent<'_>, headers: &mut HeaderMap) -> Option<()> {
     let client = sent.client.to_string();
-    let values: [&[u8]; 5] = [
-        sent.method.as_str().as_bytes(),
-        sent.scheme.as_bytes(),
-        sent.authority.as_bytes(),
-        sent.target,
-        client.as_bytes(),
-    ];
+    let target = match sent.query {
+        Some(query) => [sent.path, "?", query].concat(),
+        None => sent.path.to_owned(),
+    };
+    let values = [sent.method.as_str(), sent.written.scheme(), sent.host, &*target, &*client];
     for (name, value) in FORWARDED.into_iter().zip(values) {
-        headers.insert(name, HeaderValue::from_bytes(value).ok()?);
+        headers.insert(name, HeaderValue::from_str(value).ok()?);
     }
     Some(())
-}
-
-/// Of all that is sent, so that a word holds for just that.
-fn digest(headers: &HeaderMap) -> Digest {
-    let mut hashing = Hashing::default();
-    for (name, value) in headers {
-        hashing.add(name.as_str().as_bytes());
-        hashing.add(value.as_bytes());
-    }
-    hashing.done()
 }
 
 /// A question that is open; what becomes of the task that asks it, it ends.
@@ -241,7 +267,7 @@ impl Shared {
                 let challenge = joined(headers, &WWW_AUTHENTICATE);
                 Err(Refused { reason: Reason::Unknown, challenge })
             }
-            StatusCode::FORBIDDEN => Err(Reason::NotAllowed.into()),
+            StatusCode::FORBIDDEN => Err(Reason::Declined.into()),
             _ => Err(Reason::ServiceUnavailable.into()),
         }
     }
@@ -282,134 +308,5 @@ impl Shared {
 
 /// All values of a header in one.
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    let rest: Vec<&[u8]> = values.map(HeaderValue::as_bytes).collect();
-    if rest.is_empty() {
-        return Some(first.clone());
-    }
-    let all = [&[first.as_bytes()], &*rest].concat().join(&b", "[..]);
-    HeaderValue::from_bytes(&all).ok()
-}
-
-impl Service {
-    /// Reads the method.
-    pub(super) fn compile(
-        name: &str,
-        config: &ForwardAuthConfig,
-        consumers: &Arc<Registry>,
-        at: &At,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<Self> {
-        let before = diagnostics.len();
-        let url = url(config, at, diagnostics);
-        let send = names(&config.send, true, &at.key("send"), diagnostics);
-        let take = names(&config.take, false, &at.key("take"), diagnostics);
-        if send.is_empty() && diagnostics.len() == before {
-            diagnostics.error(
-                at.key("send"),
-                "no header carries the credentials",
-                "name those that do, such as `send: authorization`",
-            );
-        }
-        let consumer = config.consumer.as_deref().and_then(|written| {
-            let name = HeaderName::from_bytes(written.as_bytes()).ok();
-            if name.is_none() {
-                let what = format!("{written:?} is not a header's name");
-                diagnostics.error(at.key("consumer"), what, "write it like x-auth-user");
-            }
-            name
-        });
-        let times = [("timeout", config.timeout, 1), ("cache", config.cache, 0)];
-        for ((key, time, least), most) in times.into_iter().zip(LONGEST_TIMES) {
-            if time.get() > most || time.get() < Duration::from_millis(least) {
-                let (what, help) = (
-                    format!("{time} is out of bounds"),
-                    format!("the most are {}s", most.as_secs()),
-                );
-                diagnostics.error(at.key(key), what, help);
-            }
-        }
-        if diagnostics.len() > before && url.is_none() {
-            return None;
-        }
-        let gone = |name: &&HeaderName| !config.forward && **name != COOKIE;
-        let stripped = send.iter().filter(gone).chain(&take).cloned().collect();
-        Some(Self {
-            stripped,
-            send: send.into(),
-            request: config.request,
-            shared: Arc::new(Shared {
-                name: name.into(),
-                client: Client::new(url?).ready(),
-                timeout: config.timeout.get(),
-                holds: config.cache.get().as_millis().div_ceil(1000).try_into().unwrap_or(0),
-                take: take.into(),
-                consumer,
-                consumers: Arc::clone(consumers),
-                verdicts: Cache::new(),
-                open: Mutex::default(),
-                down: AtomicBool::new(false),
-            }),
-        })
-    }
-}
-
-fn url(config: &ForwardAuthConfig, at: &At, diagnostics: &mut Diagnostics) -> Option<Url> {
-    if config.url.is_empty() {
-        let help = "add `url: \"http://127.0.0.1:9000/check\"`, where it is asked";
-        diagnostics.error(at.clone(), "the key \"url\" is missing", help);
-        return None;
-    }
-    let at = at.key("url");
-    match Url::parse(&config.url) {
-        Ok(url) if url.is_private() => Some(url),
-        Ok(url) if config.allow_http => {
-            diagnostics.warning(
-                at,
-                "credentials are sent by plain HTTP to another machine",
-                "use https: whoever is on the way can read them, and say yes in the service's place",
-            );
-            Some(url)
-        }
-        Ok(_) => {
-            diagnostics.error(
-                at,
-                "credentials would be sent by plain HTTP, where anybody on the way can read them",
-                "use https, or `allow_http: true` in a network that you trust",
-            );
-            None
-        }
-        Err(error) => {
-            let help = "write it like https://auth.example.com/check";
-            diagnostics.error(at, error.to_string(), help);
-            None
-        }
-    }
-}
-
-fn names(
-    written: &crate::units::OneOrMany,
-    cookie: bool,
-    at: &At,
-    diagnostics: &mut Diagnostics,
-) -> Vec<HeaderName> {
-    let mut all = Vec::new();
-    for (index, name) in written.0.iter().enumerate() {
-        let at = if written.0.len() == 1 { at.clone() } else { at.index(index) };
-        let read =
-            if cookie && name.eq_ignore_ascii_case("cookie") { Ok(COOKIE) } else { header(name) };
-        match read {
-            Ok(name) if all.contains(&name) => {
-                diagnostics.error(
-                    at,
-                    format!("\"{name}\" stands here twice"),
-                    "take one of them out",
-                );
-            }
-            Ok(name) => all.push(name),
-            Err((what, help)) => diagnostics.error(at, what, help),
-        }
-    }
-    all
+    HeaderValue::from_bytes(&place::joined(headers, name)?).ok()
 }

@@ -10,20 +10,22 @@ mod config;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use hashbrown::HashMap;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName};
 use sfv::{BareItem, Dictionary, InnerList, ListEntry, Parser};
 
+use super::cache::second;
 use super::compile::ReadText;
 use super::config::ConsumersConfig;
 use super::consumer::{Consumer, Registry};
-use super::guard::{Presented, Sent};
 use super::jwt::{Algorithm, Algorithms, InvalidKey, Key};
 use super::keyring::Reason;
 use super::method::Identity;
+use super::place::joined;
+use super::presented::{Presented, Sent};
 use crate::diagnostic::{At, Diagnostics, unreadable};
 use crate::units::OneOrMany;
 pub use body::{BodyCheck, SignedBody};
@@ -84,11 +86,14 @@ impl Signatures {
         let headers = presented.headers;
         let sent = presented.request.as_ref().ok_or(Reason::Missing)?;
         let (inputs, signatures) =
-            match (joined(headers, &HEADERS[0])?, joined(headers, &HEADERS[1])?) {
+            match (joined(headers, &HEADERS[0]), joined(headers, &HEADERS[1])) {
                 (None, None) => return Err(Reason::Missing),
                 (Some(inputs), Some(signatures)) => (inputs, signatures),
                 _ => return Err(Reason::Malformed),
             };
+        if inputs.len() > LONGEST || signatures.len() > LONGEST {
+            return Err(Reason::Malformed);
+        }
         let read =
             |text: &[u8]| Parser::new(text).parse::<Dictionary>().map_err(|_| Reason::Malformed);
         let (inputs, signatures) = (read(&inputs)?, read(&signatures)?);
@@ -116,7 +121,7 @@ impl Signatures {
     }
 
     fn in_time(&self, params: &Params<'_>, now: SystemTime) -> Result<(), Reason> {
-        let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let second = second(now);
         let second = i64::try_from(second).unwrap_or(i64::MAX);
         if params.created > second.saturating_add(LEEWAY) {
             return Err(Reason::Early);
@@ -161,10 +166,19 @@ impl Signatures {
         headers: &HeaderMap,
     ) -> Result<SignedBody, Reason> {
         let has = |name: &str| names.contains(&name);
-        let (_, query) = base::parts(sent.target).ok_or(Reason::Malformed)?;
+        let (_, query) = base::parts(sent.written.target()).ok_or(Reason::Malformed)?;
         let target = has("@target-uri")
             || has("@authority") && has("@path") && (query.is_none() || has("@query"));
         if !has("@method") || !target || !self.cover.iter().all(|name| has(name.as_str())) {
+            return Err(Reason::Covers);
+        }
+        // What `Connection` names is for the gateway, and the upstream would not get it.
+        if let Some(hops) = joined(headers, &CONNECTION)
+            && hops.split(|byte| *byte == b',').any(|hop| {
+                let hop = hop.trim_ascii();
+                names.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(hop))
+            })
+        {
             return Err(Reason::Covers);
         }
         if has("content-digest") {
@@ -189,15 +203,6 @@ impl Signatures {
     pub(super) fn len(&self) -> usize {
         self.keys.len()
     }
-}
-
-/// All lines of a header as one field, which their meaning is that of; none if there is none.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Vec<u8>>, Reason> {
-    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
-    if lines.iter().map(|line| line.len()).sum::<usize>() > LONGEST {
-        return Err(Reason::Malformed);
-    }
-    Ok((!lines.is_empty()).then(|| lines.join(&b", "[..])))
 }
 
 /// The parameters of a signature, of which none may be that is not known.

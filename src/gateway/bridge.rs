@@ -10,22 +10,8 @@ use crate::reject::Rejection;
 
 /// Another try begins the body anew.
 pub(super) fn restart(x: &mut Exchange) {
-    if let Some(signed) = &mut x.signed {
-        signed.restart();
-    }
     if let Some(bridge) = &mut x.grpc_web {
         bridge.restart();
-    }
-}
-
-/// Holds a piece of the request against what was signed.
-pub(super) fn signed_body(x: &mut Exchange, body: &mut Option<Bytes>, end: bool) -> Result<()> {
-    match x.signed.as_mut().map(|signed| signed.piece(body, end)) {
-        Some(Err(_)) => Err(cause::raise_of_body(
-            x,
-            Rejection::BadRequest("The body is not the one that was signed."),
-        )),
-        _ => Ok(()),
     }
 }
 

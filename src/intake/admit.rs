@@ -2,11 +2,14 @@
 
 use super::connection::is_misdirected;
 use super::{Arriving, Caller, failures};
-use crate::auth::{BodyCheck, Denied, Presented, Sent, Settled, Wait};
-use crate::exchange::{Exchange, Kind};
+use pingora::http::RequestHeader;
+
+use crate::auth::{BodyCheck, Denied, Presented, Sent, Settled, Wait, Written};
+use crate::exchange::{Exchange, Kind, Values};
 use crate::limit::Failures;
 use crate::observe::metrics::Observed;
 use crate::reject::Rejection;
+use crate::route::Request;
 use crate::snapshot::{Route, Snapshot};
 
 /// Whether the route is for clients at this address.
@@ -29,7 +32,7 @@ pub(super) fn is_for_address(route: &Route, x: &mut Exchange) -> Result<(), Reje
 pub(super) fn admit(
     route: &Route,
     arriving: &Arriving<'_>,
-    host: &str,
+    request: &Request<'_>,
     failures: &Failures,
     x: &mut Exchange,
 ) -> Result<Option<Wait>, Rejection> {
@@ -37,7 +40,9 @@ pub(super) fn admit(
         Caller::Credentials => {
             let credential = failures::credential(failures, route, arriving, x);
             failures::hold_back(failures, credential, x)?;
-            let admitted = route.guard.admit(&presented(arriving, x), x.time);
+            let admitted = by_credentials(arriving, request, x, |presented| {
+                route.guard.admit(presented, x.time)
+            });
             failures::note(failures, credential, &admitted, x);
             admitted
         }
@@ -58,7 +63,7 @@ pub(super) fn admit(
             x.detail = Some(denied.reason());
             x.consumer = denied.consumer().cloned();
             Err(match denied {
-                Denied::Unauthorized { .. } if is_misdirected(route, arriving, host) => {
+                Denied::Unauthorized { .. } if is_misdirected(route, arriving, request.host) => {
                     Rejection::Misdirected
                 }
                 Denied::Unauthorized { .. } => {
@@ -71,29 +76,55 @@ pub(super) fn admit(
     }
 }
 
-/// What a request shows of who sent it.
-fn presented<'a>(arriving: &Arriving<'a>, x: &'a Exchange) -> Presented<'a> {
+/// What the client wrote, or a trusted proxy says that it did.
+struct AsWritten<'a> {
+    head: &'a RequestHeader,
+    values: Values<'a>,
+}
+
+impl Written for AsWritten<'_> {
+    fn authority(&self) -> &str {
+        self.values.host()
+    }
+
+    fn target(&self) -> &[u8] {
+        self.head.raw_path()
+    }
+
+    fn scheme(&self) -> &'static str {
+        self.values.scheme()
+    }
+}
+
+/// Asks who sent a request, by what it shows of that.
+fn by_credentials<T>(
+    arriving: &Arriving<'_>,
+    request: &Request<'_>,
+    x: &Exchange,
+    ask: impl FnOnce(&Presented<'_>) -> T,
+) -> T {
     let head = arriving.head;
-    let fill = x.fill(&head.headers);
     let sent = Sent {
-        method: &head.method,
-        authority: fill.host(),
-        target: head.raw_path(),
-        scheme: fill.scheme(),
+        method: request.method,
+        host: request.host,
+        path: request.target.path(),
+        query: request.target.query(),
         client: x.client.address,
+        written: &AsWritten { head, values: x.fill(&head.headers) },
     };
-    Presented {
+    ask(&Presented {
         headers: &head.headers,
         certificate: x.certificate.as_deref(),
         request: Some(sent),
         settled: &x.settled,
-    }
+    })
 }
 
 /// What is known of who sent it, where nobody has to say so and the answer depends on it.
 pub(super) fn judge(
     snapshot: &Snapshot,
     arriving: &Arriving<'_>,
+    request: &Request<'_>,
     x: &mut Exchange,
 ) -> Result<Result<Vec<Settled>, Wait>, Rejection> {
     if matches!(arriving.caller, Caller::TakenFor { .. }) {
@@ -104,7 +135,7 @@ pub(super) fn judge(
     let credential =
         is_real.then(|| failures::any_credential(failures, auth, arriving, x)).flatten();
     failures::hold_back(failures, credential, x)?;
-    let judged = auth.judge(&presented(arriving, x), x.time);
+    let judged = by_credentials(arriving, request, x, |presented| auth.judge(presented, x.time));
     if let Ok(judged) = &judged {
         failures::note_any(failures, credential, judged, x);
     }

@@ -82,6 +82,12 @@ pub(super) fn note(
 ) {
     let Some(credential) = credential else { return };
     match admitted {
+        // Some services answer 403 to whatever is wrong. One that was good may well be, and be for something else.
+        Err(denied) if denied.is_doubtful() => {
+            if !failures.knows(credential) {
+                failures.failed(x.client.address, credential, x.started);
+            }
+        }
         Ok(_) | Err(Denied::Forbidden { .. }) => failures.passed(credential),
         // What is not known yet, or can't be, says nothing of the credential.
         Err(

@@ -85,8 +85,13 @@ impl Failures {
         }
         let full_at = self.local.full_at(self.key(address));
         let wait = bucket.ask(full_at, now, 1).wait;
-        let known = self.place(credential).load(Ordering::Relaxed) == credential.0;
-        (wait > 0 && !known).then(|| Duration::from_nanos(wait))
+        (wait > 0 && !self.knows(credential)).then(|| Duration::from_nanos(wait))
+    }
+
+    /// Whether a credential is remembered as good.
+    #[must_use]
+    pub fn knows(&self, credential: Credential) -> bool {
+        self.place(credential).load(Ordering::Relaxed) == credential.0
     }
 
     /// Notes that a credential was good.

@@ -15,6 +15,12 @@ impl From<&BTreeMap<String, Value>> for Claims {
 }
 
 impl Claims {
+    /// These, and of others what is not among them.
+    pub(in crate::auth) fn and(&self, others: &Self) -> Self {
+        let all = others.0.iter().chain(&self.0);
+        Self(all.map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
     /// The claim of this name; if there is none, the one that the name's parts lead to, separated by dots.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {

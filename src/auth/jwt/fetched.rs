@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
+use super::super::cache::second;
 use super::algorithm::Algorithms;
 use super::jwks::KeySet;
 use crate::fetch::{Ask, Client, Url};
@@ -228,7 +229,7 @@ impl Shared {
         let fetched = self.text().await;
         self.counts[usize::from(fetched.is_err())].fetch_add(1, Ordering::Relaxed);
         let text = fetched?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = second(SystemTime::now());
         if **last != *text {
             let read = KeySet::read(&text, self.wish.algorithms, false);
             let read = read.filter(|read| !read.keys.0.is_empty());

@@ -3,8 +3,9 @@
 use http::{HeaderMap, HeaderName};
 use sfv::{BareItem, FieldType as _, InnerList, ListEntry};
 
-use super::super::guard::Sent;
 use super::super::keyring::Reason;
+use super::super::place::joined;
+use super::super::presented::Sent;
 
 /// So many components may be covered.
 const MOST_COMPONENTS: usize = 32;
@@ -41,7 +42,8 @@ pub(super) fn base(
         if name.starts_with('@') {
             derived(name, sent, &mut out)?;
         } else {
-            field(name, headers, &mut out)?;
+            let name = HeaderName::from_lowercase(name.as_bytes()).ok()?;
+            out.extend_from_slice(&joined(headers, &name)?);
         }
         out.push(b'\n');
     }
@@ -54,16 +56,16 @@ pub(super) fn base(
 
 /// A component that is derived from the request as the client sent it.
 fn derived(name: &str, sent: &Sent<'_>, out: &mut Vec<u8>) -> Option<()> {
-    let (path, query) = parts(sent.target)?;
+    let (path, query) = parts(sent.written.target())?;
     match name {
         "@method" => out.extend_from_slice(sent.method.as_str().as_bytes()),
-        "@scheme" => out.extend_from_slice(sent.scheme.as_bytes()),
+        "@scheme" => out.extend_from_slice(sent.written.scheme().as_bytes()),
         "@authority" => out.extend_from_slice(authority(sent)?.as_bytes()),
         "@target-uri" => {
-            out.extend_from_slice(sent.scheme.as_bytes());
+            out.extend_from_slice(sent.written.scheme().as_bytes());
             out.extend_from_slice(b"://");
             out.extend_from_slice(authority(sent)?.as_bytes());
-            out.extend_from_slice(sent.target);
+            out.extend_from_slice(sent.written.target());
         }
         "@path" => out.extend_from_slice(path),
         "@query" => {
@@ -88,19 +90,8 @@ pub(super) fn parts(target: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
 
 /// The host in small letters, with the port if that is not the scheme's own.
 fn authority(sent: &Sent<'_>) -> Option<String> {
-    let port = if sent.scheme == "https" { ":443" } else { ":80" };
-    let host = sent.authority.strip_suffix(port).unwrap_or(sent.authority);
+    let port = if sent.written.scheme() == "https" { ":443" } else { ":80" };
+    let host = sent.written.authority();
+    let host = host.strip_suffix(port).unwrap_or(host);
     (!host.is_empty()).then(|| host.to_ascii_lowercase())
-}
-
-/// All values of a header, without the space around each, joined.
-fn field(name: &str, headers: &HeaderMap, out: &mut Vec<u8>) -> Option<()> {
-    let known = HeaderName::from_lowercase(name.as_bytes()).ok()?;
-    let mut values = headers.get_all(known).iter();
-    out.extend_from_slice(values.next()?.as_bytes().trim_ascii());
-    for value in values {
-        out.extend_from_slice(b", ");
-        out.extend_from_slice(value.as_bytes().trim_ascii());
-    }
-    Some(())
 }

@@ -87,6 +87,12 @@ impl BodyCheck {
         *self = Self::new(self.signed.clone());
     }
 
+    /// Whether one was signed, which perhaps is not what comes.
+    #[must_use]
+    pub const fn wants_body(&self) -> bool {
+        matches!(self.signed, SignedBody::Digests { .. })
+    }
+
     /// Takes a piece of the body, and leaves in its place what may go on.
     ///
     /// # Errors

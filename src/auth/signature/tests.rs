@@ -1,11 +1,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Method};
 
+use super::super::presented::Written;
 use super::*;
 
 /// The request of RFC 9421, appendix B.2.
@@ -24,9 +25,27 @@ const ED: &str = "MCowBQYDK2VwAyEAJrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=";
 const SECRET: &str =
     "uzvJfB4u3N0Jy4T7NZ75MDVcr8zSTInedJtkgcu46YW4XByzNJjxBdtjUkdJPBtbmHhIDi6pcl8jsasjlTMtDQ==";
 
-fn sent<'a>(method: &'a Method, authority: &'a str, target: &'a str) -> Sent<'a> {
+/// Host and target.
+struct Wrote<'a>(&'a str, &'a str);
+
+impl Written for Wrote<'_> {
+    fn authority(&self) -> &str {
+        self.0
+    }
+
+    fn target(&self) -> &[u8] {
+        self.1.as_bytes()
+    }
+
+    fn scheme(&self) -> &'static str {
+        "https"
+    }
+}
+
+fn sent<'a>(method: &'a Method, written: &'a Wrote<'a>) -> Sent<'a> {
     let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    Sent { method, authority, target: target.as_bytes(), scheme: "https", client }
+    // Nothing of what goes on is signed.
+    Sent { method, host: "other", path: "/other", query: None, client, written }
 }
 
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
@@ -49,7 +68,8 @@ fn holds(input: &str, signature: &str, key: &Key, by: Algorithm) -> bool {
     };
     let names = base::components(covered).expect("components");
     let (method, map) = (Method::POST, headers(&HEADERS_OF_B2));
-    let sent = sent(&method, "example.com", "/foo?param=Value&Pet=dog");
+    let wrote = Wrote("example.com", "/foo?param=Value&Pet=dog");
+    let sent = sent(&method, &wrote);
     let text = base::base(&names, covered, &sent, &map).expect("a base");
     key.verify(by, &text, &STANDARD.decode(signature).expect("base64"))
 }
@@ -114,7 +134,8 @@ fn a_request_of_the_standard_lets_its_signer_in_for_a_while() {
         let mut lines = HEADERS_OF_B2.to_vec();
         lines.extend([("signature-input", input), ("signature", signature)]);
         let (verb, map) = (Method::POST, headers(&lines));
-        let sent = sent(&verb, authority, "/foo?param=Value&Pet=dog");
+        let wrote = Wrote(authority, "/foo?param=Value&Pet=dog");
+        let sent = sent(&verb, &wrote);
         let presented =
             Presented { headers: &map, certificate: None, request: Some(sent), settled: &[] };
         let now = UNIX_EPOCH + Duration::from_secs(second);

@@ -8,7 +8,10 @@ use bytes::Bytes;
 use futures::future::join_all;
 use http::Response;
 use http_body_util::Full;
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 
+use crate::support::signer::{SECRET, token};
 use crate::support::{Client, Gateway, Origin, RawOrigin, eventually, get};
 
 /// Says by the credential what becomes of a request, and counts how often it is asked.
@@ -26,13 +29,16 @@ async fn judge() -> (Origin, Arc<AtomicUsize>) {
                 .header("x-roles", "writer")
                 .header("x-inside", "for nobody")
                 .header("authorization", "Bearer internal-7q3z"),
+            // Known, and not for everything.
+            "half-7q3z" if seen.header("x-forwarded-uri") == "/partners" => answer.status(403),
             "partner-7q3z" => answer.header("x-user", "partner").status(204),
             "gone-7q3z" => answer.header("x-user", "gone"),
             "odd-7q3z" => answer.header("x-user", "a b,c"),
-            "anonymous-7q3z" => answer,
+            "anonymous-7q3z" | "half-7q3z" => answer,
             "forbidden-7q3z" => answer.status(403),
             "moved-7q3z" => answer.status(302).header("location", "https://login.test/"),
             "broken-7q3z" => answer.status(500),
+            said if said.starts_with("guess-") => answer.status(403),
             _ => answer.status(401).header("www-authenticate", "Bearer realm=\"judge\""),
         };
         answer.body(Full::new(Bytes::from("a secret of the judge"))).unwrap()
@@ -203,4 +209,132 @@ async fn nobody_passes_while_the_service_is_gone_or_slow() {
     assert_eq!(origin.seen().len(), seen);
     let log = broken.log(1).await;
     assert_eq!(log[0]["detail"], "auth_service_unavailable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_judges_the_request_that_is_sent_on() {
+    let origin = Origin::start("svc").await;
+    let (judge, _) = judge().await;
+    let gateway = Gateway::start(&format!(
+        r#"
+trusted_proxies: [ 127.0.0.1 ]
+upstreams: {{ svc: {{ targets: [ "{}" ] }} }}
+auth: {{ ask: {{ forward_auth: {{ url: "http://{}/check", cache: 0s }} }} }}
+routes:
+  public: {{ path: /public, to: svc }}
+  svc: {{ host: a.test, path: /svc, to: svc }}
+"#,
+        origin.address, judge.address
+    ))
+    .await;
+    for (target, clean) in [
+        ("/public/../svc?x=/../y", "/svc?x=/../y"),
+        ("//svc", "/svc"),
+        ("/public/%2e%2e/svc", "/svc"),
+        ("/public/..//s%76c/", "/s%76c/"),
+        ("http://A.test:80/public/../svc", "/svc"),
+    ] {
+        let headers = [
+            ("Host", "A.test:80"),
+            ("Authorization", "Bearer alice-7q3z"),
+            ("X-Forwarded-Host", "b.test"),
+            ("X-Forwarded-Proto", "https"),
+            ("X-Forwarded-For", "192.0.2.7"),
+        ];
+        let answer = Client::connect(gateway.address()).await.ask("GET", target, &headers).await;
+        assert_eq!(answer.status, 200, "{target}");
+        let told = judge.last();
+        for (name, value) in [
+            ("x-forwarded-uri", clean),
+            ("x-forwarded-host", "a.test"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-for", "192.0.2.7"),
+        ] {
+            assert_eq!(told.header(name), value, "{target}");
+        }
+        assert_eq!(origin.last().target, clean, "{target}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_that_the_service_forbids_are_counted() {
+    let origin = Origin::start("svc").await;
+    let (judge, asked) = judge().await;
+    let gateway = Gateway::start(&format!(
+        r#"
+failed_credentials: 3/hour
+upstreams: {{ svc: {{ targets: [ "{}" ] }} }}
+auth: {{ ask: {{ forward_auth: {{ url: "http://{}/check", cache: 0s }} }} }}
+routes:
+  svc: {{ path: /svc, to: svc }}
+  partners: {{ path: /partners, to: svc }}
+"#,
+        origin.address, judge.address
+    ))
+    .await;
+    // Who is known may meet what is not for it as often as it likes.
+    assert_eq!(ask(&gateway, "/svc", "half-7q3z", &[]).await.0, 200);
+    for _ in 0..5 {
+        assert_eq!(ask(&gateway, "/partners", "half-7q3z", &[]).await.0, 403);
+    }
+    for number in 0..3 {
+        assert_eq!(ask(&gateway, "/svc", &format!("guess-{number}"), &[]).await.0, 403);
+    }
+    let before = asked.load(Ordering::SeqCst);
+    for number in [0, 1, 2, 3] {
+        assert_eq!(ask(&gateway, "/svc", &format!("guess-{number}"), &[]).await.0, 429);
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), before);
+    assert_eq!(ask(&gateway, "/svc", "half-7q3z", &[]).await.0, 200);
+    let log = gateway.log(14).await;
+    let refused = log.iter().filter(|line| line["detail"] == "auth_service_refused");
+    assert_eq!(refused.filter(|line| line["why"] == "forbidden").count(), 8, "{log:?}");
+}
+
+/// Two proofs of one caller: what the token says counts, and what the service says is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_each_of_two_proofs_says_is_known() {
+    let origin = Origin::start("svc").await;
+    let (judge, _) = judge().await;
+    let gateway = Gateway::start(&format!(
+        r#"
+upstreams: {{ svc: {{ targets: [ "{}" ] }} }}
+auth:
+  token: {{ jwt: {{ issuer: none, audience: none, header: x-token, keys: [ {{ secret: {SECRET} }} ] }} }}
+  ask: {{ forward_auth: {{ url: "http://{}/check", take: x-roles }} }}
+routes:
+  one: {{ path: /one, to: svc, auth: {{ all: [ token, ask ] }}, allow: {{ require: {{ tenant: blue }} }} }}
+  two: {{ path: /two, to: svc, auth: {{ all: [ ask, token ] }}, allow: {{ require: {{ tenant: blue }} }} }}
+"#,
+        origin.address, judge.address
+    ))
+    .await;
+    let blue = token(SECRET, "HS256", None, json!({ "tenant": "blue" }));
+    let red = token(SECRET, "HS256", None, json!({ "tenant": "red" }));
+    for path in ["/one", "/two"] {
+        let answer = ask(&gateway, path, "alice-7q3z", &[("X-Token", &blue)]).await;
+        assert_eq!(answer.0, 200, "{path}");
+        assert_eq!(origin.last().header("x-roles"), "reader, writer", "{path}");
+        let answer = ask(&gateway, path, "alice-7q3z", &[("X-Token", &red)]).await;
+        assert_eq!(answer.0, 403, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_yes_whose_body_is_slow_is_a_yes() {
+    let origin = Origin::start("svc").await;
+    let judge = RawOrigin::with(async |mut stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nslow").await.unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let gateway = gateway(&origin, judge.address, "cache: 0s").await;
+    for _ in 0..2 {
+        assert_eq!(ask(&gateway, "/svc", "alice-7q3z", &[]).await.0, 200);
+    }
+    assert_eq!(
+        judge.heads().len(),
+        2,
+        "no connection is used again with the rest of an answer on it"
+    );
 }
