@@ -310,6 +310,13 @@ async fn no_body_is_read_for_a_request_without_a_place() {
     assert_eq!((second.status, second.code().as_str()), (503, "overloaded"));
     first.write(b"{\"qty\":2}").await;
     assert_eq!(first.read(false).await.status, 200);
+    // The place is free when the request is over, which is after its client has the answer.
+    let freed = async {
+        while post(&gateway, b"{\"qty\":0}").await.status == 503 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, freed).await.expect("the place becomes free");
     // One that is refused has given its place up.
     for _ in 0..2 {
         assert_eq!(post(&gateway, b"{\"qty\":0}").await.status, 422);
