@@ -390,10 +390,11 @@ fn limits(x: &Exchange, decision: &Result<Decision, Rejection>) -> Vec<Limit> {
         rules.map(|rule| Limit { at: rule.name().to_string(), says: rule.sentence(), shared });
     let quotas = route.limits.as_ref().and_then(|limits| limits.quotas());
     let quota = quotas.zip(x.consumer.as_deref()).and_then(|(quotas, who)| quotas.of(who));
+    let together = quotas.is_some_and(|quotas| quotas.are_shared());
     let quota = quota.map(|rule| Limit {
         at: rule.name().to_string(),
         says: rule.sentence(),
-        shared: false,
+        shared: together,
     });
     let own = route.caps.iter().filter_map(|caps| caps.of_plan(x.consumer.as_deref()));
     let own = own.map(|(at, says)| Limit { at: at.to_string(), says, shared: false });
