@@ -20,7 +20,7 @@ listeners:
   clear: {{ address: \"127.0.0.1:0\" }}
   plain: {{ address: \"127.0.0.1:0\", redirect_to_https: 8443 }}
   public: {{ address: \"127.0.0.1:0\", tls: {{ certificates: [ {{ cert: {}, key: {} }} ] }} }}
-defaults: {{ cors: {{ origins: [ \"https://app.test\" ] }}, security_headers: true }}
+defaults: {{ cors: {{ origins: [ \"https://app.test\" ] }}, security_headers: basic }}
 routes:
   one: {{ path: /one, auth: none, respond: {{ status: 200, body: \"${{request.scheme}}\" }} }}
 tests:
