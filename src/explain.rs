@@ -30,6 +30,7 @@ use crate::diagnostic::did_you_mean;
 use crate::exchange::{Exchange, Kind};
 use crate::hygiene::{CleanTarget, clean_host};
 use crate::intake::{self, Arriving, Caller, Decision};
+use crate::limit::Quotas;
 use crate::listen::Facts;
 use crate::reject::Rejection;
 use crate::reply::Reply;
@@ -394,7 +395,7 @@ fn limits(x: &Exchange, decision: &Result<Decision, Rejection>) -> Vec<Limit> {
         rules.map(|rule| Limit { at: rule.name().to_string(), says: rule.sentence(), shared });
     let quotas = route.limits.as_ref().and_then(|limits| limits.quotas());
     let quota = quotas.zip(x.consumer.as_deref()).and_then(|(quotas, who)| quotas.of(who));
-    let together = quotas.is_some_and(|quotas| quotas.are_shared());
+    let together = quotas.is_some_and(Quotas::are_shared);
     let quota = quota.map(|rule| Limit {
         at: rule.name().to_string(),
         says: rule.sentence(),

@@ -75,7 +75,7 @@ enum Footing {
 
 /// A request that needs to know more; as long as this is there, what it needs is kept for it.
 #[derive(Default)]
-struct Waiting(ArrayVec<Asking, MOST>);
+struct Waiting(Vec<Asking>);
 
 /// What is left to a consumer of the tightest of its quotas.
 #[derive(Debug, Clone)]
@@ -259,13 +259,7 @@ impl Account {
             match word {
                 Word::There => {}
                 Word::Unknown => unknown.push(index),
-                Word::Gone => {
-                    let longer = match verdict {
-                        Verdict::Refuse(other) => other.max(Duration::from_secs(wait)),
-                        _ => Duration::from_secs(wait),
-                    };
-                    verdict = Verdict::Refuse(longer);
-                }
+                Word::Gone => verdict = verdict.refused_for(Duration::from_secs(wait)),
             }
             // What others have ahead is not for this caller.
             let left = if word == Word::Gone { 0 } else { left };
@@ -311,6 +305,14 @@ impl Footing {
 }
 
 impl Verdict {
+    /// That it is refused for this time too.
+    fn refused_for(self, wait: Duration) -> Self {
+        match self {
+            Self::Refuse(other) => Self::Refuse(other.max(wait)),
+            Self::Pass | Self::Observed => Self::Refuse(wait),
+        }
+    }
+
     const fn said(self) -> Said {
         match self {
             Self::Pass => Said::Passed,
