@@ -6,6 +6,7 @@
 //! very functions what would become of a request, and what it says can't differ from what [`crate::gateway`] does.
 
 mod admit;
+mod case;
 mod connection;
 mod failures;
 mod grpc;
@@ -16,7 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::RequestHeader;
 
 use crate::auth::{Claims, Consumer, Wait, remove_cookies, single_cookie};
@@ -31,12 +32,16 @@ use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::rewrite::cors::Preflight;
 use crate::rewrite::forwarded::{Arrival, accepted_request_id};
-use crate::rewrite::{Trace, client_address, forwarded, identity, screen, trace, without_twins};
+use crate::rewrite::{
+    Trace, client_address, forwarded, identity, may_be_twin, screen, trace, without_twins,
+};
 use crate::route::{Found, Matched, Prefixes, Request};
 use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
 use crate::template::{Fill, Part};
 use crate::upstream::{HashKey, HashSource, Switch, Upstream};
 use admit::{admit, is_for_address, judge};
+pub use case::forget_case;
+use case::take;
 use connection::to_https;
 use grpc::grpc_timeout;
 pub use validation::{operation, too_large, validate, validate_body};
@@ -310,27 +315,24 @@ pub fn send_on(
     forwarded::forward(headers, &arrival(x, forward, sent.version));
     trace::stamp(headers, trace, &x.id, exchange::random());
     identity::stamp(headers, permit.consumer().map(|consumer| consumer.header_value()));
+    // Nearly no request has one, and then it has no twin either.
+    let underscored = sent.headers.keys().any(may_be_twin);
+    let mut given = false;
     for (name, value) in permit.headers() {
+        given |= may_be_twin(name);
         headers.insert(name, value.clone());
     }
-    route.request_headers.apply(headers, &x.fill(&sent.headers));
+    route.request_headers.apply_to(headers, underscored || given, &x.fill(&sent.headers));
     // Last, so that nothing above can reach a backend in the gateway's name.
     upstream.dress(authority, headers);
-    without_twins(headers, &sent.headers);
+    if underscored {
+        without_twins(headers, &sent.headers);
+    }
     *head = RequestHeader::from(parts);
     match &x.onward.target {
         Some(target) => head.set_raw_path(target.as_bytes()).map_err(|_| Rejection::Internal),
         None => Ok(()),
     }
-}
-
-/// Takes a request's parts out of its head, which the caller makes anew from them.
-///
-/// A head of Pingora's keeps a second map for the written case of its names, and every change pays for both.
-/// For a head that is rewritten the case is given up (RFC 9110, section 5.1: it means nothing).
-fn take(head: &mut RequestHeader) -> request::Parts {
-    let empty = RequestHeader::from(http::Request::new(()).into_parts().0);
-    std::mem::replace(head, empty).into()
 }
 
 /// What a hash policy sends to the same target; `address` lends the room for a client's address.
