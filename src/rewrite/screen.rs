@@ -65,7 +65,7 @@ pub fn screen(
 #[must_use]
 pub fn may_be_twin(name: &HeaderName) -> bool {
     // Names are short, so that no search is worth its beginning.
-    name.as_str().bytes().fold(false, |found, byte| found | (byte == b'_'))
+    name.as_str().bytes().any(|byte| byte == b'_')
 }
 
 /// Removes what the client `sent` under a name with `_` if the same name stands there with `-` now, from the gateway or
