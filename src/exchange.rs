@@ -200,9 +200,10 @@ impl Exchange {
     /// A request that begins now.
     #[must_use]
     pub fn begin() -> Self {
+        let started = Instant::now();
         Self {
-            started: Instant::now(),
-            time: SystemTime::now(),
+            started,
+            time: wall_clock(started),
             id: new_id(),
             trace: None,
             client: Client {
@@ -442,6 +443,23 @@ impl Fill for Values<'_> {
     }
 }
 
+/// How long one reading of the wall clock serves.
+const READING: Duration = Duration::from_millis(100);
+
+thread_local! {
+    /// The wall clock, and when it was read.
+    static WALL_CLOCK: Cell<Option<(Instant, SystemTime)>> = const { Cell::new(None) };
+}
+
+/// What the wall clock says at `now`, which was just read. Both clocks go on alike, and reading one is not for nothing;
+/// a wall clock that was set is noticed a tenth of a second later.
+fn wall_clock(now: Instant) -> SystemTime {
+    let read = WALL_CLOCK.get().filter(|(at, _)| now.saturating_duration_since(*at) < READING);
+    let (at, time) = read.unwrap_or_else(|| (now, SystemTime::now()));
+    WALL_CLOCK.set(Some((at, time)));
+    time + now.saturating_duration_since(at)
+}
+
 thread_local! {
     /// The state of the generator of ids: no secret hangs from them, so speed counts, and no two threads share it.
     static ID_STATE: Cell<u64> = Cell::new(seed());
@@ -495,6 +513,16 @@ mod tests {
         let ids: std::collections::HashSet<_> = (0..1000).map(|_| new_id()).collect();
         assert_eq!(ids.len(), 1000);
         assert!(ids.iter().all(|id| id.len() == 32));
+    }
+
+    #[test]
+    fn the_wall_clock_goes_on_between_two_readings_and_is_read_again() {
+        let now = Instant::now();
+        let first = wall_clock(now);
+        assert_eq!(wall_clock(now + READING / 2), first + READING / 2);
+        // The clock itself has not gone on as far by then.
+        let hour = Duration::from_secs(3600);
+        assert!(wall_clock(now + hour) < first + hour);
     }
 
     #[test]

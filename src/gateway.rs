@@ -202,7 +202,10 @@ impl ProxyHttp for Gateway {
             chosen = intake::choose(session, x);
         }
         match chosen {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                crate::intake::forget_case(session.req_header_mut());
+                Ok(true)
+            }
             Err(rejection) => {
                 Box::pin(caps::turn_away(session, x, rejection)).await?;
                 Ok(false)
@@ -286,8 +289,9 @@ impl ProxyHttp for Gateway {
         if x.bytes_in > limit {
             return Err(cause::raise_of_body(x, Rejection::BodyTooLarge));
         }
-        // A client that keeps sending a little would keep every other timeout from firing.
-        if x.deadline.is_some() && x.is_overdue(Instant::now()) {
+        // A client that keeps sending a little would keep every other timeout from firing. One that sends nothing need
+        // not have the clock read for it.
+        if x.bytes_in > 0 && x.deadline.is_some() && x.is_overdue(Instant::now()) {
             return Err(cause::raise_of_body(x, Rejection::DeadlineExceeded));
         }
         validate::watch(x, body.as_ref(), end);

@@ -6,6 +6,7 @@
 //! very functions what would become of a request, and what it says can't differ from what [`crate::gateway`] does.
 
 mod admit;
+mod case;
 mod clean;
 mod connection;
 mod failures;
@@ -45,6 +46,7 @@ use grpc::grpc_timeout;
 use onward::onward;
 use own::{redirect_reply, respond_reply};
 
+pub use case::forget_case;
 pub use clean::{FORWARDED_METHODS, size};
 pub use onward::{hash_key, send_on};
 pub use own::health;

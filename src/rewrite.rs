@@ -33,7 +33,7 @@ mod vary;
 
 pub use config::{HeaderValues, HeadersConfig};
 pub use ops::{Direction, HeaderOps};
-pub use screen::{screen, without_twins};
+pub use screen::{may_be_twin, screen, without_twins};
 pub use trace::Trace;
 pub use trusted::{TrustedProxies, client_address};
 pub use vary::vary;

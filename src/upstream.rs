@@ -306,6 +306,10 @@ impl Upstream {
         role: impl Fn(&Arc<Target>, bool) -> Option<Role>,
     ) -> Option<(Arc<Target>, Role)> {
         let targets = self.pool.load();
+        if let Some(only) = targets.only() {
+            let role = role(only, only.healthy.load(Ordering::Relaxed));
+            return role.map(|role| (Arc::clone(only), role));
+        }
         let found = std::cell::Cell::new(None);
         self.balancer.select_with(key, enough_picks(targets.listed.len()), |backend, healthy| {
             let Some(target) = targets.get(&backend.addr) else { return false };

@@ -12,9 +12,11 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// Threads that serve, with what each of them serves by: an `A` of its own.
 ///
@@ -93,11 +95,23 @@ impl<A> Workers<A> {
     }
 }
 
-/// Runs an event loop until the sender is dropped; nothing is ever sent.
+/// How often a worker wakes at least.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Waits until the sender is dropped; nothing is ever sent.
+///
+/// Meanwhile it keeps a timer that is due soon. A timer that is set to be due before all others makes Tokio interrupt
+/// the wait for events by a system call, even where the loop's own thread sets it and does not wait; a request sets
+/// several, and without this one most of them would be the first.
+async fn until_end(mut ended: oneshot::Receiver<()>) {
+    while timeout(TICK, &mut ended).await.is_err() {}
+}
+
+/// Runs an event loop until the sender is dropped.
 fn run(runtime: Runtime, ended: oneshot::Receiver<()>) {
     // A task that panics ends alone. Should a panic get past it all the same, the loop can't be trusted any more, and
     // without one the worker would be given every new connection, having the fewest: better to be started anew.
-    if panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(ended))).is_err() {
+    if panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(until_end(ended)))).is_err() {
         log::error!("the event loop of a worker has panicked; ending the process");
         std::process::abort();
     }

@@ -4,15 +4,16 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderMap, HeaderValue, Version, request};
+use http::{HeaderMap, HeaderValue, Version};
 use pingora::http::RequestHeader;
 
+use super::case::take;
 use crate::auth::{remove_cookies, single_cookie};
 use crate::exchange::{self, Exchange, Line, Onward};
 use crate::hygiene::CleanTarget;
 use crate::reject::Rejection;
 use crate::rewrite::forwarded::Arrival;
-use crate::rewrite::{Trace, forwarded, identity, screen, trace, without_twins};
+use crate::rewrite::{Trace, forwarded, identity, may_be_twin, screen, trace, without_twins};
 use crate::route::{Matched, Prefixes};
 use crate::snapshot::{Action, Forward, Route};
 use crate::upstream::{HashKey, HashSource, Upstream};
@@ -54,27 +55,24 @@ pub fn send_on(
     forwarded::forward(headers, &arrival(x, forward, sent.version));
     trace::stamp(headers, trace, &x.id, exchange::random());
     identity::stamp(headers, permit.consumer().map(|consumer| consumer.header_value()));
+    // Nearly no request has one, and then it has no twin either.
+    let underscored = sent.headers.keys().any(may_be_twin);
+    let mut given = false;
     for (name, value) in permit.headers() {
+        given |= may_be_twin(name);
         headers.insert(name, value.clone());
     }
-    route.request_headers.apply(headers, &x.fill(&sent.headers));
+    route.request_headers.apply_to(headers, underscored || given, &x.fill(&sent.headers));
     // Last, so that nothing above can reach a backend in the gateway's name.
     upstream.dress(authority, headers);
-    without_twins(headers, &sent.headers);
+    if underscored {
+        without_twins(headers, &sent.headers);
+    }
     *head = RequestHeader::from(parts);
     match &x.onward.target {
         Some(target) => head.set_raw_path(target.as_bytes()).map_err(|_| Rejection::Internal),
         None => Ok(()),
     }
-}
-
-/// Takes a request's parts out of its head, which the caller makes anew from them.
-///
-/// A head of Pingora's keeps a second map for the written case of its names, and every change pays for both.
-/// For a head that is rewritten the case is given up (RFC 9110, section 5.1: it means nothing).
-fn take(head: &mut RequestHeader) -> request::Parts {
-    let empty = RequestHeader::from(http::Request::new(()).into_parts().0);
-    std::mem::replace(head, empty).into()
 }
 
 pub(super) fn onward(

@@ -11,6 +11,8 @@ use tokio::io::AsyncWrite;
 
 /// What is at least so large is written through.
 const CAPACITY: usize = 4096;
+/// What the buffer begins with: enough for most answers that it is for, and of a size that the allocator has at hand.
+const FIRST: usize = 1024;
 
 /// A transport, and what waits to be written to it.
 #[derive(Debug)]
@@ -69,7 +71,7 @@ impl<W: AsyncWrite + Unpin> Buffered<W> {
         }
         let keeps = bytes < CAPACITY;
         if keeps && self.waiting.capacity() == 0 {
-            self.waiting.reserve_exact(CAPACITY);
+            self.waiting.reserve_exact(bytes.max(FIRST));
         }
         Poll::Ready(Ok(keeps))
     }

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::config::HeadersConfig;
 use super::head::{Fields as _, is_twin, owned_value, starts_alike};
+use super::screen::may_be_twin;
 use crate::diagnostic::{At, Diagnostics};
 use crate::template::{Fill, Template, Variable};
 
@@ -100,7 +101,12 @@ impl HeaderOps {
 
     /// Changes the headers of a message.
     pub fn apply(&self, head: &mut HeaderMap, fill: &dyn Fill) {
-        if !self.sole.is_empty() {
+        self.apply_to(head, true, fill);
+    }
+
+    /// The same. `underscored`: whether a name with `_` may be among the headers, without which most names have no twin.
+    pub fn apply_to(&self, head: &mut HeaderMap, underscored: bool, fill: &dyn Fill) {
+        if !self.sole.is_empty() && (underscored || self.sole.iter().any(may_be_twin)) {
             // One that is to be renamed is what the configuration speaks of itself.
             let is_meant = |name: &str| self.rename.iter().any(|(old, _)| old == name);
             let is_other = |name: &str| self.sole.iter().any(|sole| is_twin(name, sole.as_str()));

@@ -30,6 +30,14 @@ pub(super) struct Targets {
 }
 
 impl Targets {
+    /// The one that is known, where there is but one: whatever the policy, it is the one to be asked.
+    pub fn only(&self) -> Option<&Arc<Target>> {
+        match &self.listed[..] {
+            [only] if self.by_address.len() == 1 => Some(only),
+            _ => None,
+        }
+    }
+
     pub fn get(&self, address: &SocketAddr) -> Option<&Arc<Target>> {
         self.by_address.get(address)
     }
