@@ -86,7 +86,7 @@ pub struct Config {
     pub plans: BTreeMap<String, limit::PlanConfig>,
 
     /// The file in which the quotas of plans outlive the process. It is made if it is not there; no other gateway can
-    /// have it open. No default: a plan with a `quota` needs it.
+    /// have it open. No default: a plan with a `quota` needs it, or a `store`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota_file: Option<String>,
 
@@ -95,7 +95,7 @@ pub struct Config {
     #[serde(default)]
     pub failed_credentials: limit::FailedCredentials,
 
-    /// A Redis or Valkey in which several gateways keep their limits together. Default: none, each has its own.
+    /// A Redis or Valkey in which several gateways keep their limits and quotas together. Default: none, each has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<store::Config>,
 

@@ -4,6 +4,7 @@
 //! become answers in [`crate::reject`], and whatever happened ends in one line of the access log.
 
 mod answer;
+mod body;
 mod bridge;
 mod caps;
 mod cause;
@@ -290,7 +291,7 @@ impl ProxyHttp for Gateway {
             return Err(cause::raise_of_body(x, Rejection::DeadlineExceeded));
         }
         validate::watch(x, body.as_ref(), end);
-        signed::body(x, body, end)?;
+        signed::piece(x, body, end)?;
         bridge::request_body(x, body, end)?;
         if end && body.as_ref().is_some_and(Bytes::is_empty) {
             // HTTP/2 may end a body with an empty frame. Towards HTTP/1 Pingora would write that as a last chunk, and then

@@ -138,6 +138,12 @@ impl Store {
         self.health.is_up()
     }
 
+    /// How often a connection was made that answers. A server that was away may have forgotten what it was told.
+    #[must_use]
+    pub fn connected(&self) -> u64 {
+        self.health.made()
+    }
+
     /// Whether the keys of one script must lie in one slot.
     #[must_use]
     pub fn is_apart(&self) -> bool {
@@ -171,6 +177,21 @@ impl Store {
         let answer = self.ask_within(worker, script, calls, until).await;
         self.health.note(answer.as_ref().err().copied(), began.elapsed());
         answer
+    }
+
+    /// The same for no request, on whichever connection there is.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn ask_aside(
+        &self,
+        script: &Script,
+        calls: &Pipeline,
+        until: Instant,
+    ) -> Result<Vec<Value>, Trouble> {
+        let lanes = self.lanes.get().map_or(&[][..], |lanes| lanes);
+        let worker = lanes.iter().position(|lane| lane.live().is_some());
+        self.ask(worker.unwrap_or(0), script, calls, until).await
     }
 
     async fn ask_within(

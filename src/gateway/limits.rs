@@ -7,7 +7,7 @@ use http::HeaderMap;
 use pingora::proxy::Session;
 
 use crate::exchange::Exchange;
-use crate::limit::quota::Verdict;
+use crate::limit::quota::{Left, Verdict};
 use crate::limit::{Decision, Outcome, Standing, Subject, Unavailable, Waiting};
 use crate::reject::Rejection;
 use crate::snapshot::Route;
@@ -31,9 +31,11 @@ type Asked = Result<Option<Delay>, Rejection>;
 /// Whether a request is held to limits that are kept where one has to wait for the answer.
 pub(super) fn are_shared(x: &Exchange) -> bool {
     let limits = x.route.as_ref().and_then(|route| route.limits.as_ref());
-    limits
-        .filter(|limits| limits.are_shared())
-        .is_some_and(|limits| limits.rules(x.consumer.as_deref(), &x.line.method).next().is_some())
+    let Some(limits) = limits.filter(|limits| limits.are_shared()) else { return false };
+    let consumer = x.consumer.as_deref();
+    let has_quota =
+        || limits.quotas().zip(consumer).is_some_and(|(all, who)| all.of(who).is_some());
+    limits.rules(consumer, &x.line.method).next().is_some() || has_quota()
 }
 
 /// Counts a request at its route's limits. A preflight was answered at the gate, and has no permit.
@@ -43,7 +45,13 @@ pub(super) fn ask(session: &Session, x: &mut Exchange) -> Asked {
     let now = Instant::now();
     let headers = &session.req_header().headers;
     let decision = limits.take(&subject(x, route, headers), now, x.remaining(now));
-    apply(x, decision)
+    let delay = apply(x, decision)?;
+    // What a rate refuses uses nothing of what was bought.
+    let quotas = x.route.as_ref().and_then(|route| route.limits.as_ref()?.quotas());
+    let taken = quotas.zip(x.consumer.as_deref());
+    let taken = taken.and_then(|(quotas, who)| quotas.take(who, x.time));
+    use_up(x, taken)?;
+    Ok(delay)
 }
 
 /// The same where they are kept in the store, which this worker asks.
@@ -55,10 +63,13 @@ pub(super) async fn ask_store(worker: usize, session: &Session, x: &mut Exchange
         let headers = &session.req_header().headers;
         limits.question(&subject(x, &route, headers), now, x.remaining(now))
     };
-    match asking.in_store(worker).await {
-        Ok(decision) => apply(x, decision),
-        Err(Unavailable) => Err(Rejection::LimitUnavailable),
+    let unavailable = |Unavailable| Rejection::LimitUnavailable;
+    let delay = apply(x, asking.in_store(worker).await.map_err(unavailable)?)?;
+    if let Some((quotas, who)) = limits.quotas().zip(x.consumer.clone()) {
+        let taken = quotas.take_shared(worker, &who, x.time).await.map_err(unavailable)?;
+        use_up(x, taken)?;
     }
+    Ok(delay)
 }
 
 fn subject<'a>(x: &'a Exchange, route: &'a Route, headers: &'a HeaderMap) -> Subject<'a> {
@@ -79,17 +90,16 @@ fn apply(x: &mut Exchange, decision: Decision) -> Asked {
     if decision.observed {
         x.observed.get_or_insert(refusal(Duration::ZERO).code());
     }
-    let delay = match decision.outcome {
-        Outcome::Pass => None,
-        Outcome::Wait(time, waiting) => Some(Delay { time, _waiting: waiting }),
-        Outcome::Refuse(retry_after) => return Err(refusal(retry_after)),
-    };
-    // What a rate refuses uses nothing of what was bought.
-    let quotas = x.route.as_ref().and_then(|route| route.limits.as_ref()?.quotas());
-    let taken = quotas.zip(x.consumer.as_deref());
-    let Some((verdict, left)) = taken.and_then(|(quotas, who)| quotas.take(who, x.time)) else {
-        return Ok(delay);
-    };
+    match decision.outcome {
+        Outcome::Pass => Ok(None),
+        Outcome::Wait(time, waiting) => Ok(Some(Delay { time, _waiting: waiting })),
+        Outcome::Refuse(retry_after) => Err(refusal(retry_after)),
+    }
+}
+
+/// Notes what a quota said of a request.
+fn use_up(x: &mut Exchange, taken: Option<(Verdict, Left)>) -> Result<(), Rejection> {
+    let Some((verdict, left)) = taken else { return Ok(()) };
     let refusal = |retry_after| Rejection::QuotaExceeded { retry_after };
     if verdict != Verdict::Pass {
         x.limit = Some(left.place());
@@ -103,5 +113,5 @@ fn apply(x: &mut Exchange, decision: Decision) -> Asked {
         }
         Verdict::Refuse(retry_after) => return Err(refusal(retry_after)),
     }
-    Ok(delay)
+    Ok(())
 }

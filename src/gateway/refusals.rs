@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, SERVER};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, ORIGIN, SERVER};
 use http::{HeaderMap, Method, Version};
 use pingora::protocols::http::date::get_cached_date;
 
@@ -40,9 +40,11 @@ impl listen::Refusals for Refusals {
         let method = refused.method.and_then(|method| Method::from_bytes(method).ok());
         let (status, why) = (rejection.status(), Some(rejection.code()));
         let reply = rejection.reply(Wanted::Json, id_text);
-        // What it asked for besides can't be read, so that only what stands on every answer is put on it.
+        // Whatever else it asked for can't be read. For whom the answer is may be known all the same.
+        let origin = refused.origin.and_then(|origin| HeaderValue::from_bytes(origin).ok());
+        let sent: HeaderMap = origin.map(|origin| (ORIGIN, origin)).into_iter().collect();
         let reply = match &self.live.now().unrouted {
-            Some(policy) => policy.dress(reply, &HeaderMap::new(), false),
+            Some(policy) => policy.dress(reply, &sent, false),
             None => reply,
         };
         let head_only = method == Some(Method::HEAD);

@@ -3,15 +3,11 @@
 //! What is not empty is held against its digest while it goes on, and its end does not if it is another. Of an empty one
 //! the head is the end, so it is judged before an upstream sees anything.
 
-use std::time::Instant;
-
 use bytes::Bytes;
-use http::Version;
-use http::header::EXPECT;
-use pingora::prelude::{Error, Result};
+use pingora::prelude::Result;
 use pingora::proxy::Session;
 
-use super::cause;
+use super::{body, cause};
 use crate::exchange::Exchange;
 use crate::reject::Rejection;
 
@@ -25,39 +21,12 @@ pub(super) async fn ask(session: &mut Session, x: &mut Exchange) -> Result<Resul
     if !x.signed.as_ref().is_some_and(|signed| signed.wants_body()) {
         return Ok(Ok(()));
     }
-    let downstream = session.as_downstream_mut();
     // HTTP/2 may say so late, when nobody asks any more.
-    if downstream.req_header().version == Version::HTTP_2 && !downstream.is_body_done() {
-        begin(session, x).await?;
-    }
+    body::first(session, x).await?;
     let is_empty = session.as_downstream_mut().is_body_empty();
     let signed = x.signed.as_mut().filter(|_| is_empty);
     let judged = signed.map_or(Ok(()), |signed| signed.piece(&mut None, true));
     Ok(judged.map_err(|_| ANOTHER))
-}
-
-/// Reads as much of a body as shows that it is not empty; Pingora keeps it to send it on.
-async fn begin(session: &mut Session, x: &mut Exchange) -> Result<()> {
-    let downstream = session.as_downstream_mut();
-    downstream.enable_retry_buffering();
-    if downstream.req_header().headers.contains_key(EXPECT) {
-        downstream.write_continue_response().await.map_err(Error::into_down)?;
-    }
-    loop {
-        let left = x.remaining(Instant::now());
-        let next = downstream.read_request_body();
-        let next = match left {
-            None => next.await,
-            Some(left) => match pingora_timeout::timeout(left, next).await {
-                Ok(next) => next,
-                Err(_) => return Err(cause::raise_of_body(x, Rejection::RequestTimeout)),
-            },
-        };
-        match next.map_err(Error::into_down)? {
-            Some(piece) if piece.is_empty() => {}
-            _ => return Ok(()),
-        }
-    }
 }
 
 /// Another try begins the body anew.
@@ -68,7 +37,7 @@ pub(super) fn restart(x: &mut Exchange) {
 }
 
 /// Holds a piece of the request against what was signed.
-pub(super) fn body(x: &mut Exchange, body: &mut Option<Bytes>, end: bool) -> Result<()> {
+pub(super) fn piece(x: &mut Exchange, body: &mut Option<Bytes>, end: bool) -> Result<()> {
     match x.signed.as_mut().map(|signed| signed.piece(body, end)) {
         Some(Err(_)) => Err(cause::raise_of_body(x, ANOTHER)),
         _ => Ok(()),

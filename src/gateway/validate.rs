@@ -9,9 +9,8 @@ use http::header::EXPECT;
 use pingora::http::RequestHeader;
 use pingora::prelude::{Error, Result};
 use pingora::proxy::Session;
-use std::time::Instant;
 
-use super::{KEPT, cause};
+use super::{KEPT, body, cause};
 use crate::exchange::Exchange;
 use crate::intake;
 use crate::reject::Rejection;
@@ -24,6 +23,8 @@ use crate::validate::{MOST_BODY, Reading, Tap};
 pub(super) async fn ask(session: &mut Session, x: &mut Exchange) -> Result<Result<(), Rejection>> {
     let validation = x.route.as_deref().and_then(|route| route.validation.as_ref());
     let Some(observe) = validation.map(|validation| validation.observe) else { return Ok(Ok(())) };
+    // Where nobody may be held up, what HTTP/2 says late is not waited for.
+    let first = if observe || x.switch.is_some() { None } else { body::first(session, x).await? };
     let has_body = x.switch.is_none() && !session.as_downstream_mut().is_body_empty();
     let check = match intake::validate(session.req_header(), Some(has_body), x) {
         Ok(Some(check)) => check,
@@ -34,7 +35,7 @@ pub(super) async fn ask(session: &mut Session, x: &mut Exchange) -> Result<Resul
         x.reading = Reading::Passing(Box::new(Tap { check, body: Vec::new() }));
         return Ok(Ok(()));
     }
-    let body = read(session, x).await?;
+    let body = read(session, x, first).await?;
     let judged = intake::validate_body(&check, &body, x);
     if judged.is_ok() {
         // It is counted once more as it is sent.
@@ -43,33 +44,26 @@ pub(super) async fn ask(session: &mut Session, x: &mut Exchange) -> Result<Resul
     Ok(judged)
 }
 
-/// Reads the whole body, which Pingora keeps to send it on.
-async fn read(session: &mut Session, x: &mut Exchange) -> Result<Vec<u8>> {
+/// Reads the whole body, of which the `first` piece may have been read; Pingora keeps it to send it on.
+async fn read(session: &mut Session, x: &mut Exchange, first: Option<Bytes>) -> Result<Vec<u8>> {
     let limit = x.route.as_ref().map_or(0, |route| route.body_limit);
     let downstream = session.as_downstream_mut();
     downstream.enable_retry_buffering();
     x.reading = Reading::Whole;
     let head = downstream.req_header();
     let is_kept = downstream.get_keepalive().is_some();
-    if head.headers.contains_key(EXPECT) && head.version >= Version::HTTP_11 {
+    let waits = head.headers.contains_key(EXPECT) && head.version >= Version::HTTP_11;
+    // Who has begun was told to.
+    if waits && first.is_none() {
         downstream.write_continue_response().await.map_err(Error::into_down)?;
     }
-    let mut body = Vec::new();
-    // A listener's deadlines do not hold for single streams of HTTP/2. Nor is anybody waited for here for longer than the
-    // target would wait, were the body sent on as it comes.
-    let upstream = x.route.as_ref().and_then(|route| route.upstream());
-    let silence = upstream.map(|upstream| upstream.read_timeout());
+    let (mut body, mut first) = (Vec::new(), first);
     loop {
-        let left = silence.into_iter().chain(x.remaining(Instant::now())).min();
-        let next = downstream.read_request_body();
-        let next = match left {
-            None => next.await,
-            Some(left) => match pingora_timeout::timeout(left, next).await {
-                Ok(next) => next,
-                Err(_) => return Err(cause::raise_of_body(x, Rejection::RequestTimeout)),
-            },
+        let piece = match first.take() {
+            Some(piece) => Some(piece),
+            None => body::next(session, x).await?,
         };
-        let Some(piece) = next.map_err(Error::into_down)? else { break };
+        let Some(piece) = piece else { break };
         body.extend_from_slice(&piece);
         x.bytes_in = body.len() as u64;
         if x.bytes_in > limit {
@@ -83,7 +77,7 @@ async fn read(session: &mut Session, x: &mut Exchange) -> Result<Vec<u8>> {
     }
     if is_kept {
         // An interim answer (100) before the end of the body is no reason to give the connection up.
-        downstream.set_keepalive(KEPT);
+        session.as_downstream_mut().set_keepalive(KEPT);
     }
     Ok(body)
 }

@@ -91,11 +91,11 @@ impl<'a> Builder<'a> {
         plans: &BTreeMap<String, PlanConfig>,
         consumers: &ConsumersConfig,
         auth: Option<&Auth>,
-        quota_file: Option<&str>,
+        quotas: quota::Places<'_>,
         diagnostics: &mut Diagnostics,
     ) {
         let kept = self.previous.and_then(|previous| previous.quotas.as_deref());
-        self.quotas = quota::compile(plans, consumers, auth, quota_file, kept, diagnostics);
+        self.quotas = quota::compile(plans, consumers, auth, quotas, kept, diagnostics);
         let (mut rules, mut places) = (Vec::new(), BTreeMap::new());
         for (name, plan) in plans {
             let at = At::root().key("plans").key(name).key("limits");

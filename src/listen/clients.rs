@@ -39,6 +39,8 @@ pub struct Refused<'a> {
     pub target: Option<&'a [u8]>,
     /// Whether it is HTTP/1.0, and not HTTP/1.1, in the same case.
     pub is_http10: Option<bool>,
+    /// Which page it is for, if that was read before whatever is wrong with it.
+    pub origin: Option<&'a [u8]>,
     /// How long it took.
     pub took: Duration,
 }

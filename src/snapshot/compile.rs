@@ -18,7 +18,7 @@ use crate::auth::{self, Auth};
 use crate::concurrency::{Callers, Wish};
 use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics};
-use crate::limit;
+use crate::limit::{self, quota};
 use crate::listen::Door;
 use crate::observe::access_log::Sampling;
 use crate::portal::{Landscape, Library};
@@ -68,8 +68,12 @@ pub(super) fn compile_with(
     refuse_unasked_certificates(config, gaps, diagnostics);
     let store = compile_store(config, previous, sources, diagnostics);
     let mut limits = begin_limits(previous, store.clone().flatten());
-    let file = config.quota_file.as_deref();
-    limits.plans(&config.plans, &config.consumers, auth.as_deref(), file, diagnostics);
+    let places = quota::Places {
+        file: config.quota_file.as_deref(),
+        has_store: config.store.is_some(),
+        store: store.as_ref().and_then(Option::as_ref),
+    };
+    limits.plans(&config.plans, &config.consumers, auth.as_deref(), places, diagnostics);
     let callers = Arc::new(compile_callers(config, auth.as_deref(), previous, diagnostics));
     let read_file = |path: &Path| sources.data(path);
     let documents = Documents::new(&read_file);

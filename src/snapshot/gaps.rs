@@ -90,7 +90,8 @@ impl Gaps {
             config.plans.insert(name, PlanConfig::default());
         }
         // Where a quota is kept cannot be missed while that cannot be read.
-        if wrong.lost("quota_file", config.quota_file.is_none()) {
+        let nowhere = config.quota_file.is_none() && config.store.is_none();
+        if wrong.lost("quota_file", nowhere) || nowhere && wrong.touches("store") {
             config.plans.values_mut().for_each(|plan| plan.quota.0.clear());
         }
         // Without a key of its own a consumer is nothing but a name.

@@ -1,6 +1,6 @@
 //! How the store is: for requests, for the log, and for whoever asks.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -76,6 +76,7 @@ pub(super) struct Health {
     on_error: OnError,
     up: watch::Sender<Up>,
     apart: AtomicBool,
+    made: AtomicU64,
     /// What was last told, as long as a connection is missing.
     trouble: Mutex<Option<String>>,
     asked: Counters<5>,
@@ -101,6 +102,7 @@ impl Health {
             on_error,
             up: watch::Sender::new(Up::default()),
             apart: AtomicBool::new(false),
+            made: AtomicU64::new(0),
             trouble: Mutex::default(),
             asked: Counters::default(),
             durations: Histogram::default(),
@@ -130,8 +132,14 @@ impl Health {
         }
     }
 
+    /// How often a worker has got a connection that answers.
+    pub(super) fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+
     /// A worker has a connection that answers.
     pub(super) fn connected(&self) {
+        self.made.fetch_add(1, Ordering::Relaxed);
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         self.up.send_modify(|up| up.connections += 1);
         if self.is_up() {

@@ -189,3 +189,54 @@ async fn a_stranger_is_not_believed_that_it_came_by_tls() {
     assert_eq!(answer.header("strict-transport-security"), "");
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
 }
+
+/// A page may read why its request was refused, even if the head is one that can't be read: of most that browsers send
+/// so the cookies are too large. What counts is what stood there once, before whatever is wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_reads_what_is_said_of_a_head_that_cannot_be_read() {
+    let large = format!("Cookie: a={}\r\n", "x".repeat(65 << 10));
+    for (origins, credentials) in [("\"https://app.test\"", true), ("\"*\"", false)] {
+        let gateway = Gateway::start(&format!(
+            "defaults: {{ cors: {{ origins: [ {origins} ], credentials: {credentials} }} }}\n\
+             routes: {{ a: {{ path: /, auth: none, respond: {{ status: 200 }} }} }}"
+        ))
+        .await;
+        for (lines, status, told) in [
+            (format!("Origin: https://app.test\r\n{large}"), 431, true),
+            (format!("oRiGiN:https://app.test \r\n{large}"), 431, true),
+            ("Origin: https://app.test\r\nbad header: x\r\n".to_owned(), 400, true),
+            (
+                "Origin: https://app.test\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n"
+                    .to_owned(),
+                400,
+                true,
+            ),
+            (format!("Origin: https://evil.test\r\n{large}"), 431, false),
+            (
+                format!("Origin: https://app.test\r\nOrigin: https://app.test\r\n{large}"),
+                431,
+                false,
+            ),
+            (format!("{large}Origin: https://app.test\r\n"), 431, false),
+            ("X-Origin: https://app.test\r\nbad header: x\r\n".to_owned(), 400, false),
+            ("bad header: x\r\nOrigin: https://app.test\r\n".to_owned(), 400, false),
+        ] {
+            let mut client = Client::connect(gateway.address()).await;
+            let head = format!("GET / HTTP/1.1\r\nHost: a.test\r\n{lines}\r\n");
+            client.write(head.as_bytes()).await;
+            let answer = client.read(false).await;
+            let what = &lines[..lines.len().min(80)];
+            assert_eq!(answer.status, status, "{what}");
+            let allowed = match (credentials, told) {
+                (false, _) => "*",
+                (true, true) => "https://app.test",
+                (true, false) => "",
+            };
+            assert_eq!(answer.header("access-control-allow-origin"), allowed, "{what}");
+            let with = if told && credentials { "true" } else { "" };
+            assert_eq!(answer.header("access-control-allow-credentials"), with, "{what}");
+            assert_eq!(answer.header("vary"), if credentials { "Origin" } else { "" }, "{what}");
+            assert!(!answer.header("x-request-id").is_empty(), "{what}");
+        }
+    }
+}

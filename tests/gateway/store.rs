@@ -1,6 +1,7 @@
 //! Limits that several gateways count together, in a real Redis: exactly, or with units taken ahead; and what becomes of
 //! them while it is stopped, hangs, or comes back.
 
+mod quotas;
 mod trouble;
 
 use std::net::SocketAddr;
@@ -34,10 +35,12 @@ async fn up(admin: SocketAddr) -> bool {
 
 /// A gateway in this process, with an operators' listener.
 async fn sharing(store: &str, routes: &str) -> Gateway {
-    let gateway = Gateway::start(&format!(
-        "store: {{ {store} }}\nadmin: {{ address: \"127.0.0.1:0\" }}\nroutes: {{ {routes} }}\n"
-    ))
-    .await;
+    sharing_text(&format!("store: {{ {store} }}\nroutes: {{ {routes} }}\n")).await
+}
+
+/// The same by this text.
+async fn sharing_text(text: &str) -> Gateway {
+    let gateway = Gateway::start(&format!("admin: {{ address: \"127.0.0.1:0\" }}\n{text}")).await;
     let admin = gateway.addresses["admin"];
     eventually("the gateway serves", async || {
         get(admin, "/readyz", &[("Host", "localhost")]).await.status == 200

@@ -259,6 +259,45 @@ async fn it_holds_over_http2_too() {
     assert_eq!(bodies, ["{\"qty\":7}", "{\"qty\":8}", "{\"qty\":9}"]);
 }
 
+/// HTTP/2 may say only after the head that no body follows, and some proxies in front always do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_turns_out_to_be_empty_is_none() {
+    let orders = Origin::start("orders").await;
+    let gateway = gateway(&orders.address.to_string(), "").await;
+    let stream = TcpStream::connect(gateway.address()).await.unwrap();
+    let (mut requests, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    for (method, path, pieces, status) in [
+        ("GET", "/orders", &[][..], 200),
+        ("GET", "/orders", &[""], 200),
+        ("GET", "/orders", &["x"], 415),
+        ("GET", "/orders", &["", "x"], 415),
+        ("PUT", "/orders/raw", &[], 200),
+        ("PUT", "/orders/raw", &["ab", "", "c"], 200),
+    ] {
+        let frames: Vec<_> = pieces
+            .iter()
+            .map(|piece: &&'static str| {
+                Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from_static(piece.as_bytes())))
+            })
+            .collect();
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", gateway.address()))
+            .header("x-as", "blue")
+            .header("content-type", "application/octet-stream")
+            .body(StreamBody::new(futures::stream::iter(frames)))
+            .unwrap();
+        let answer = tokio::time::timeout(PATIENCE, requests.send_request(request)).await;
+        assert_eq!(answer.unwrap().unwrap().status(), status, "{method} {pieces:?}");
+    }
+    let bodies: Vec<_> = orders.seen().into_iter().map(|seen| seen.body).collect();
+    assert_eq!(bodies, ["", "", "", "abc"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_stops_sending_is_told_so() {
     let orders = Origin::start("orders").await;

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{Client, Gateway, Origin, PATIENCE, RawOrigin};
+use crate::support::{Client, Gateway, Origin, PATIENCE, RawOrigin, eventually};
 
 const KEY: &str = "chat-1-secret-7q3z";
 const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
@@ -202,6 +202,8 @@ async fn until_it_has_begun_it_is_bounded_like_any_request() {
         client.write(request.as_bytes()).await;
         let answer = client.read(false).await;
         assert_eq!((answer.status, answer.code().as_str()), (504, code), "{wish}, {more}");
+        // It may read what it was sent only now.
+        eventually("it is asked", async || !origin.heads().is_empty()).await;
         let asked = origin.heads()[0].to_ascii_lowercase();
         assert_eq!(asked.contains("upgrade"), wish == "websocket", "{asked}");
     }
@@ -209,7 +211,7 @@ async fn until_it_has_begun_it_is_bounded_like_any_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_that_stalls_is_bounded_too() {
-    for more in ["timeouts: { read: 200ms }", "timeouts: { total: 200ms }"] {
+    for more in ["timeouts: { read: 1s }", "timeouts: { total: 1s }"] {
         let origin = RawOrigin::with(async |mut stream: TcpStream| {
             let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf";
             stream.write_all(head).await.unwrap();
@@ -227,13 +229,13 @@ async fn a_refusal_that_stalls_is_bounded_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn once_it_has_begun_neither_the_read_timeout_nor_the_deadline_ends_it() {
     let origin = loud_echo().await;
-    let gateway = gateway_with(origin.address, "timeouts: { read: 100ms, total: 300ms }").await;
+    let gateway = gateway_with(origin.address, "timeouts: { read: 500ms, total: 800ms }").await;
     let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
     stream.write_all(&upgrade("/chat", Some(KEY))).await.unwrap();
     assert!(read_head(&mut stream).await.starts_with("http/1.1 101 "));
     // Rests that are longer than either.
     for said in ["hello", "again"] {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         stream.write_all(said.as_bytes()).await.unwrap();
         assert_eq!(read_exactly(&mut stream, said.len()).await, said.to_uppercase().as_bytes());
     }

@@ -8,21 +8,33 @@ use jiff::tz::TimeZone;
 
 use super::config::QuotasConfig;
 use super::counter::Name;
-use super::ledger::Ledger;
+use super::ledger::{Kept, Ledger};
 use super::quotas::{Account, MOST, Part, Quotas, Rule};
 use crate::auth::{Auth, ConsumersConfig};
 use crate::diagnostic::{At, Diagnostics};
 use crate::limit::PlanConfig;
+use crate::store::Store;
 
 /// What a plan says, with the clocks.
 type Parts = Vec<(Part, TimeZone)>;
+
+/// Where quotas are kept, as it is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'a> {
+    /// The file.
+    pub file: Option<&'a str>,
+    /// Whether there is a store.
+    pub has_store: bool,
+    /// The store, if what is written of it can be read.
+    pub store: Option<&'a Arc<Store>>,
+}
 
 /// Reads what the plans say of quotas. None if no plan has any, or if there is a mistake.
 pub fn compile(
     plans: &BTreeMap<String, PlanConfig>,
     consumers: &ConsumersConfig,
     auth: Option<&Auth>,
-    file: Option<&str>,
+    places: Places<'_>,
     previous: Option<&Quotas>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Arc<Quotas>> {
@@ -30,29 +42,25 @@ pub fn compile(
     let mut rules = BTreeMap::new();
     for (name, plan) in plans.iter().filter(|(_, plan)| !plan.quota.is_empty()) {
         let at = At::root().key("plans").key(name).key("quota");
-        if file.is_none() {
+        if places.file.is_none() && !places.has_store {
             diagnostics.error(
                 at.clone(),
                 "a quota outlives the process, and nothing says where it is kept",
-                "write `quota_file: /var/lib/portcullis/quotas.redb` at the top level",
+                "write `quota_file: /var/lib/portcullis/quotas.redb` at the top level, or a `store` if several gateways \
+                 share it",
             );
         }
         let parts = parts(&plan.quota, &at, diagnostics);
         rules.insert(name, (at.to_string(), parts));
     }
-    let path = Path::new(file?);
-    if !path.is_absolute() {
-        diagnostics.error(
-            At::root().key("quota_file"),
-            format!("{} depends on where the gateway is started", path.display()),
-            "write it from the root, such as /var/lib/portcullis/quotas.redb",
-        );
-    }
+    check(places, diagnostics);
     if diagnostics.len() > before {
         return None;
     }
-    let kept = previous.map(|previous| &previous.ledger).filter(|ledger| ledger.is_in(path));
-    let ledger = kept.map_or_else(|| Arc::new(Ledger::in_file(path)), Arc::clone);
+    let place = places.store.map(Kept::Store);
+    let place = place.or_else(|| Some(Kept::File(Path::new(places.file?))))?;
+    let kept = previous.map(|previous| &previous.ledger).filter(|ledger| ledger.is_at(place));
+    let ledger = kept.map_or_else(|| Arc::new(Ledger::at(place)), Arc::clone);
     let rules: BTreeMap<&String, (Arc<Rule>, Parts)> = rules
         .into_iter()
         .map(|(plan, (name, parts))| (plan, (rule(name, &parts, previous), parts)))
@@ -75,6 +83,25 @@ pub fn compile(
     }
     let rules = rules.into_values().map(|(rule, _)| (Arc::clone(rule.name()), rule)).collect();
     Some(Arc::new(Quotas { ledger, rules, accounts: accounts.into() }))
+}
+
+/// There is one place, and it can be found again.
+fn check(places: Places<'_>, diagnostics: &mut Diagnostics) {
+    let Some(file) = places.file else { return };
+    let at = At::root().key("quota_file");
+    if places.has_store {
+        diagnostics.error(
+            at,
+            "with a `store`, quotas are kept there, by all gateways together",
+            "take `quota_file` out",
+        );
+    } else if !Path::new(file).is_absolute() {
+        diagnostics.error(
+            at,
+            format!("{file} depends on where the gateway is started"),
+            "write it from the root, such as /var/lib/portcullis/quotas.redb",
+        );
+    }
 }
 
 /// The rule of a plan: that of the previous configuration if it says the same, with all it counted.

@@ -1,11 +1,15 @@
 //! How much of a quota a consumer has used in the window of the calendar that it is.
 
+mod claim;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::tz::TimeZone;
 
 use super::calendar::Window;
 use crate::units::Calendar;
+use claim::Claim;
+pub(super) use claim::{Ask, Told, Word};
 
 /// What is counted together: it goes on being the same when the amount of a quota changes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +45,8 @@ pub(super) struct State {
     saved: u64,
     /// Whether what was kept before this process is known.
     known: bool,
+    /// What this process may use without asking, where it shares the quota with others.
+    claim: Claim,
 }
 
 /// What has to be kept of a counter.
@@ -93,9 +99,10 @@ impl State {
         &self.window.name
     }
 
-    /// Uses one more.
-    pub(super) const fn count(&mut self) {
+    /// Uses one more at this second.
+    pub(super) const fn count(&mut self, now: i64) {
         self.own = self.own.saturating_add(1);
+        self.mark(now);
     }
 
     /// Whether what was kept before this process is known.
@@ -146,7 +153,7 @@ mod tests {
     fn another_window_begins_with_nothing() {
         let counter = counter();
         counter.at(MIDNIGHT).resume(5);
-        counter.at(MIDNIGHT).count();
+        counter.at(MIDNIGHT).count(MIDNIGHT);
         let last = MIDNIGHT + 86_399;
         let state = counter.at(last);
         assert_eq!((state.used(), state.ends(), state.window()), (6, last + 1, "2026-11-24"));
@@ -155,16 +162,16 @@ mod tests {
         assert_eq!((state.used(), state.is_known()), (0, true));
         drop(state);
         // A clock that was wrong is no reason to refuse for years.
-        counter.at(i64::MAX).count();
+        counter.at(i64::MAX).count(MIDNIGHT);
         assert_eq!(counter.at(last + 1).used(), 0);
     }
 
     #[test]
     fn who_comes_late_from_the_window_before_counts_in_this_one() {
         let counter = counter();
-        counter.at(MIDNIGHT).count();
+        counter.at(MIDNIGHT).count(MIDNIGHT);
         // It began a second before midnight, and had to wait for something.
-        counter.at(MIDNIGHT - 1).count();
+        counter.at(MIDNIGHT - 1).count(MIDNIGHT);
         assert_eq!(counter.at(MIDNIGHT).used(), 2);
         // What was kept before midnight is told after it, and changes nothing.
         let entry = Entry { window: "2026-11-23".into(), ends: MIDNIGHT, own: 9 };
@@ -176,7 +183,7 @@ mod tests {
     #[test]
     fn what_was_kept_counts_once_whatever_came_before_it_was_known() {
         let counter = counter();
-        counter.at(MIDNIGHT).count();
+        counter.at(MIDNIGHT).count(MIDNIGHT);
         counter.at(MIDNIGHT).resume(5);
         counter.at(MIDNIGHT).resume(5);
         assert_eq!(counter.at(MIDNIGHT).used(), 6);
@@ -187,9 +194,9 @@ mod tests {
         let counter = counter();
         counter.at(MIDNIGHT).resume(0);
         assert_eq!(counter.at(MIDNIGHT).unsaved(), None);
-        counter.at(MIDNIGHT).count();
+        counter.at(MIDNIGHT).count(MIDNIGHT);
         let entry = counter.at(MIDNIGHT).unsaved().expect("changed");
-        counter.at(MIDNIGHT).count();
+        counter.at(MIDNIGHT).count(MIDNIGHT);
         counter.at(MIDNIGHT).saved(&entry, 3);
         assert_eq!(counter.at(MIDNIGHT).used(), 5);
         let entry = counter.at(MIDNIGHT).unsaved().expect("changed again");

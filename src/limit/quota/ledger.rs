@@ -10,18 +10,35 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use jiff::tz::TimeZone;
 use tokio::task::spawn_blocking;
 
-use super::counter::{Counter, Entry, Name};
+use super::counter::{Ask, Counter, Entry, Name, State};
 use super::file::{File, Row};
+use super::shared::{Asking, Shared};
+use crate::store::Store;
 
 /// So often what is over is forgotten, in seconds.
 const BETWEEN_PRUNINGS: i64 = 3600;
 
+/// Where quotas are kept, as it is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kept<'a> {
+    /// In this file, by one process.
+    File(&'a Path),
+    /// In this store, by all that share it.
+    Store(&'a Arc<Store>),
+}
+
 /// Where quotas are kept.
 #[derive(Debug)]
 pub struct Ledger {
-    file: Arc<File>,
+    place: Place,
     counters: Mutex<BTreeMap<Name, Weak<Counter>>>,
     chores: Mutex<Chores>,
+}
+
+#[derive(Debug)]
+enum Place {
+    File(Arc<File>),
+    Store(Shared),
 }
 
 /// What only the task that keeps them knows.
@@ -33,18 +50,30 @@ struct Chores {
 }
 
 impl Ledger {
-    /// In this file. It is opened by [`Ledger::open`].
-    pub(super) fn in_file(path: &Path) -> Self {
-        Self {
-            file: Arc::new(File::at(path.to_owned())),
-            counters: Mutex::default(),
-            chores: Mutex::default(),
-        }
+    /// Kept there. It is opened by [`Ledger::open`].
+    pub(super) fn at(kept: Kept<'_>) -> Self {
+        let place = match kept {
+            Kept::File(path) => Place::File(Arc::new(File::at(path.to_owned()))),
+            Kept::Store(store) => Place::Store(Shared::new(Arc::clone(store))),
+        };
+        Self { place, counters: Mutex::default(), chores: Mutex::default() }
     }
 
     /// Whether it is kept there.
-    pub(super) fn is_in(&self, path: &Path) -> bool {
-        self.file.path() == path
+    pub(super) fn is_at(&self, kept: Kept<'_>) -> bool {
+        match (&self.place, kept) {
+            (Place::File(file), Kept::File(path)) => file.path() == path,
+            (Place::Store(shared), Kept::Store(store)) => Arc::ptr_eq(&shared.store, store),
+            _ => false,
+        }
+    }
+
+    /// The store, where it is kept in one.
+    pub(super) const fn shared(&self) -> Option<&Shared> {
+        match &self.place {
+            Place::Store(shared) => Some(shared),
+            Place::File(_) => None,
+        }
     }
 
     /// The counter of this name.
@@ -58,11 +87,75 @@ impl Ledger {
         counter
     }
 
-    /// Opens it, and has the counters go on where they ended.
+    /// Opens it, and has the counters go on where they ended. Of the store each is asked when it is needed.
     ///
     /// # Errors
     /// What is wrong, and what helps.
     pub(super) async fn open(&self, now: i64) -> Result<(), (String, &'static str)> {
+        match &self.place {
+            Place::File(file) => self.open_file(file, now).await,
+            Place::Store(_) => Ok(()),
+        }
+    }
+
+    /// Keeps what changed.
+    pub(super) async fn save(&self, now: i64) {
+        match &self.place {
+            Place::File(file) => self.save_file(file, now).await,
+            Place::Store(shared) => self.settle(shared, now).await,
+        }
+    }
+
+    /// Keeps what changed for the last time, and leaves the place to whoever comes next.
+    pub(super) async fn close(&self, now: i64) {
+        match &self.place {
+            Place::File(file) => {
+                self.save_file(file, now).await;
+                let file = Arc::clone(file);
+                // Whatever it was busy with is over: this waits for the disk alone.
+                let _ = spawn_blocking(move || file.close()).await;
+            }
+            Place::Store(shared) => {
+                let asking = self.asking(now, State::leave);
+                let told = shared.tell(&asking, now).await;
+                if told.is_err() && !asking.is_empty() {
+                    log::warn!(
+                        "quotas: the store does not answer, and may not know what was used last"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Tells the store what it does not know.
+    async fn settle(&self, shared: &Shared, now: i64) {
+        let anew = shared.is_to_learn_anew();
+        let asking = self.asking(now, |state| state.settle(now, anew));
+        let told = shared.tell(&asking, now).await;
+        if told.is_err() && anew {
+            shared.is_still_to_learn();
+        }
+        let mut chores = self.chores();
+        match told {
+            Ok(()) => chores.failing = None,
+            // The store says in the log how it is.
+            Err(_) => drop(chores.failing.get_or_insert(now)),
+        }
+    }
+
+    /// What the counters have to say.
+    fn asking(&self, now: i64, mut say: impl FnMut(&mut State) -> Option<Ask>) -> Vec<Asking> {
+        let mut asking = Vec::new();
+        self.counters().retain(|_, counter| {
+            let Some(counter) = counter.upgrade() else { return false };
+            let ask = say(&mut counter.at(now));
+            asking.extend(ask.map(|ask| Asking { counter, ask, amount: 0 }));
+            true
+        });
+        asking
+    }
+
+    async fn open_file(&self, file: &Arc<File>, now: i64) -> Result<(), (String, &'static str)> {
         let unknown: Vec<(Arc<Counter>, String)> = self
             .counters
             .lock()
@@ -76,7 +169,7 @@ impl Ledger {
                 key.map(|key| (counter, key))
             })
             .collect();
-        let file = Arc::clone(&self.file);
+        let file = Arc::clone(file);
         let read = move || {
             file.open(now)?;
             let (counters, keys): (Vec<_>, Vec<_>) = unknown.into_iter().unzip();
@@ -90,8 +183,7 @@ impl Ledger {
         spawn_blocking(read).await.unwrap_or_else(broke_off)
     }
 
-    /// Keeps what changed.
-    pub(super) async fn save(&self, now: i64) {
+    async fn save_file(&self, kept: &Arc<File>, now: i64) {
         let mut changed: Vec<(Arc<Counter>, Entry)> = Vec::new();
         self.counters().retain(|_, counter| {
             let Some(counter) = counter.upgrade() else { return false };
@@ -111,7 +203,7 @@ impl Ledger {
                 ends: entry.ends,
             })
             .collect();
-        let file = Arc::clone(&self.file);
+        let file = Arc::clone(kept);
         let write = move || {
             file.write(&rows)?;
             if prune { file.forget(now) } else { Ok(()) }
@@ -124,7 +216,7 @@ impl Ledger {
                     chores.pruned = now;
                 }
                 if chores.failing.take().is_some() {
-                    log::info!("quotas: {} is written again", self.file.path().display());
+                    log::info!("quotas: {} is written again", kept.path().display());
                 }
                 drop(chores);
                 for (counter, entry) in &changed {
@@ -136,19 +228,11 @@ impl Ledger {
                 chores.failing = Some(now);
                 log::error!(
                     "quotas: {} cannot be written: {what}; they are counted in this process alone until it can",
-                    self.file.path().display()
+                    kept.path().display()
                 );
             }
             Err(_) => {}
         }
-    }
-
-    /// Keeps what changed for the last time, and leaves the file to whoever opens it next.
-    pub(super) async fn close(&self, now: i64) {
-        self.save(now).await;
-        let file = Arc::clone(&self.file);
-        // Whatever it was busy with is over: this waits for the disk alone.
-        let _ = spawn_blocking(move || file.close()).await;
     }
 
     /// For how many seconds what is counted could not be kept.
@@ -159,7 +243,10 @@ impl Ledger {
 
     /// How it is named in a mistake.
     pub(super) fn place(&self) -> String {
-        self.file.path().display().to_string()
+        match &self.place {
+            Place::File(file) => file.path().display().to_string(),
+            Place::Store(shared) => shared.store.status().address,
+        }
     }
 
     fn counters(&self) -> MutexGuard<'_, BTreeMap<Name, Weak<Counter>>> {

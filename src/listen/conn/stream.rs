@@ -31,6 +31,7 @@ impl Conn {
                 method: request.and_then(|line| part(&line.method)),
                 target: request.and_then(|line| part(&line.target)),
                 is_http10: request.map(|line| line.is_http10),
+                origin: guard.origin(bytes),
                 took: since.map(|since| since.elapsed()).unwrap_or_default(),
             };
             self.clients.refusals.refuse(&refused)

@@ -18,8 +18,8 @@ enum Phase {
     Complete,
     /// The connection has switched to another protocol.
     Open,
-    /// Nothing passes any more.
-    Broken(Flaw),
+    /// Nothing passes any more; where that is for a head, it is here.
+    Broken(Flaw, Option<Head>),
 }
 
 /// Reads the requests of one connection as strictly as RFC 9112 writes them, and says of each byte whether it may
@@ -27,13 +27,11 @@ enum Phase {
 #[derive(Debug)]
 pub struct Guard {
     phase: Phase,
-    /// The request line of a head that was refused.
-    refused: Option<RequestLine>,
 }
 
 impl Default for Guard {
     fn default() -> Self {
-        Self { phase: Phase::Head(Head::default()), refused: None }
+        Self { phase: Phase::Head(Head::default()) }
     }
 }
 
@@ -81,17 +79,18 @@ impl Guard {
                 }
                 Phase::Complete => return Ok(passed),
                 Phase::Open => return Ok(window.len()),
-                Phase::Broken(flaw) => return Err(*flaw),
+                Phase::Broken(flaw, _) => return Err(*flaw),
             }
         }
     }
 
     /// What was clean before the flaw still passes; the flaw is told with the next look.
     fn break_off(&mut self, flaw: Flaw, passed: usize) -> Result<usize, Flaw> {
-        if let Phase::Head(head) = &self.phase {
-            self.refused = head.request().cloned();
-        }
-        self.phase = Phase::Broken(flaw);
+        let head = match std::mem::replace(&mut self.phase, Phase::Broken(flaw, None)) {
+            Phase::Head(head) => Some(head),
+            _ => None,
+        };
+        self.phase = Phase::Broken(flaw, head);
         if passed > 0 { Ok(passed) } else { Err(flaw) }
     }
 
@@ -137,9 +136,19 @@ impl Guard {
     /// was shown last.
     #[must_use]
     pub fn request(&self) -> Option<&RequestLine> {
+        self.head()?.request()
+    }
+
+    /// The `Origin` of that head, in what was shown last, if it stands there once before whatever is wrong with it.
+    #[must_use]
+    pub fn origin<'w>(&self, window: &'w [u8]) -> Option<&'w [u8]> {
+        self.head()?.origin(window)
+    }
+
+    fn head(&self) -> Option<&Head> {
         match &self.phase {
-            Phase::Head(head) => head.request(),
-            _ => self.refused.as_ref(),
+            Phase::Head(head) | Phase::Broken(_, Some(head)) => Some(head),
+            _ => None,
         }
     }
 }

@@ -54,6 +54,18 @@ impl Head {
         self.request.as_ref()
     }
 
+    /// The value of `Origin`, if it stands once in the lines that were read.
+    pub(super) fn origin<'w>(&self, window: &'w [u8]) -> Option<&'w [u8]> {
+        const NAME: &[u8] = b"origin:";
+        let begin = self.begin.filter(|_| self.request.is_some())?;
+        let lines = window.get(begin..self.line)?.split(|byte| *byte == b'\n');
+        let mut all = lines.filter_map(|line| {
+            let (name, value) = line.split_at_checked(NAME.len())?;
+            name.eq_ignore_ascii_case(NAME).then(|| value.trim_ascii())
+        });
+        all.next().filter(|_| all.next().is_none())
+    }
+
     /// Whether a request has begun: an empty line before it does not count.
     pub(super) fn has_begun(window: &[u8]) -> bool {
         !matches!(window, [] | [b'\r'] | [b'\r', b'\n'] | [b'\r', b'\n', b'\r'])

@@ -708,6 +708,21 @@ async fn shared_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn shared_quotas() {
+    let (orders, redis) = (Origin::start("orders").await, Redis::start().await);
+    let text =
+        example("shared-quotas.yaml").replace("on_error: local", "deadline: 5s\n  on_error: deny");
+    let targets = [("127.0.0.1:8001", orders.address), ("127.0.0.1:6379", redis.address)];
+    let start = || start_text(text.clone(), &targets, &TestSources::default());
+    let (one, two) = (start(), start());
+    let mut found = Vec::new();
+    for gateway in [&one, &two, &one, &two, &one, &two] {
+        found.push(call(gateway, "/orders", &[]).await.status);
+    }
+    assert_eq!(found, [200, 200, 200, 200, 200, 429]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn concurrency() {
     let orders = Origin::start("orders").await;
     let gateway = start("concurrency.yaml", &[("127.0.0.1:8001", orders.address)]);

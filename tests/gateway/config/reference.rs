@@ -150,6 +150,7 @@ fn it_has_every_key_of_the_schema() {
     let in_comments = [
         "admin.address",
         "admin.token",
+        "quota_file",
         "logs.sample.route",
         "logs.sample.status",
         "logs.sample.keep",

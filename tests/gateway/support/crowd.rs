@@ -22,17 +22,23 @@ pub struct Crowd {
 impl Crowd {
     /// Has 64 clients, spread over these gateways, send 10,000 requests as fast as they can.
     pub async fn at(addresses: &[SocketAddr]) -> Self {
+        Self::with(addresses, &[]).await
+    }
+
+    /// The same with this in their heads.
+    pub async fn with(addresses: &[SocketAddr], more: &[(&'static str, &'static str)]) -> Self {
+        let headers = [&[("Host", "a.test")], more].concat();
         let left = Arc::new(AtomicUsize::new(REQUESTS));
         let began = Instant::now();
         let crowd = addresses.iter().cycle().take(CLIENTS).map(|address| {
-            let (left, address) = (left.clone(), *address);
+            let (left, address, headers) = (left.clone(), *address, headers.clone());
             tokio::spawn(async move {
                 let take = |n: usize| n.checked_sub(1);
                 let order = Ordering::Relaxed;
                 let mut client = Client::connect(address).await;
                 let (mut passed, mut times) = (0, Vec::new());
                 while left.fetch_update(order, order, take).is_ok() {
-                    match client.ask("GET", "/", &[("Host", "a.test")]).await.status {
+                    match client.ask("GET", "/", &headers).await.status {
                         204 => passed += 1,
                         429 => {}
                         other => panic!("{other}"),
