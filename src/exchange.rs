@@ -317,7 +317,7 @@ impl Exchange {
                 let [policy, left] = quota.values()?;
                 Some([(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, left)])
             }
-            (None, Some(standing)) => standing.fields(),
+            (None, Some(standing)) => self.route.as_ref()?.limits.as_ref()?.fields(standing),
             (None, None) => None,
         }
     }

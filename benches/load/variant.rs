@@ -31,6 +31,10 @@ pub enum Variant {
     NoLog,
     /// And an access log to a file: everything
     Full,
+    /// All of that but the key, with `auth: none`
+    Open,
+    /// All of it, and a rate limit for each consumer, and CORS
+    Policies,
 }
 
 impl Variant {
@@ -40,16 +44,16 @@ impl Variant {
     }
 
     fn checks_key(self) -> bool {
-        matches!(self, Self::Key | Self::NoLog | Self::Full)
+        matches!(self, Self::Key | Self::NoLog | Self::Full | Self::Policies)
     }
 
     fn rewrites(self) -> bool {
-        matches!(self, Self::NoLog | Self::Full)
+        matches!(self, Self::NoLog | Self::Full | Self::Open | Self::Policies)
     }
 
     /// Whether each request must leave a line in `access.log` in the folder.
     pub fn logs(self) -> bool {
-        self == Self::Full
+        matches!(self, Self::Full | Self::Open | Self::Policies)
     }
 
     /// The command that starts it. What it needs is written to `folder`.
@@ -103,6 +107,13 @@ impl Variant {
         } else {
             (String::new(), ", auth: none")
         };
+        // A rate that is never reached: what is measured is asking it, and telling what is left.
+        let policies = if self == Self::Policies {
+            ", limits: [ { rate: 1000000/s, per: consumer } ], \
+             cors: { origins: [ \"https://app.example.com\", \"https://*.example.org\" ] }"
+        } else {
+            ""
+        };
         let log = if self.logs() { log.display().to_string() } else { "off".to_owned() };
         format!(
             "version: 1\n\
@@ -111,7 +122,7 @@ impl Variant {
              upstreams: {{ origin: {{ targets: [ \"{origin}\" ]{secret} }} }}\n\
              {consumers}\
              {defaults}\
-             routes: {{ users: {{ path: /users, to: origin{auth}{rewriting} }} }}\n\
+             routes: {{ users: {{ path: /users, to: origin{auth}{rewriting}{policies} }} }}\n\
              logs: {{ access: \"{log}\" }}\n"
         )
     }
@@ -138,6 +149,11 @@ impl Variant {
             wanted.push(("an answer's header removed", !head.contains("x-powered-by")));
         } else {
             wanted.push(("the path kept", seen.starts_with("get /users/echo ")));
+        }
+        if self == Self::Policies {
+            wanted.push(("what is left told", head.contains("\r\nratelimit: \"1000000/s\";r=")));
+            let origin = "\r\naccess-control-allow-origin: https://app.example.com\r\n";
+            wanted.push(("the page let read", head.contains(origin)));
         }
         match wanted.iter().find(|(_, done)| !done) {
             None => Ok(if self.checks_key() { 2 } else { 1 }),

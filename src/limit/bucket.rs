@@ -39,6 +39,7 @@ impl Bucket {
 
     /// What taking `cost` units at `now` would come to, of a bucket that is full again at `full_at`.
     #[must_use]
+    #[inline]
     pub fn ask(&self, full_at: u64, now: u64, cost: u64) -> Asked {
         let full_at = full_at.max(now).saturating_add(self.unit.saturating_mul(cost));
         Asked { full_at, wait: (full_at - now).saturating_sub(self.depth) }
@@ -46,12 +47,14 @@ impl Bucket {
 
     /// How many units it holds now, if it will be full after `missing`.
     #[must_use]
+    #[inline]
     pub fn left(&self, missing: u64) -> u64 {
         self.depth.saturating_sub(missing) / self.unit
     }
 
     /// How long until it holds one unit more, if it will be full after `missing`; zero if it is full.
     #[must_use]
+    #[inline]
     pub fn next(&self, missing: u64) -> u64 {
         let then = (self.left(missing) + 1).saturating_mul(self.unit);
         missing.saturating_sub(self.depth.saturating_sub(then))

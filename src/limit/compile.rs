@@ -189,7 +189,7 @@ impl<'a> Builder<'a> {
         at: &At,
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<Rule>> {
-        let new = Rule::compile(config, at, diagnostics)?;
+        let new = Rule::compile(config, at, self.local.hasher(), diagnostics)?;
         if let Some(known) = self.rules.get(new.name()) {
             return Some(Arc::clone(known));
         }

@@ -40,13 +40,15 @@ pub struct Level {
 }
 
 /// Asks all buckets, full again at these moments, at `now`. What each says is in `levels`; where one was taken from,
-/// its moment is moved.
+/// its moment is moved. There are as many of each.
+#[inline]
 pub fn settle(draws: &[Draw], full_at: &mut [u64], now: u64, levels: &mut [Level]) {
+    let (full_at, levels) = (&mut full_at[..draws.len()], &mut levels[..draws.len()]);
     let (mut refused, mut looked_away) = (false, 0_u32);
-    for ((draw, full_at), level) in draws.iter().zip(full_at.iter()).zip(levels.iter_mut()) {
-        let asked = draw.bucket.ask(*full_at, now, draw.cost);
-        let missing = full_at.saturating_sub(now);
-        *level = Level { missing, wait: asked.wait, taken: false };
+    for (index, draw) in draws.iter().enumerate() {
+        let asked = draw.bucket.ask(full_at[index], now, draw.cost);
+        let missing = full_at[index].saturating_sub(now);
+        levels[index] = Level { missing, wait: asked.wait, taken: false };
         if asked.wait > draw.patience {
             if draw.observe {
                 looked_away |= 1 << draw.rule;
@@ -58,11 +60,12 @@ pub fn settle(draws: &[Draw], full_at: &mut [u64], now: u64, levels: &mut [Level
     if refused {
         return;
     }
-    for ((draw, full_at), level) in draws.iter().zip(full_at).zip(levels) {
+    for (index, draw) in draws.iter().enumerate() {
         // A rule that looks on takes what it would take, so that it says what it would say.
         if looked_away & (1 << draw.rule) == 0 {
+            let (full_at, level) = (&mut full_at[index], &mut levels[index]);
             *full_at = draw.bucket.ask(*full_at, now, draw.cost).full_at;
-            *level = Level { missing: *full_at - now, taken: true, ..*level };
+            (level.missing, level.taken) = (*full_at - now, true);
         }
     }
 }

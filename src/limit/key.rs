@@ -76,8 +76,8 @@ impl Part {
 
 /// A text with its length before it, so that nothing can run over into what follows.
 fn text(tag: u8, text: &[u8], mut write: impl FnMut(&[u8])) {
-    let [a, b, c, d] = u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
-    write(&[tag, a, b, c, d]);
+    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+    write(&tagged(tag, length.into())[..5]);
     write(text);
 }
 
@@ -85,12 +85,37 @@ fn text(tag: u8, text: &[u8], mut write: impl FnMut(&[u8])) {
 pub(super) fn address(address: IpAddr, mut write: impl FnMut(&[u8])) {
     match address {
         IpAddr::V4(v4) => {
-            let [a, b, c, d] = v4.octets();
-            write(&[b'4', a, b, c, d]);
+            let octets = u32::from_le_bytes(v4.octets());
+            write(&tagged(b'4', octets.into())[..5]);
         }
-        IpAddr::V6(v6) => {
-            let o = v6.octets();
-            write(&[b'6', o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]]);
-        }
+        IpAddr::V6(v6) => write(&tagged(b'6', u128::from_le_bytes(v6.octets()))[..9]),
+    }
+}
+
+/// A tag, and the bytes of a number after it. They are put together as one number, since a hasher reads them as words, for
+/// which a processor has to wait if they were stored one by one.
+fn tagged(tag: u8, bytes: u128) -> [u8; 16] {
+    (u128::from(tag) | bytes << 8).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gateways that share a store have to agree on them.
+    #[test]
+    fn the_bytes_are_those_that_were_always_written() {
+        let written = |ip: &str| {
+            let mut bytes = Vec::new();
+            address(ip.parse().unwrap(), |more| bytes.extend_from_slice(more));
+            bytes
+        };
+        assert_eq!(written("192.0.2.255"), [b'4', 192, 0, 2, 255]);
+        let network = [b'6', 0x20, 0x01, 0x0d, 0xb8, 0xff, 0, 0, 7];
+        assert_eq!(written("2001:db8:ff00:7::1"), network);
+        assert_eq!(written("2001:db8:ff00:7:8000::ff"), network);
+        let mut bytes = Vec::new();
+        text(b'c', &[b'x'; 258], |more| bytes.extend_from_slice(more));
+        assert_eq!((&bytes[..5], bytes.len()), (&[b'c', 2, 1, 0, 0][..], 263));
     }
 }

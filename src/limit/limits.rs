@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
+use http::{HeaderName, HeaderValue};
 
 use super::decide::{Draw, Level, MOST};
 use super::key::Subject;
@@ -17,8 +18,10 @@ use super::standing::Standing;
 use crate::auth::Consumer;
 use crate::store::OnError;
 
+/// A rule, and its number among those of a [`Limits`]: those of the route first, then those of all plans.
+type Numbered<'a> = (usize, &'a Arc<Rule>);
 /// The rules of one request: those of its route, and that of the caller's plan.
-type Rules<'a> = ArrayVec<&'a Arc<Rule>, { MOST_RATES + 1 }>;
+type Rules<'a> = ArrayVec<Numbered<'a>, { MOST_RATES + 1 }>;
 
 /// What holds for the requests of a route. A route without any has none, and pays nothing.
 #[derive(Debug)]
@@ -101,8 +104,25 @@ impl Limits {
         consumer: Option<&Consumer>,
         method: &http::Method,
     ) -> impl Iterator<Item = &'a Arc<Rule>> {
+        self.numbered(consumer, method).map(|(_, rule)| rule)
+    }
+
+    fn numbered<'a>(
+        &'a self,
+        consumer: Option<&Consumer>,
+        method: &http::Method,
+    ) -> impl Iterator<Item = Numbered<'a>> {
         let plan = consumer.and_then(|consumer| self.plans.of(consumer));
-        self.own.iter().chain(plan).filter(|rule| rule.is_for(method))
+        let plan = plan.map(|(number, rule)| (self.own.len() + number, rule));
+        self.own.iter().enumerate().chain(plan).filter(|(_, rule)| rule.is_for(method))
+    }
+
+    /// What a caller is told of what is left to it, in the order in which it is sent.
+    #[must_use]
+    pub fn fields(&self, standing: &Standing) -> Option<[(HeaderName, HeaderValue); 2]> {
+        let number = standing.rule;
+        let plan = || self.plans.rule(number.checked_sub(self.own.len())?);
+        standing.fields(self.own.get(number).or_else(plan)?)
     }
 
     /// Whether requests may be refused here, whoever sends them.
@@ -115,9 +135,8 @@ impl Limits {
     /// most.
     #[must_use]
     pub fn take(&self, subject: &Subject<'_>, now: Instant, longest: Option<Duration>) -> Decision {
-        let rules = self.held_to(subject);
-        let mut draws = ArrayVec::new();
-        self.draw(&rules, subject, longest, &mut draws);
+        let (mut rules, mut draws) = (Rules::new(), ArrayVec::new());
+        self.draw(subject, longest, &mut rules, &mut draws);
         self.locally(&rules, &draws, self.local.moment(now))
     }
 
@@ -129,44 +148,43 @@ impl Limits {
         now: Instant,
         longest: Option<Duration>,
     ) -> Question<'_> {
-        let rules = self.held_to(subject);
-        let mut draws = ArrayVec::new();
-        self.draw(&rules, subject, longest, &mut draws);
+        let (mut rules, mut draws) = (Rules::new(), ArrayVec::new());
+        self.draw(subject, longest, &mut rules, &mut draws);
         let now = self.local.moment(now);
-        let mut levels: ArrayVec<Level, MOST> = draws.iter().map(|_| Level::default()).collect();
+        let mut levels = untouched(&draws);
         let (mut word, mut names) = (Word::Taken, Names::new());
         if let Some(shared) = self.shared.as_ref().filter(|_| !draws.is_empty()) {
             word = shared.known(&draws, now, &mut levels);
             if word == Word::Unknown {
-                names = shared.names(&rules, subject);
+                names = shared.names(rules.iter().map(|(_, rule)| &***rule), subject);
             }
         }
         Question { limits: self, rules, draws, levels, word, names, now }
     }
 
-    fn held_to(&self, subject: &Subject<'_>) -> Rules<'_> {
-        // No more than there is room for, which compiling holds to.
-        self.rules(subject.consumer, subject.method).take(MOST_RATES + 1).collect()
-    }
-
-    fn draw(
-        &self,
-        rules: &Rules<'_>,
+    /// What a request draws on, written where it is used, since it is large.
+    fn draw<'a>(
+        &'a self,
         subject: &Subject<'_>,
         longest: Option<Duration>,
+        rules: &mut Rules<'a>,
         draws: &mut ArrayVec<Draw, MOST>,
     ) {
         let longest = longest.and_then(|longest| u64::try_from(longest.as_nanos()).ok());
         let longest = longest.unwrap_or(u64::MAX);
-        for (number, rule) in (0_u8..).zip(rules) {
-            let room = MOST - draws.len();
-            draws.extend(rule.draws(number, subject, longest, self.local.hasher()).take(room));
+        for (number, rule) in (0_u8..).zip(self.numbered(subject.consumer, subject.method)) {
+            // No more than there is room for, which compiling holds to.
+            if rules.is_full() {
+                break;
+            }
+            rules.push(rule);
+            rule.1.draw(number, subject, longest, draws);
         }
     }
 
     /// Asks the buckets of this process.
     fn locally(&self, rules: &Rules<'_>, draws: &[Draw], now: u64) -> Decision {
-        let mut levels: ArrayVec<Level, MOST> = draws.iter().map(|_| Level::default()).collect();
+        let mut levels = untouched(draws);
         if !draws.is_empty() {
             self.local.take(draws, now, &mut levels);
         }
@@ -198,12 +216,24 @@ impl Question<'_> {
     }
 }
 
+/// Room for what as many buckets say.
+#[inline]
+fn untouched(draws: &[Draw]) -> ArrayVec<Level, MOST> {
+    let mut levels = ArrayVec::new();
+    for _ in draws.iter().take(MOST) {
+        levels.push(Level::default());
+    }
+    levels
+}
+
 /// What the buckets' words come to.
-fn decision(rules: &[&Arc<Rule>], draws: &[Draw], levels: &[Level]) -> Decision {
-    let mut said: ArrayVec<Said, { MOST_RATES + 1 }> = rules.iter().map(|_| Said::Passed).collect();
+fn decision(rules: &[Numbered<'_>], draws: &[Draw], levels: &[Level]) -> Decision {
+    let mut said = [Said::Passed; MOST_RATES + 1];
     let (mut refused, mut wait, mut shown) = (None, (0, 0), None::<Shown>);
+    let mut observed = None;
     let mut first = 0;
-    for (index, (draw, level)) in draws.iter().zip(levels).enumerate() {
+    for (index, draw) in draws.iter().enumerate() {
+        let level = &levels[index];
         if index > 0 && draws[index - 1].rule != draw.rule {
             first = index;
         }
@@ -212,6 +242,7 @@ fn decision(rules: &[&Arc<Rule>], draws: &[Draw], levels: &[Level]) -> Decision 
         if draw.observe {
             if too_many {
                 said[number] = Said::Observed;
+                observed.get_or_insert(number);
             }
             continue;
         }
@@ -228,21 +259,20 @@ fn decision(rules: &[&Arc<Rule>], draws: &[Draw], levels: &[Level]) -> Decision 
             wait = wait.max((level.wait, number));
         }
     }
-    for (rule, said) in rules.iter().zip(&said) {
-        rule.note(*said);
+    for (number, (_, rule)) in rules.iter().enumerate() {
+        rule.note(said[number]);
     }
-    let observed = said.iter().position(|said| *said == Said::Observed);
     let (outcome, rule) = match (refused, wait) {
         (Some((wait, number)), _) => (Outcome::Refuse(Duration::from_nanos(wait)), Some(number)),
         (None, (0, _)) => (Outcome::Pass, None),
         (None, (wait, number)) => {
-            let waiting = Waiting::at(rules[number]);
+            let waiting = Waiting::at(rules[number].1);
             (Outcome::Wait(Duration::from_nanos(wait), waiting), Some(number))
         }
     };
     let standing = shown.map(|shown| shown.standing(rules));
     let observed_only = rule.is_none() && observed.is_some();
-    let rule = rule.or(observed).map(|number| Arc::clone(rules[number]));
+    let rule = rule.or(observed).map(|number| Arc::clone(rules[number].1));
     Decision { outcome, standing, rule, observed: observed_only }
 }
 
@@ -267,9 +297,9 @@ impl Shown {
         rank(self) < rank(other)
     }
 
-    fn standing(&self, rules: &[&Arc<Rule>]) -> Standing {
+    fn standing(&self, rules: &[Numbered<'_>]) -> Standing {
         Standing {
-            rule: Arc::clone(rules[usize::from(self.rule)]),
+            rule: rules[usize::from(self.rule)].0,
             window: self.window,
             left: self.left,
             reset: self.reset,

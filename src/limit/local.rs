@@ -54,7 +54,8 @@ struct Lane(Mutex<Shard>);
 /// Where a bucket is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    Own,
+    /// The number of its place in the table, as long as nothing is added there.
+    Own(usize),
     Free,
     Crowd,
 }
@@ -93,8 +94,9 @@ impl Local {
     #[must_use]
     pub fn moment(&self, now: Instant) -> u64 {
         // From 1, so that no bucket is full again at 0. It lasts for 584 years.
-        let since = now.saturating_duration_since(self.epoch).as_nanos();
-        u64::try_from(since).unwrap_or(u64::MAX - 1) + 1
+        let since = now.saturating_duration_since(self.epoch);
+        let whole = since.as_secs().saturating_mul(1_000_000_000);
+        whole.saturating_add(u64::from(since.subsec_nanos()) + 1)
     }
 
     /// Asks these buckets together, at a moment; at most as many as a request can need, no two of which are the same.
@@ -121,7 +123,7 @@ impl Local {
             .iter()
             .filter_map(|draw| locked.iter().position(|(lane, _)| *lane == lane_of(draw.key)))
             .collect();
-        let (mut places, mut moments) = ([Place::Own; MOST], [0; MOST]);
+        let (mut places, mut moments) = ([Place::Free; MOST], [0; MOST]);
         for (index, (draw, at)) in draws.iter().zip(&at).enumerate() {
             (places[index], moments[index]) = locked[*at].1.find(draw, now, self.most);
         }
@@ -165,8 +167,11 @@ impl Shard {
     /// Where the bucket is, and when it is full again.
     fn find(&mut self, draw: &Draw, now: u64, most: usize) -> (Place, u64) {
         let key = draw.key;
-        if let Some(cell) = self.cells.find(key.0[0], |cell| cell.key == key) {
-            return (Place::Own, cell.full_at);
+        let index = self.cells.find_bucket_index(key.0[0], |cell| cell.key == key);
+        if let Some((index, cell)) =
+            index.and_then(|index| Some((index, self.cells.get_bucket(index)?)))
+        {
+            return (Place::Own(index), cell.full_at);
         }
         if self.has_room(now, most) {
             return (Place::Free, 0);
@@ -191,6 +196,13 @@ impl Shard {
 
     fn put(&mut self, draw: &Draw, place: Place, full_at: u64, most: usize) {
         if full_at == 0 {
+            return;
+        }
+        // Found again without a search, unless what was put before it has moved it.
+        if let Place::Own(index) = place
+            && let Some(cell) = self.cells.get_bucket_mut(index).filter(|cell| cell.key == draw.key)
+        {
+            cell.full_at = cell.full_at.max(full_at);
             return;
         }
         let hash = |cell: &Cell| cell.key.0[0];

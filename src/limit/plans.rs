@@ -25,9 +25,15 @@ impl Plans {
         self.rules.is_empty()
     }
 
-    /// The rule of a consumer's plan.
-    pub(super) fn of(&self, consumer: &Consumer) -> Option<&Arc<Rule>> {
+    /// The rule of a consumer's plan, with its number.
+    pub(super) fn of(&self, consumer: &Consumer) -> Option<(usize, &Arc<Rule>)> {
         let plan = self.of.get(consumer.id()? as usize)?;
-        self.rules.get(usize::from(*plan).checked_sub(1)?)
+        let number = usize::from(*plan).checked_sub(1)?;
+        Some((number, self.rules.get(number)?))
+    }
+
+    /// The rule with this number.
+    pub(super) fn rule(&self, number: usize) -> Option<&Arc<Rule>> {
+        self.rules.get(number)
     }
 }

@@ -8,13 +8,14 @@ use std::hash::Hasher as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use arrayvec::ArrayVec;
 use http::{HeaderName, HeaderValue, Method};
 use sha2::{Digest as _, Sha256};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use super::bucket::Bucket;
 use super::config::{Mode, Part as Written, Per, RuleConfig};
-use super::decide::{Draw, Key};
+use super::decide::{Draw, Key, MOST};
 use super::key::{Part, Subject};
 use crate::counter::Counters;
 use crate::diagnostic::{At, Diagnostics};
@@ -72,6 +73,8 @@ pub struct Rule {
     name: Arc<str>,
     /// What it is: another place or another word makes another rule of it, with buckets of its own.
     id: [u8; 16],
+    /// The beginning of its buckets' keys in this process, which is the same for all of them.
+    start: SipHasher13,
     /// The key of the bucket that callers without one share.
     crowd: [u64; 2],
     pub(super) windows: Box<[Window]>,
@@ -96,6 +99,7 @@ impl Rule {
     pub(super) fn compile(
         config: &RuleConfig,
         at: &At,
+        mut start: SipHasher13,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let before = diagnostics.len();
@@ -141,6 +145,7 @@ impl Rule {
         };
         let name: Arc<str> = at.to_string().into();
         let id = id(&name, config);
+        start.write(&id);
         let (halves, _) = id.as_chunks::<8>();
         let crowd =
             [0, 1].map(|half: usize| halves.get(half).copied().map_or(0, u64::from_le_bytes));
@@ -149,6 +154,7 @@ impl Rule {
             rates: config.rate.0.clone().into(),
             name,
             id,
+            start,
             crowd,
             per,
             methods,
@@ -199,33 +205,45 @@ impl Rule {
     /// Gives `write` what tells its bucket for a subject from all others.
     pub(super) fn write(&self, subject: &Subject<'_>, mut write: impl FnMut(&[u8])) {
         write(&self.id);
+        self.write_whose(subject, write);
+    }
+
+    /// Gives `write` what tells its bucket for a subject from its others.
+    fn write_whose(&self, subject: &Subject<'_>, mut write: impl FnMut(&[u8])) {
         for part in &self.per {
             part.write(subject, &mut write);
         }
     }
 
-    /// The buckets that it asks, the rule being the `number`th of its request, which can wait no longer than `longest`.
-    pub(super) fn draws(
+    /// Adds the buckets that it asks, the rule being the `number`th of its request, which can wait no longer than
+    /// `longest`.
+    pub(super) fn draw(
         &self,
         number: u8,
         subject: &Subject<'_>,
         longest: u64,
-        mut hasher: SipHasher13,
-    ) -> impl Iterator<Item = Draw> {
-        self.write(subject, |bytes| hasher.write(bytes));
+        draws: &mut ArrayVec<Draw, MOST>,
+    ) {
+        let mut hasher = self.start;
+        self.write_whose(subject, |bytes| hasher.write(bytes));
         let hash = hasher.finish128();
         // With so many waiting already it refuses at once.
         let is_full = self.patience > 0 && self.waiting.load(Ordering::Relaxed) >= MOST_WAITING;
         let patience = if is_full { 0 } else { self.patience.min(longest) };
-        (0_u64..).zip(&self.windows).map(move |(index, window)| Draw {
-            key: nth([hash.h1, hash.h2], index),
-            crowd: nth(self.crowd, index),
-            bucket: window.bucket,
-            cost: self.cost,
-            patience,
-            rule: number,
-            observe: self.observe,
-        })
+        for (index, window) in (0_u64..).zip(&self.windows) {
+            if draws.is_full() {
+                return;
+            }
+            draws.push(Draw {
+                key: nth([hash.h1, hash.h2], index),
+                crowd: nth(self.crowd, index),
+                bucket: window.bucket,
+                cost: self.cost,
+                patience,
+                rule: number,
+                observe: self.observe,
+            });
+        }
     }
 
     /// Notes what it said.

@@ -55,8 +55,12 @@ impl Shared {
     }
 
     /// What the buckets of these rules are called for a subject.
-    pub(super) fn names(&self, rules: &[&Arc<Rule>], subject: &Subject<'_>) -> Names {
-        let name = |rule: &&Arc<Rule>| {
+    pub(super) fn names<'a>(
+        &self,
+        rules: impl Iterator<Item = &'a Rule>,
+        subject: &Subject<'_>,
+    ) -> Names {
+        let name = |rule: &Rule| {
             let mut digest = self.digest.clone();
             rule.write(subject, |bytes| digest.update(bytes));
             let sum = digest.finalize();
@@ -65,7 +69,7 @@ impl Shared {
             let _ = URL_SAFE_NO_PAD.encode_slice(&sum[..16], &mut name);
             name
         };
-        rules.iter().take(MOST_RATES + 1).map(name).collect()
+        rules.take(MOST_RATES + 1).map(name).collect()
     }
 
     /// Whether it can be said without asking the store, and what.

@@ -4,7 +4,6 @@
 //! and in how many seconds there will be more. Of several limits the tightest is told, so that who obeys it obeys all.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use arrayvec::ArrayString;
 use http::{HeaderName, HeaderValue};
@@ -19,7 +18,9 @@ pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-pol
 /// What is left to a caller.
 #[derive(Debug, Clone)]
 pub struct Standing {
-    pub(super) rule: Arc<Rule>,
+    /// The number of its rule among those of its [`Limits`](super::Limits): a request would pay for holding the rule
+    /// itself.
+    pub(super) rule: usize,
     pub(super) window: usize,
     /// Units that are there now.
     pub(super) left: u64,
@@ -34,10 +35,9 @@ impl Standing {
         self.left
     }
 
-    /// The fields, in the order in which they are sent.
-    #[must_use]
-    pub fn fields(&self) -> Option<[(HeaderName, HeaderValue); 2]> {
-        let window = self.rule.windows.get(self.window)?;
+    /// The fields, in the order in which they are sent; `rule` is the one that it is of.
+    pub(super) fn fields(&self, rule: &Rule) -> Option<[(HeaderName, HeaderValue); 2]> {
+        let window = rule.windows.get(self.window)?;
         let seconds = self.reset.div_ceil(1_000_000_000);
         let mut text = ArrayString::<128>::new();
         write!(text, "{};r={};t={seconds}", window.quoted, self.left).ok()?;

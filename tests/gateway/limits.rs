@@ -105,9 +105,14 @@ routes:
     assert_eq!(refused.status, 429);
     assert_eq!(refused.header("ratelimit-policy"), "\"3/hour\";q=3;w=3600");
     assert_eq!(as_(&gateway, "b", "/one").await.status, 200);
+    // Of a route's limit and a plan's, the tighter is told.
+    assert_eq!(as_(&gateway, "b", "/one").await.status, 200);
+    let both = as_(&gateway, "b", "/two").await;
+    assert_eq!(both.header("ratelimit-policy"), "\"3/hour\";q=3;w=3600");
+    assert!(both.header("ratelimit").starts_with("\"3/hour\";r=0;"), "{both:?}");
     let free = as_(&gateway, "c", "/one").await;
     assert_eq!((free.status, free.header("ratelimit")), (200, ""));
-    let lines = gateway.log(8).await;
+    let lines = gateway.log(10).await;
     let of_the_plan = lines.iter().filter(|line| line["limit"] == "plans.free.limits");
     assert_eq!(of_the_plan.count(), 1);
 }

@@ -106,6 +106,28 @@ fn without_room_callers_share_a_bucket_and_nobody_is_unlimited() {
 }
 
 #[test]
+fn a_table_that_grows_under_a_request_loses_nothing_that_it_takes() {
+    let local = Local::default();
+    let kept = Draw { rule: 1, ..draw(1000 * SHARDS as u64, "1000/s") };
+    assert!(passes(&local, &[kept], SECOND));
+    for count in 1..900 {
+        // In the same table, and put there before the other is taken from.
+        let new = draw(count * SHARDS as u64, "1/s");
+        assert!(passes(&local, &[new, kept], SECOND));
+        assert_eq!(local.full_at(kept.key), SECOND + (count + 1) * SECOND / 1000);
+        assert_eq!(local.full_at(new.key), 2 * SECOND);
+    }
+    // Full again, it is left out to make room for the other, and put back.
+    let local = Local::with_room_for(4);
+    let all: Vec<Draw> = (0..4).map(|key| draw(key * SHARDS as u64, "1/s")).collect();
+    assert!(all.iter().all(|draw| passes(&local, &[*draw], SECOND)));
+    let new = Draw { rule: 1, ..draw(9 * SHARDS as u64, "1/s") };
+    assert!(passes(&local, &[all[0], new], 3 * SECOND));
+    let full_at = [all[0].key, new.key].map(|key| local.full_at(key));
+    assert_eq!((full_at, local.keys()), ([4 * SECOND; 2], 2));
+}
+
+#[test]
 fn the_bound_on_memory_is_as_stated() {
     assert_eq!(MOST_KEYS, 1_835_008);
     assert_eq!(size_of::<Cell>(), 24);
