@@ -7,6 +7,7 @@ mod answer;
 mod bridge;
 mod caps;
 mod cause;
+mod front;
 mod head;
 mod intake;
 mod limits;
@@ -14,6 +15,7 @@ mod refusals;
 mod signed;
 mod validate;
 
+pub use front::Front;
 pub use refusals::Refusals;
 
 use std::sync::Arc;
@@ -374,6 +376,9 @@ impl ProxyHttp for Gateway {
         bridge::answer_body(x, body);
         if x.encoder.is_some() && answer::compress(x, body, end).is_err() {
             return Err(cause::raise(x, Rejection::Internal));
+        }
+        if let (Some(room), Some(body)) = (&x.room, &body) {
+            room.hand(body.len());
         }
         if end {
             answer::ended(session, x);
