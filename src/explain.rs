@@ -212,7 +212,8 @@ impl Explanation {
     }
 }
 
-/// Tells what would become of a request on the listener that [`Snapshot::usual_door`] names, at `port`.
+/// Tells what would become of a request on the listener that it comes by. `port` is that of [`Snapshot::usual_door`],
+/// by which it comes unless it says otherwise.
 ///
 /// # Errors
 /// The question is none: it cannot be a request, or names a consumer that is not there.
@@ -247,11 +248,14 @@ fn explain_as(
     let mut x = Exchange::begin();
     x.kind = Kind::Asked;
     x.id = http::HeaderValue::from_static(NEW_ID);
-    let facts = snapshot.usual_door().map(Facts::usual);
+    let usual = snapshot.usual_door();
+    let door = question.tls.map_or(usual, |tls| snapshot.door_for(tls));
+    let is_usual = door.zip(usual).is_none_or(|(door, usual)| Arc::ptr_eq(door, usual));
+    let facts = door.map(Facts::usual);
     let arriving = Arriving {
         head: &head,
         peer: (question.client, 0).into(),
-        local_port: port,
+        local_port: door.filter(|_| !is_usual).map_or(port, |door| door.address.port()),
         facts: facts.as_ref(),
         caller: if consumer.is_some() || claims.is_some() {
             Caller::TakenFor { consumer, claims: claims.as_ref() }
@@ -285,7 +289,7 @@ fn explain_as(
         limits: limits(&x, &decision),
         validation,
         forward,
-        answer: answer(&decision, &head, &x, &mask),
+        answer: answer(&decision, &arriving, &x, &mask),
         nearest: nearest.map(|near| mask.text(&near)),
         sent: sent.map(Hidden),
     })
@@ -430,13 +434,19 @@ fn held(
 
 fn answer(
     decision: &Result<Decision, Rejection>,
-    head: &RequestHeader,
+    arriving: &Arriving<'_>,
     x: &Exchange,
     mask: &Mask<'_>,
 ) -> Option<Answer> {
+    let headers = &arriving.head.headers;
     let (reply, code, detail) = match decision {
         Ok(Decision::Forward | Decision::Wait(_)) => return None,
-        Ok(Decision::Answer(reply)) => (reply.clone(), None, None),
+        Ok(Decision::Answer(reply)) => {
+            // Only a listener answers before there is a route.
+            let door = arriving.facts.filter(|_| x.route.is_none()).map(|facts| &facts.door.name);
+            let detail = door.map(|name| format!("the listener {name} sends clients to https"));
+            (reply.clone(), None, detail)
+        }
         Ok(Decision::Portal(ask)) => {
             let detail = "served by the portal".to_owned();
             (ask.clone().answer(), None, Some(detail))
@@ -451,10 +461,11 @@ fn answer(
         }
     };
     let reply = match x.policy() {
-        Some(policy) => policy.dress(reply, &head.headers, x.is_secure(&head.headers)),
+        Some(policy) => policy.dress(reply, headers, x.is_secure(headers)),
         None => reply,
     };
-    Some(Answer { status: reply.status.as_u16(), code, detail, headers: headers(&reply, mask) })
+    let headers = self::headers(&reply, mask);
+    Some(Answer { status: reply.status.as_u16(), code, detail, headers })
 }
 
 fn headers(reply: &Reply, mask: &Mask<'_>) -> Vec<(String, String)> {

@@ -6,47 +6,49 @@
 //! very functions what would become of a request, and what it says can't differ from what [`crate::gateway`] does.
 
 mod admit;
+mod clean;
 mod connection;
 mod failures;
 mod grpc;
+mod onward;
+mod own;
 mod validation;
 
-use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, Method};
 use pingora::http::RequestHeader;
 
-use crate::auth::{Claims, Consumer, Wait, remove_cookies, single_cookie};
-use crate::exchange::{self, Client, Exchange, Line, Onward, protocol};
+use crate::auth::{Claims, Consumer, Wait};
+use crate::exchange::{self, Exchange, Line, protocol};
 use crate::grpc_web::Bridge;
-use crate::hygiene::{
-    CleanTarget, MAX_HEAD, MAX_HEADERS, MAX_TARGET, clean_host, has_one_length, is_websocket,
-};
+use crate::hygiene::{CleanTarget, is_websocket};
 use crate::listen::Facts;
 use crate::portal::{Ask, Portal};
 use crate::reject::Rejection;
 use crate::reply::Reply;
+use crate::rewrite::Trace;
 use crate::rewrite::cors::Preflight;
-use crate::rewrite::forwarded::{Arrival, accepted_request_id};
-use crate::rewrite::{Trace, client_address, forwarded, identity, screen, trace, without_twins};
-use crate::route::{Found, Matched, Prefixes, Request};
-use crate::snapshot::{Action, Forward, Redirect, Respond, RespondBody, Route, Snapshot};
-use crate::template::{Fill, Part};
-use crate::upstream::{HashKey, HashSource, Switch, Upstream};
+use crate::rewrite::forwarded::accepted_request_id;
+use crate::route::{Found, Matched, Request};
+use crate::snapshot::{Action, Route, Snapshot};
+use crate::upstream::Switch;
 use admit::{admit, is_for_address, judge};
+use clean::{
+    agreed_host, client, ends_at_one_place, host_as_sent, is_told_apart, may_be_forwarded,
+    note_target, split_query, within_bounds,
+};
 use connection::to_https;
 use grpc::grpc_timeout;
+use onward::onward;
+use own::{redirect_reply, respond_reply};
+
+pub use clean::{FORWARDED_METHODS, size};
+pub use onward::{hash_key, send_on};
+pub use own::health;
 pub use validation::{operation, too_large, validate, validate_body};
-
-/// Room for what the gateway adds to a request's headers, so that the map grows once.
-const NEW_HEADERS: usize = 12;
-
-/// The methods that are forwarded, as far as they have names of their own.
-pub const FORWARDED_METHODS: HeaderValue =
-    HeaderValue::from_static("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
 
 /// A request at the gate.
 #[derive(Debug, Clone, Copy)]
@@ -265,170 +267,6 @@ fn ask(
     Ok(Decision::Portal(Box::new(asked)))
 }
 
-/// What a route with `health: true` answers.
-#[must_use]
-pub fn health(stopping: bool) -> Reply {
-    let (status, body) = if stopping {
-        (StatusCode::SERVICE_UNAVAILABLE, "{\"status\":\"stopping\"}\n")
-    } else {
-        (StatusCode::OK, "{\"status\":\"ready\"}\n")
-    };
-    json(status, body)
-}
-
-/// Makes of the head that the client sent, without what was meant for its connection, the head that the
-/// upstream sees. `authority` is the target's own Host.
-///
-/// # Errors
-/// Pingora's, of a target or header that cannot be set; the values were checked when they were compiled.
-pub fn send_on(
-    head: &mut RequestHeader,
-    sent: &RequestHeader,
-    authority: &HeaderValue,
-    x: &Exchange,
-) -> Result<(), Rejection> {
-    let (Some(route), Some(permit)) = (&x.route, &x.permit) else {
-        return Err(Rejection::Internal);
-    };
-    let Action::Forward(forward) = &route.action else { return Err(Rejection::Internal) };
-    let upstream = &forward.upstream;
-    let mut parts = take(head);
-    let headers = &mut parts.headers;
-    if x.switch.is_none() && headers.remove(UPGRADE).is_some() {
-        // Asked for otherwise than the rules have it: no answer may switch.
-        headers.remove(CONNECTION);
-    }
-    headers.reserve(NEW_HEADERS);
-    let trace = x.trace.as_deref();
-    let is_traced = trace.is_some_and(Trace::is_given);
-    let (credentials, secret) = (route.guard.credential_headers(), upstream.secret_header());
-    screen(headers, x.client.trusted, is_traced, credentials, secret);
-    remove_cookies(headers, route.guard.credential_cookies());
-    if let Some(bridge) = &x.grpc_web {
-        bridge.request(headers);
-    }
-    forwarded::forward(headers, &arrival(x, forward, sent.version));
-    trace::stamp(headers, trace, &x.id, exchange::random());
-    identity::stamp(headers, permit.consumer().map(|consumer| consumer.header_value()));
-    for (name, value) in permit.headers() {
-        headers.insert(name, value.clone());
-    }
-    route.request_headers.apply(headers, &x.fill(&sent.headers));
-    // Last, so that nothing above can reach a backend in the gateway's name.
-    upstream.dress(authority, headers);
-    without_twins(headers, &sent.headers);
-    *head = RequestHeader::from(parts);
-    match &x.onward.target {
-        Some(target) => head.set_raw_path(target.as_bytes()).map_err(|_| Rejection::Internal),
-        None => Ok(()),
-    }
-}
-
-/// Takes a request's parts out of its head, which the caller makes anew from them.
-///
-/// A head of Pingora's keeps a second map for the written case of its names, and every change pays for both.
-/// For a head that is rewritten the case is given up (RFC 9110, section 5.1: it means nothing).
-fn take(head: &mut RequestHeader) -> request::Parts {
-    let empty = RequestHeader::from(http::Request::new(()).into_parts().0);
-    std::mem::replace(head, empty).into()
-}
-
-/// What a hash policy sends to the same target; `address` lends the room for a client's address.
-#[must_use]
-pub fn hash_key<'a>(
-    upstream: &Upstream,
-    headers: &'a HeaderMap,
-    x: &'a Exchange,
-    address: &'a mut String,
-) -> HashKey<'a> {
-    match upstream.hash_key_source() {
-        None => HashKey::NONE,
-        Some(HashSource::Path) => HashKey::of(x.line.path.as_bytes()),
-        Some(HashSource::ClientIp) => {
-            // Writing to a String cannot fail.
-            let _ = write!(address, "{}", x.client.address);
-            HashKey::of(address.as_bytes())
-        }
-        Some(HashSource::Header(name)) => {
-            headers.get(name).map_or(HashKey::NONE, |value| HashKey::of(value.as_bytes()))
-        }
-        Some(HashSource::Cookie(name)) => {
-            single_cookie(headers, name).map_or(HashKey::NONE, HashKey::of)
-        }
-    }
-}
-
-/// The Host as the client sent it: in a header, or (HTTP/2) in the target's authority.
-fn host_as_sent(head: &RequestHeader) -> &str {
-    let header = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-    header.or_else(|| head.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default()
-}
-
-/// The host that routes are matched by. A target in absolute form must name the same one as Host.
-fn agreed_host<'a>(
-    head: &'a RequestHeader,
-    target: &CleanTarget<'a>,
-) -> Result<std::borrow::Cow<'a, str>, Rejection> {
-    let sent = host_as_sent(head);
-    if sent.is_empty() && target.authority().is_none() {
-        return if head.version == Version::HTTP_10 || head.version == Version::HTTP_09 {
-            Ok("".into())
-        } else {
-            Err(Rejection::BadRequest("The request has no Host header."))
-        };
-    }
-    let refuse =
-        |_| Rejection::BadRequest("The Host header is not a host name with an optional port.");
-    let Some(authority) = target.authority() else { return clean_host(sent).map_err(refuse) };
-    let named = clean_host(authority).map_err(refuse)?;
-    if !sent.is_empty() && clean_host(sent).map_err(refuse)? != named {
-        return Err(Rejection::BadRequest("The Host header and the target name different hosts."));
-    }
-    Ok(named)
-}
-
-/// A method in small letters is another one here, and the same to servers that don't tell them apart.
-fn is_told_apart(method: &Method) -> Result<(), Rejection> {
-    if method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) {
-        return Err(Rejection::BadRequest("The method is not a word of capital letters."));
-    }
-    Ok(())
-}
-
-/// TRACE sends the request back to whoever asks, with the headers that the gateway adds (RFC 9110, section
-/// 9.3.8); CONNECT asks for a tunnel. Neither passes, whatever a route says of methods.
-fn may_be_forwarded(method: &Method) -> Result<(), Rejection> {
-    if matches!(*method, Method::TRACE | Method::CONNECT) {
-        return Err(Rejection::MethodNotAllowed { allow: FORWARDED_METHODS });
-    }
-    Ok(())
-}
-
-fn within_bounds(head: &RequestHeader, target: &[u8]) -> Result<(), Rejection> {
-    if target.len() > MAX_TARGET {
-        return Err(Rejection::UriTooLong);
-    }
-    if head.headers.len() > MAX_HEADERS || size(head) > MAX_HEAD {
-        return Err(Rejection::HeaderTooLarge);
-    }
-    Ok(())
-}
-
-/// The bytes of a head's lines: name, colon, space, value, line end.
-#[must_use]
-pub fn size(head: &RequestHeader) -> usize {
-    head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
-}
-
-/// A length that was announced is judged before a byte of the body is read.
-/// The lengths of HTTP/1 are read below the session; HTTP/2 frames a body by itself, and lets several pass that agree.
-fn ends_at_one_place(head: &RequestHeader) -> Result<(), Rejection> {
-    if head.version == Version::HTTP_2 && !has_one_length(&head.headers) {
-        return Err(Rejection::BadRequest("The Content-Length is not one number."));
-    }
-    Ok(())
-}
-
 fn within_body_limit(route: &Route, headers: &HeaderMap) -> Result<(), Rejection> {
     let announced = headers
         .get(CONTENT_LENGTH)
@@ -438,122 +276,4 @@ fn within_body_limit(route: &Route, headers: &HeaderMap) -> Result<(), Rejection
         return Err(Rejection::BodyTooLarge);
     }
     Ok(())
-}
-
-/// Path and query of a target, as sent.
-fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match memchr::memchr(b'?', target) {
-        Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
-        None => (target, None),
-    }
-}
-
-/// Notes the clean path; keeps what was sent, for the log, if it was another.
-fn note_target(line: &mut Line, target: &CleanTarget<'_>) {
-    if *line.path != *target.path() {
-        line.raw = Some(std::mem::replace(&mut line.path, target.path().into()));
-    }
-}
-
-fn client(arriving: &Arriving<'_>, snapshot: &Snapshot) -> Client {
-    let Arriving { head, peer, local_port, facts, .. } = *arriving;
-    // A listener on `[::]` sees IPv4 clients as mapped addresses; rules and logs mean the plain one.
-    let peer_ip: IpAddr = peer.ip().to_canonical();
-    let trusted = snapshot.trusted.contains(peer_ip);
-    let address = if trusted {
-        client_address(peer_ip, forwarded_for(&head.headers), &snapshot.trusted)
-    } else {
-        peer_ip
-    };
-    let tls = facts.and_then(|facts| facts.tls.as_ref()).map(|tls| tls.version);
-    Client { peer: SocketAddr::new(peer_ip, peer.port()), address, trusted, local_port, tls }
-}
-
-fn forwarded_for(headers: &HeaderMap) -> http::header::ValueIter<'_, HeaderValue> {
-    headers.get_all("x-forwarded-for").into_iter()
-}
-
-fn onward(
-    forward: &Forward,
-    matched: &Matched<'_, Arc<Route>>,
-    target: &CleanTarget<'_>,
-    line: &Line,
-) -> Onward {
-    let forwarded = forward.path.apply(target, &matched.captures, matched.matched_len);
-    let unchanged = line.raw.is_none() && forwarded.prefixes.is_none();
-    let sent = (!unchanged).then(|| match target.query() {
-        // Of the exact length, it becomes a box without a copy.
-        Some(query) => [&*forwarded.path, "?", query].concat().into_boxed_str(),
-        None => forwarded.path.as_ref().into(),
-    });
-    Onward { target: sent, prefixes: forwarded.prefixes, host: None }
-}
-
-/// What the upstream is told of where the request came from.
-fn arrival<'a>(x: &'a Exchange, forward: &Forward, version: Version) -> Arrival<'a> {
-    Arrival {
-        peer: x.client.peer.ip(),
-        scheme: x.client.scheme(),
-        host: Some(&*x.line.host).filter(|host| !host.is_empty()),
-        port: x.client.local_port,
-        prefix: x
-            .onward
-            .prefixes
-            .as_ref()
-            .filter(|p| p.upstream().is_empty())
-            .map(Prefixes::public),
-        version,
-        request_id: &x.id,
-        forwarded: forward.forwarded_header,
-    }
-}
-
-fn respond_reply(respond: &Respond, x: &Exchange, headers: &HeaderMap) -> Reply {
-    let body = match &respond.body {
-        RespondBody::Fixed(bytes) => bytes.clone(),
-        RespondBody::Filled(template, escape) => {
-            let (mut out, mut value) = (Vec::new(), Vec::new());
-            let fill = x.fill(headers);
-            for part in template.parts() {
-                match part {
-                    Part::Text(text) => out.extend_from_slice(text.as_bytes()),
-                    Part::Variable(variable) => {
-                        value.clear();
-                        fill.fill(variable, &mut value);
-                        escape.write(&value, &mut out);
-                    }
-                }
-            }
-            out.into()
-        }
-    };
-    let mut reply = Reply::new(respond.status);
-    if !body.is_empty() {
-        const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-        // No value in it may make another type of it.
-        reply = reply
-            .with(http::header::CONTENT_TYPE, respond.content_type.clone())
-            .with(http::header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-    }
-    Reply { body, ..reply }
-}
-
-fn redirect_reply(
-    redirect: &Redirect,
-    x: &Exchange,
-    headers: &HeaderMap,
-) -> Result<Reply, Rejection> {
-    let mut location = Vec::new();
-    redirect.to.render(&x.fill(headers), &mut location);
-    let location = HeaderValue::from_bytes(&location).map_err(|_| {
-        Rejection::BadRequest("The redirect's target cannot be written in a header.")
-    })?;
-    Ok(Reply::new(redirect.status).with(http::header::LOCATION, location))
-}
-
-fn json(status: StatusCode, body: &'static str) -> Reply {
-    let reply = Reply::new(status)
-        .with(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
-        .with(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Reply { body: body.into(), ..reply }
 }

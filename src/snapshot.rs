@@ -112,8 +112,16 @@ impl Snapshot {
     /// only send clients there; or else the first.
     #[must_use]
     pub fn usual_door(&self) -> Option<&Arc<Door>> {
-        let all = || self.doors.values();
-        all().find(|door| door.tls.is_some()).or_else(|| all().next())
+        self.door_for(true)
+    }
+
+    /// The listener that a request with or without TLS may be thought of to come by: the first for such requests, or
+    /// else the first. Of those without TLS one that sends clients to `https` comes first: it is there for clients.
+    #[must_use]
+    pub fn door_for(&self, tls: bool) -> Option<&Arc<Door>> {
+        let all = || self.doors.values().filter(|door| door.tls.is_some() == tls);
+        let sends_away = || all().find(|door| door.redirect_to_https.is_some());
+        sends_away().or_else(|| all().next()).or_else(|| self.doors.values().next())
     }
 
     /// The port of that listener in the configuration.

@@ -10,6 +10,10 @@ use pingora::http::RequestHeader;
 /// The Host of a request that names none.
 pub const DEFAULT_HOST: &str = "localhost";
 
+/// How the URL of a request without TLS begins, and how that of one with it.
+const PLAIN: &str = "http://";
+const BY_TLS: &str = "https://";
+
 /// A request that is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
@@ -17,6 +21,8 @@ pub struct Question {
     pub method: String,
     /// Path and query, byte for byte.
     pub target: String,
+    /// Whether it comes by TLS, where the URL says so.
+    pub tls: Option<bool>,
     /// The Host; a header of that name has the last word.
     pub host: String,
     /// More headers, in their order.
@@ -47,7 +53,7 @@ fn refuse<T>(what: impl Into<String>, help: &str) -> Result<T, InvalidQuestion> 
 
 impl Question {
     /// What `METHOD URL` asks, from this machine and without headers. The URL is a path, for any host, or
-    /// begins with `http://` or `https://`.
+    /// begins with `http://` or `https://`, and then it comes by a listener for that.
     ///
     /// # Errors
     /// The method is none, or the URL is neither.
@@ -56,8 +62,8 @@ impl Question {
             return refuse(format!("{method:?} is not a method"), "write one like GET or POST");
         }
         let lower = url.get(..8).unwrap_or(url).to_ascii_lowercase();
-        let after = ["http://", "https://"].iter().find(|scheme| lower.starts_with(**scheme));
-        let (host, target) = match after.and_then(|scheme| url.get(scheme.len()..)) {
+        let scheme = [PLAIN, BY_TLS].into_iter().find(|scheme| lower.starts_with(*scheme));
+        let (host, target) = match scheme.and_then(|scheme| url.get(scheme.len()..)) {
             Some(rest) => {
                 let end = rest.find(['/', '?']).unwrap_or(rest.len());
                 let (host, target) = rest.split_at(end);
@@ -80,6 +86,7 @@ impl Question {
             method: method.to_owned(),
             target,
             host: host.to_owned(),
+            tls: scheme.map(|scheme| scheme == BY_TLS),
             headers: Vec::new(),
             consumer: None,
             claims: BTreeMap::new(),
@@ -100,13 +107,13 @@ impl Question {
         Ok(())
     }
 
-    /// The command line that asks this; the values of secret headers are left out.
-    pub(super) fn command(&self, is_secret: impl Fn(&HeaderName) -> bool) -> String {
-        let plain_host = self.host == DEFAULT_HOST;
-        let url = if plain_host {
+    /// The command line that asks this, where most requests come by TLS or not; the values of secret headers are left out.
+    pub(super) fn command(&self, by_tls: bool, is_secret: impl Fn(&HeaderName) -> bool) -> String {
+        let url = if self.tls.is_none() && self.host == DEFAULT_HOST {
             self.target.clone()
         } else {
-            format!("http://{}{}", self.host, self.target)
+            let scheme = if self.tls.unwrap_or(by_tls) { BY_TLS } else { PLAIN };
+            [scheme, &self.host, &self.target].concat()
         };
         let mut words = vec![format!("portcullis explain {} {}", self.method, quoted(&url))];
         for (name, value) in &self.headers {

@@ -116,7 +116,8 @@ impl Run<'_> {
             self.snapshot.auth.secret_headers().contains(name)
                 || [AUTHORIZATION, COOKIE].contains(name)
         };
-        let help = format!("look closer: {}", question.command(secret));
+        let by_tls = self.snapshot.usual_door().is_some_and(|door| door.tls.is_some());
+        let help = format!("look closer: {}", question.command(by_tls, secret));
         for (key, expected, found) in differences(&self.test.expect, &told) {
             let at = key.iter().fold(self.at.key("expect"), |at, key| at.key(*key));
             let what = format!("expected {expected}, found {found}");

@@ -2,5 +2,6 @@
 
 mod agrees;
 mod golden;
+mod listeners;
 mod policies;
 mod tests_of_file;

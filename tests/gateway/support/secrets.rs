@@ -141,6 +141,8 @@ pub fn none_shown_of(snapshot: &Snapshot, port: u16) {
         let Ok(mut question) = Question::new(method, &format!("http://{host}{target}")) else {
             continue;
         };
+        // Not by a listener that only sends clients elsewhere.
+        question.tls = None;
         let planted = ALONG.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let keys = snapshot.auth.credential_headers().iter();
         question.headers.extend(keys.map(|name| (name.to_string(), "some-key-7q3z".to_owned())));
