@@ -10,6 +10,9 @@
 //! take. Who takes answers gives seats back all the time. Every now and then one more is let in, the newest: it may have
 //! little to say, and nobody shall wait for long behind those who are stuck.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -212,19 +215,25 @@ impl Wake for Signals {
     }
 }
 
+/// How far a request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It was never polled: that sends it on, and reads nothing.
+    Fresh,
+    Asked,
+    /// A part of its answer was handed over.
+    Answered,
+}
+
 /// A request of one stream, which is polled when it is its turn.
 pub(super) struct InTurn<F> {
     request: F,
     signals: Arc<Signals>,
     waker: Waker,
-    /// Whether it has been polled at all: that sends the request on, and reads nothing.
-    begun: bool,
+    stage: Stage,
     seated: bool,
-    /// Whether it has handed over any of its answer.
-    answers: bool,
-    /// What it may have left to write, and whether it was seen to take nothing more to write for it.
+    /// What it may have left to write, and whether it counts as stuck for that.
     on_hand: usize,
-    holds: bool,
     is_stuck: bool,
     /// Until it asks for a seat again.
     wait: Option<Pin<Box<Sleep>>>,
@@ -245,11 +254,9 @@ impl<F> InTurn<F> {
             request,
             waker: Waker::from(Arc::clone(&signals)),
             signals,
-            begun: false,
+            stage: Stage::Fresh,
             seated: false,
-            answers: false,
             on_hand: 0,
-            holds: false,
             is_stuck: false,
             wait: None,
         }
@@ -280,7 +287,7 @@ impl<F> InTurn<F> {
 
     /// Keeps the seat or gives it back, by what there is on hand after a turn.
     fn settle(&mut self, keeps: bool, is_extra: bool) {
-        let is_stuck = self.holds || self.on_hand > PIECE;
+        let is_stuck = self.on_hand > PIECE;
         let signals = Arc::clone(&self.signals);
         let turns = &signals.crowd.turns;
         let mut seats = turns.seats();
@@ -311,15 +318,17 @@ impl<F: Future + Unpin> Future for InTurn<F> {
         let given = signals.given.swap(false, Ordering::Relaxed);
         if given {
             this.on_hand = this.on_hand.saturating_sub(PIECE);
-            this.holds = false;
         }
         // Who may be in the midst of writing must take what it is given: it can be a part of what others wait for too.
-        let writes = given && this.answers;
-        let is_free = this.seated || writes || !std::mem::replace(&mut this.begun, true);
+        let writes = given && this.stage == Stage::Answered;
+        let is_free = this.seated || writes || this.stage == Stage::Fresh;
         let mut is_extra = false;
         if !is_free {
             let Some(extra) = this.may(cx) else { return Poll::Pending };
             (is_extra, this.seated) = (extra, true);
+        }
+        if this.stage == Stage::Fresh {
+            this.stage = Stage::Asked;
         }
         this.wait = None;
         let outside = signals.outside.swap(false, Ordering::Relaxed);
@@ -332,13 +341,13 @@ impl<F: Future + Unpin> Future for InTurn<F> {
         let handed = turns.handed.swap(0, Ordering::Relaxed);
         if handed > 0 {
             // What was handed over before is written, or this would not be asked for.
-            (this.answers, this.on_hand, this.holds) = (true, handed, false);
+            (this.stage, this.on_hand) = (Stage::Answered, handed);
         } else if outside && this.on_hand > 0 {
             // Its upstream said something, and nobody took it.
-            this.holds = true;
+            this.on_hand = this.on_hand.max(PIECE + 1);
         }
         if polled.is_ready() {
-            (this.on_hand, this.holds) = (0, false);
+            this.on_hand = 0;
         }
         this.settle(again && polled.is_pending(), is_extra);
         polled
@@ -356,183 +365,5 @@ impl<F> Drop for InTurn<F> {
         if self.seated {
             seats.give_back();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::time::{advance, pause};
-
-    use super::*;
-
-    /// What a stream hands over when its upstream says something.
-    const MUCH: usize = 3 * PIECE;
-
-    /// A stream as a test sees it.
-    struct Stream {
-        request: Pin<Box<dyn Future<Output = ()>>>,
-        seen: Arc<Seen>,
-    }
-
-    /// How often it was polled, what it hands over next, and how to wake it.
-    #[derive(Default)]
-    struct Seen {
-        polls: AtomicUsize,
-        hands: AtomicUsize,
-        waker: Mutex<Option<Waker>>,
-        ends: AtomicBool,
-    }
-
-    fn stream(crowd: &Arc<Crowd>) -> Stream {
-        let seen = Arc::new(Seen::default());
-        let (its, of) = (Arc::clone(&seen), Arc::clone(crowd));
-        let request = std::future::poll_fn(move |cx| {
-            its.polls.fetch_add(1, Ordering::Relaxed);
-            let hands = its.hands.swap(0, Ordering::Relaxed);
-            if hands > 0 {
-                of.turns.hand(hands);
-            }
-            *its.waker.lock().unwrap() = Some(cx.waker().clone());
-            if its.ends.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
-        });
-        let mut stream = Stream { request: Box::pin(InTurn::new(crowd, request)), seen };
-        stream.poll();
-        assert_eq!(stream.polls(), 1, "it begins at once");
-        stream
-    }
-
-    impl Stream {
-        fn poll(&mut self) -> bool {
-            self.request.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
-        }
-
-        fn polls(&self) -> usize {
-            self.seen.polls.load(Ordering::Relaxed)
-        }
-
-        fn wake(&self) {
-            self.seen.waker.lock().unwrap().clone().unwrap().wake();
-        }
-
-        /// Its upstream has said so much. Whether it was its turn.
-        fn hears(&mut self, bytes: usize) -> bool {
-            self.seen.hands.store(bytes, Ordering::Relaxed);
-            self.wake();
-            let before = self.polls();
-            self.poll();
-            self.polls() > before
-        }
-
-        /// Its client has given it a window.
-        fn is_given(&mut self, crowd: &Crowd) {
-            crowd.turns.drive(Waker::noop(), || self.wake());
-            let before = self.polls();
-            self.poll();
-            assert_eq!(self.polls(), before + 1, "it is always its turn");
-        }
-
-        fn asks(&mut self) -> bool {
-            let before = self.polls();
-            self.poll();
-            self.polls() > before
-        }
-    }
-
-    #[tokio::test]
-    async fn some_have_more_than_is_taken_and_the_others_wait_for_them() {
-        pause();
-        let crowd = Arc::new(Crowd::default());
-        let mut streams: Vec<_> = (0..SEATS + 3).map(|_| stream(&crowd)).collect();
-        let turns: Vec<_> = streams.iter_mut().map(|stream| stream.hears(MUCH)).collect();
-        assert_eq!(turns, [vec![true; SEATS], vec![false; 3]].concat());
-        // Who has a seat goes on, whatever wakes it.
-        assert!(streams[0].hears(0) && streams[1].hears(MUCH));
-        // Who has been given enough gives its seat to who has waited the longest, and nobody else.
-        streams[2].is_given(&crowd);
-        assert!(!streams[SEATS].asks());
-        streams[2].is_given(&crowd);
-        assert!(streams[SEATS].asks() && !streams[SEATS + 1].asks());
-        // And so does who ends, or is dropped.
-        streams[3].seen.ends.store(true, Ordering::Relaxed);
-        streams[3].wake();
-        assert!(streams[3].poll());
-        drop(streams.remove(0));
-        assert!(streams[SEATS].asks() && streams[SEATS + 1].asks());
-        // However little each was given, who is given more can write it.
-        for _ in 0..10 {
-            streams[0].is_given(&crowd);
-        }
-        drop(streams);
-        let seats = crowd.turns.seats();
-        assert_eq!((seats.taken, seats.stuck, seats.waiting.len()), (0, 0, 0));
-    }
-
-    #[tokio::test]
-    async fn who_has_little_to_say_needs_no_seat_for_long() {
-        pause();
-        let crowd = Arc::new(Crowd::default());
-        let mut streams: Vec<_> = (0..100).map(|_| stream(&crowd)).collect();
-        for _ in 0..3 {
-            assert!(streams.iter_mut().all(|stream| stream.hears(PIECE)));
-        }
-        assert_eq!(crowd.turns.seats().taken, 0);
-        // Of those who can't write even that, some go on.
-        let turns = streams.iter_mut().map(|stream| usize::from(stream.hears(0)));
-        assert_eq!(turns.sum::<usize>(), SEATS);
-    }
-
-    #[tokio::test]
-    async fn one_more_is_let_in_every_now_and_then_and_the_newest_first() {
-        pause();
-        let crowd = Arc::new(Crowd::default());
-        let mut streams: Vec<_> = (0..SEATS + 4).map(|_| stream(&crowd)).collect();
-        streams.iter_mut().for_each(|stream| {
-            stream.hears(MUCH);
-        });
-        let newest = SEATS + 3;
-        advance(SOON).await;
-        assert!(!streams[SEATS].asks() && streams[newest].asks() && !streams[newest - 1].asks());
-        // It had much to say, so that the next one waits longer.
-        advance(SOON).await;
-        assert!(!streams[newest - 1].asks());
-        streams[newest - 1].seen.hands.store(10, Ordering::Relaxed);
-        advance(SOON).await;
-        assert!(streams[newest - 1].asks() && !streams[newest - 2].asks());
-        // That one had little.
-        advance(SOON).await;
-        assert!(streams[newest - 2].asks());
-        assert_eq!(crowd.turns.seats().taken, SEATS + 2);
-    }
-
-    #[tokio::test]
-    async fn they_are_many_from_when_they_are_until_some_have_been_given_more() {
-        pause();
-        let crowd = Arc::new(Crowd::default());
-        let start = Instant::now();
-        let mut streams: Vec<_> = (0..MANY).map(|_| stream(&crowd)).collect();
-        for stream in &mut streams {
-            assert_eq!(crowd.many_since(), None);
-            stream.hears(MUCH);
-            advance(Duration::from_secs(1)).await;
-        }
-        let since = Duration::from_secs(MANY as u64 - 1);
-        assert_eq!(crowd.many_since(), Some(start + since));
-        streams[0].is_given(&crowd);
-        assert_eq!(crowd.many_since(), Some(start + since));
-        streams[0].is_given(&crowd);
-        assert_eq!(crowd.many_since(), None);
-    }
-
-    #[tokio::test]
-    async fn nobody_waits_for_a_connection_that_has_ended() {
-        pause();
-        let crowd = Arc::new(Crowd::default());
-        let mut streams: Vec<_> = (0..SEATS + 3).map(|_| stream(&crowd)).collect();
-        streams.iter_mut().for_each(|stream| {
-            stream.hears(MUCH);
-        });
-        assert!(!streams[SEATS].asks());
-        crowd.drive(async {}).await;
-        assert!(streams.iter_mut().skip(SEATS).all(Stream::asks));
     }
 }
