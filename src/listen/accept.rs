@@ -181,11 +181,12 @@ impl<H: House> Porter<H> {
         A: ServerApp + Send + Sync + 'static,
     {
         let told = crowd.farewell();
-        let served = app.process_new(Box::new(conn), &told);
+        let serving = app.process_new(Box::new(conn), &told);
+        let served = crowd.drive(async { drop(serving.await) });
         tokio::pin!(served);
         let mut shutdown = self.shutdown.clone();
         tokio::select! {
-            _ = &mut served => return,
+            () = &mut served => return,
             _ = shutdown.wait_for(|stop| *stop) => {}
         }
         crowd.dismiss();
