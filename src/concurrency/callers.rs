@@ -100,10 +100,10 @@ impl Callers {
         Self { plans: compiled, of: of.into(), in_flight: in_flight.into(), others }
     }
 
-    /// What holds for a route with this gate of its own. Nothing if there is none, nor at its upstream, nor for any
+    /// What holds for a route with this gate before it. Nothing if there is none, nor at its upstream, nor for any
     /// caller.
     #[must_use]
-    pub fn caps(self: &Arc<Self>, gate: Option<Gate>, others: bool) -> Option<Caps> {
+    pub fn caps(self: &Arc<Self>, gate: Option<Arc<Gate>>, others: bool) -> Option<Caps> {
         (gate.is_some() || others).then(|| Caps { gate, callers: Arc::clone(self) })
     }
 
@@ -136,15 +136,15 @@ impl Callers {
 /// How many at once on one route.
 #[derive(Debug)]
 pub struct Caps {
-    gate: Option<Gate>,
+    gate: Option<Arc<Gate>>,
     callers: Arc<Callers>,
 }
 
 impl Caps {
-    /// The route's own gate.
+    /// The gate before the route.
     #[must_use]
-    pub const fn gate(&self) -> Option<&Gate> {
-        self.gate.as_ref()
+    pub fn gate(&self) -> Option<&Gate> {
+        self.gate.as_deref()
     }
 
     /// How important a request of this consumer is.

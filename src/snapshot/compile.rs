@@ -15,7 +15,7 @@ use super::gaps::Gaps;
 use super::record::{Mark, Record};
 use super::{Admin, Compiled, Route, Snapshot};
 use crate::auth::{self, Auth};
-use crate::concurrency::{Callers, Wish};
+use crate::concurrency::{Callers, Gates, Wish};
 use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics};
 use crate::limit;
@@ -73,7 +73,8 @@ pub(super) fn compile_with(
     let callers = Arc::new(compile_callers(config, auth.as_deref(), previous, diagnostics));
     let read_file = |path: &Path| sources.data(path);
     let documents = Documents::new(&read_file);
-    policy::check(config, &mut limits, &documents, diagnostics);
+    let mut gates = Gates::default();
+    policy::check(config, &mut limits, &mut gates, &documents, diagnostics);
     let unrouted = policy::compile(&config.policy_layers(None), &[], diagnostics);
     let sampling = Sampling::of(&config.logs.sample, None);
     let names = config.routes.keys().map(String::as_str);
@@ -87,7 +88,7 @@ pub(super) fn compile_with(
         documents: &documents,
         sources,
     };
-    let routes = compile_routes(&parts, gaps, &mut limits, previous, diagnostics);
+    let routes = compile_routes(&parts, gaps, &mut limits, &mut gates, previous, diagnostics);
 
     let (table, library) = routes?;
     Some(Compiled {
@@ -323,6 +324,7 @@ fn compile_routes(
     parts: &Parts<'_>,
     gaps: &Gaps,
     limits: &mut limit::Builder<'_>,
+    gates: &mut Gates,
     previous: Option<&Snapshot>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Routes> {
@@ -349,6 +351,7 @@ fn compile_routes(
             callers,
             sampling,
             limits,
+            gates,
             documents,
             sources,
             at: &at,
