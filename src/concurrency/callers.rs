@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::gate::{Gate, MOST_IN, Seat};
 use super::rank::{Priority, Rank};
-use crate::auth::{Auth, Consumer, ConsumersConfig};
+use crate::auth::{Auth, Consumer};
 use crate::counter::Counters;
 use crate::diagnostic::{At, Diagnostics};
 
@@ -58,7 +58,6 @@ impl Callers {
     #[must_use]
     pub fn compile(
         plans: &BTreeMap<&str, Wish>,
-        consumers: &ConsumersConfig,
         auth: Option<&Auth>,
         previous: Option<(&Self, &Auth)>,
         diagnostics: &mut Diagnostics,
@@ -79,20 +78,16 @@ impl Callers {
         };
         let compiled: Box<[Plan]> = plans.iter().map(compile).collect();
         let (mut of, mut in_flight): (Vec<u16>, Vec<Option<Arc<AtomicU32>>>) = Default::default();
-        for (name, consumer) in &consumers.0 {
-            let place = consumer
-                .plan
-                .as_deref()
-                .and_then(|plan| plans.keys().position(|known| *known == plan));
-            let id = auth.and_then(|auth| auth.consumer(name)).and_then(|known| known.id());
-            let (Some(place), Some(id)) = (place, id) else { continue };
+        let places: BTreeMap<&str, usize> = plans.keys().copied().zip(0..).collect();
+        for (consumer, plan) in auth.iter().flat_map(|auth| auth.buyers()) {
+            let (Some(&place), Some(id)) = (places.get(plan), consumer.id()) else { continue };
             let (id, number) = (id as usize, u16::try_from(place + 1).unwrap_or(0));
             of.resize(of.len().max(id + 1), 0);
             of[id] = number;
             if compiled[place].most.is_some() {
                 in_flight.resize(in_flight.len().max(id + 1), None);
-                let known =
-                    previous.and_then(|(previous, auth)| previous.counter(auth.consumer(name)?));
+                let known = previous
+                    .and_then(|(previous, auth)| previous.counter(auth.consumer(consumer.name())?));
                 in_flight[id] = Some(known.cloned().unwrap_or_default());
             }
         }

@@ -69,7 +69,8 @@ pub(super) fn compile_with(
     let store = compile_store(config, previous, sources, diagnostics);
     let mut limits = begin_limits(previous, store.clone().flatten());
     let file = config.quota_file.as_deref();
-    limits.plans(&config.plans, &config.consumers, auth.as_deref(), file, diagnostics);
+    let buyers = auth.as_deref().filter(|_| !gaps.plans);
+    limits.plans(&config.plans, &config.consumers, buyers, file, diagnostics);
     let callers = Arc::new(compile_callers(config, auth.as_deref(), previous, diagnostics));
     let read_file = |path: &Path| sources.data(path);
     let documents = Documents::new(&read_file);
@@ -267,7 +268,7 @@ fn compile_callers(
     let wish = |plan: &limit::PlanConfig| Wish { priority: plan.priority, most: plan.concurrency };
     let plans = config.plans.iter().map(|(name, plan)| (name.as_str(), wish(plan))).collect();
     let previous = previous.map(|previous| (&*previous.callers, &*previous.auth));
-    Callers::compile(&plans, &config.consumers, auth, previous, diagnostics)
+    Callers::compile(&plans, auth, previous, diagnostics)
 }
 
 /// A method that no connection can satisfy.
