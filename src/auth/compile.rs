@@ -134,8 +134,16 @@ impl Rest<'_> {
                 let is_one = |method: &MethodConfig| method.signature.is_some();
                 self.is_only(name, &at, is_one, "signatures", diagnostics)?;
                 let at = at.key("signature");
-                let made =
-                    Signatures::compile(config, consumers, registry, read_text, &at, diagnostics);
+                let known = self.previous.and_then(Auth::signatures);
+                let made = Signatures::compile(
+                    config,
+                    consumers,
+                    registry,
+                    known,
+                    read_text,
+                    &at,
+                    diagnostics,
+                );
                 made.map(|signatures| Method::Signature(Box::new(signatures)))
             }
             Kind::Service(config) => {

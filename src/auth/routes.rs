@@ -17,6 +17,7 @@ use super::place::Places;
 use super::presented::Presented;
 use super::roll::Roll;
 use super::rules::{Required, Rules};
+use super::signature::Signatures;
 use super::wait::{Settled, Wait};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
 
@@ -129,6 +130,14 @@ impl Auth {
     /// What is fetched already for such a method.
     pub(super) fn fetched(&self, method: &str, wish: &Wish) -> Option<Arc<Fetched>> {
         self.all_fetched().find(|fetched| fetched.is_for(method, wish)).cloned()
+    }
+
+    /// The method for signatures, of which there is one at most.
+    pub(super) fn signatures(&self) -> Option<&Signatures> {
+        self.methods.iter().find_map(|(_, method)| match &**method {
+            Method::Signature(method) => Some(&**method),
+            _ => None,
+        })
     }
 
     fn all_fetched(&self) -> impl Iterator<Item = &Arc<Fetched>> {
