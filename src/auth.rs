@@ -23,6 +23,7 @@ mod method;
 mod named;
 mod place;
 mod presented;
+mod roll;
 mod routes;
 mod rules;
 mod service;

@@ -1,7 +1,7 @@
 //! How many at once: a [`Gate`] lets so many requests be in flight, has a few more wait for a moment, and turns the
 //! rest away while there is still time to answer them.
 //!
-//! There is a gate before a route and before an upstream, where they are given one, and each consumer of a plan may
+//! There is a gate before a route, or several together, and before an upstream, where they are given one, and each consumer of a plan may
 //! have so many [`Seat`]s ([`Callers`]). A request has its seats until it is over, with the last byte of its answer or
 //! the end of its WebSocket. What waits is let in by its plan's [`Priority`], and the least important goes first where
 //! there is no room to wait.
@@ -20,8 +20,8 @@ mod rank;
 
 pub use adaptive::Adaptive;
 pub use callers::{Callers, Caps, Own, Seats, Wish};
-pub use config::{RouteCap, UpstreamCap};
-pub use gate::{Answer, Gate, Said, Seat};
+pub use config::{RouteCap, Setting, UpstreamCap};
+pub use gate::{Answer, Gate, Gates, Said, Seat};
 pub use queue::Waiter;
 pub use rank::{Priority, Rank};
 

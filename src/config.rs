@@ -227,6 +227,10 @@ pub struct Defaults {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<limit::Setting>,
 
+    /// How many requests may be in flight on all routes that have it from here; `none`: as many as come. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<concurrency::Setting>,
+
     /// Whether requests are held to the `OpenAPI` document of the service; `none`: they are not. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validate: Option<validate::Setting>,
@@ -246,6 +250,7 @@ impl Default for Defaults {
             maintenance: None,
             ip: None,
             limits: None,
+            concurrency: None,
             validate: None,
         }
     }
@@ -342,9 +347,10 @@ pub struct RouteConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<limit::Setting>,
 
-    /// How many of its requests may be in flight; more wait a moment or are turned away. Default: as many as come.
+    /// How many of its requests may be in flight, while more wait a moment or are turned away; `none`: as many as come.
+    /// Default: as in `defaults`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub concurrency: Option<concurrency::RouteCap>,
+    pub concurrency: Option<concurrency::Setting>,
 
     /// Whether requests are held to the `OpenAPI` document of the service; `none`: they are not. Default: as in `defaults`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -96,16 +96,18 @@ impl Snapshot {
 
     /// Goes on with who is in flight on routes that may not have as many as come.
     fn carry_gates_on(&self, previous: &Self) {
-        let known: HashMap<_, _> = previous
-            .routes
-            .iter()
-            .filter_map(|(name, route)| Some((name, gate_of(route)?)))
-            .collect();
-        for (name, route) in self.routes.iter() {
-            if let (Some(gate), Some(known)) = (gate_of(route), known.get(name)) {
+        let known = previous.gates();
+        for (place, gate) in self.gates() {
+            if let Some(known) = known.get(place) {
                 gate.carry_on(known);
             }
         }
+    }
+
+    /// The gates before routes, each once, by the places where they are written.
+    fn gates(&self) -> BTreeMap<&str, &Gate> {
+        let gates = self.routes.iter().filter_map(|(_, route)| route.caps.as_ref()?.gate());
+        gates.map(|gate| (&**gate.place(), gate)).collect()
     }
 
     /// The listener that most requests may be thought of to come by: the first that speaks TLS, since others may
@@ -151,9 +153,8 @@ impl Snapshot {
             limit_keys: self.limiter.local.keys() as u64,
             quotas_unsaved: self.limiter.quotas_unsaved(),
             gates: self
-                .routes
-                .iter()
-                .filter_map(|(_, route)| gate_of(route))
+                .gates()
+                .into_values()
                 .chain(self.upstreams.values().filter_map(|upstream| upstream.known_gate()))
                 .collect(),
             capped_plans: self.callers.capped().collect(),
@@ -213,10 +214,6 @@ impl Route {
             Action::Respond(_) | Action::Redirect(_) | Action::Health | Action::Portal(_) => None,
         }
     }
-}
-
-fn gate_of(route: &Arc<Route>) -> Option<&Gate> {
-    route.caps.as_ref().and_then(Caps::gate)
 }
 
 /// What a route does.

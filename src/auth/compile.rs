@@ -1,6 +1,6 @@
 //! From `auth` and `consumers` as written to keyrings.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use super::key::{DIGEST_HELP, Digest};
 use super::keyring::{Entry, Keyring};
 use super::keys_file::{self, Report, TIME_HELP, until};
 use super::method::{ApiKey, Method};
+use super::roll::Roll;
 use super::routes::Auth;
 use super::service::{ForwardAuthConfig, Service};
 use super::signature::{SignatureConfig, Signatures};
@@ -44,6 +45,7 @@ pub fn compile(
     let before = diagnostics.len();
     let mut registry = Registry::default();
     let inline = inline_keys(consumers, &mut registry, diagnostics);
+    let mut roll = Roll::of(consumers, &registry);
     let mut names_known = consumers.0.keys().all(|name| registry.find(name).is_some());
     let mut found: Vec<Source<'_>> = Vec::new();
     let mut others = Vec::new();
@@ -66,12 +68,12 @@ pub fn compile(
         };
         if let Some(file) = &config.keys_file {
             let before = diagnostics.len();
-            source.read(file, read_file, &mut registry, diagnostics);
+            source.read(file, read_file, (&mut registry, &mut roll), diagnostics);
             names_known &= diagnostics.len() == before;
         }
         found.push(source);
     }
-    let groups = groups(consumers, &registry);
+    roll.close();
     let registry = Arc::new(registry);
     let mut compiled = Vec::new();
     for source in found {
@@ -96,7 +98,7 @@ pub fn compile(
     compiled.sort_by(|(one, _), (other, _)| one.cmp(other));
     let sound = diagnostics.len() == before;
     let all_there = names_known && compiled.len() == methods.0.len();
-    all_there.then(|| Auth::new(compiled, registry, groups, booth, sound))
+    all_there.then(|| Auth::new(compiled, registry, roll, booth, sound))
 }
 
 /// What methods other than those by keys are made of.
@@ -132,8 +134,16 @@ impl Rest<'_> {
                 let is_one = |method: &MethodConfig| method.signature.is_some();
                 self.is_only(name, &at, is_one, "signatures", diagnostics)?;
                 let at = at.key("signature");
-                let made =
-                    Signatures::compile(config, consumers, registry, read_text, &at, diagnostics);
+                let known = self.previous.and_then(Auth::signatures);
+                let made = Signatures::compile(
+                    config,
+                    consumers,
+                    registry,
+                    known,
+                    read_text,
+                    &at,
+                    diagnostics,
+                );
                 made.map(|signatures| Method::Signature(Box::new(signatures)))
             }
             Kind::Service(config) => {
@@ -170,18 +180,6 @@ impl Rest<'_> {
         );
         None
     }
-}
-
-/// The consumers of each group, by number.
-fn groups(config: &ConsumersConfig, registry: &Registry) -> BTreeMap<String, Vec<u32>> {
-    let mut groups: BTreeMap<String, Vec<u32>> = BTreeMap::new();
-    for (name, consumer) in &config.0 {
-        let Some(id) = registry.find(name).and_then(|consumer| consumer.id()) else { continue };
-        for group in &consumer.groups.0 {
-            groups.entry(group.clone()).or_default().push(id);
-        }
-    }
-    groups
 }
 
 fn by_certificate(
@@ -429,7 +427,7 @@ impl Source<'_> {
         &mut self,
         file: &Path,
         read_file: ReadText<'_>,
-        registry: &mut Registry,
+        (registry, roll): (&mut Registry, &mut Roll),
         diagnostics: &mut Diagnostics,
     ) {
         let shown = file.display().to_string();
@@ -446,7 +444,7 @@ impl Source<'_> {
             }
         };
         let mut report = Report::new(&shown, &self.at, diagnostics);
-        keys_file::read(&text, registry, &mut self.entries, &mut report);
+        keys_file::read(&text, registry, roll, &mut self.entries, &mut report);
         report.close();
         self.text = Some((shown, text));
     }

@@ -79,7 +79,7 @@ pub struct ApiKeyConfig {
     /// `x-api-key`.
     pub header: String,
     /// A file with more keys, one in a line: `sha256:<64 hex digits> CONSUMER [expires=TIME]
-    /// [disabled]`. Blank lines and what follows a `#` are skipped. Default: none.
+    /// [disabled] [plan=NAME] [groups=NAME,NAME]`. Blank lines and what follows a `#` are skipped. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys_file: Option<PathBuf>,
 }

@@ -61,6 +61,8 @@ pub enum Reason {
     Claims,
     /// A signature that does not cover all that it must.
     Covers,
+    /// A signature that has let a request in before, and lets in one only.
+    Used,
     /// The keys that it is to be verified with cannot be fetched.
     KeysUnavailable,
     /// The service that judges it does not answer.
@@ -95,6 +97,7 @@ impl Reason {
             Self::Audience => "token_audience",
             Self::Claims => "token_claims",
             Self::Covers => "signature_covers_too_little",
+            Self::Used => "signature_used",
             Self::KeysUnavailable => "keys_unavailable",
             Self::ServiceUnavailable => "auth_service_unavailable",
             Self::Busy => "auth_busy",

@@ -5,7 +5,10 @@
 //! sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad partner
 //! sha256:... mobile-app expires=2027-01-01T00:00:00Z
 //! sha256:... mobile-app disabled   # lost in March
+//! sha256:... shop plan=gold groups=shops,beta
 //! ```
+//!
+//! `plan` and `groups` are the consumer's, at whichever of its keys they stand.
 //!
 //! A line is never quoted in a message: it may hold a key that was put there by mistake.
 
@@ -16,6 +19,7 @@ use jiff::Timestamp;
 use super::consumer::{NAME_HELP, Registry};
 use super::key::{DIGEST_HELP, Digest};
 use super::keyring::{Entry, Until};
+use super::roll::Roll;
 use crate::diagnostic::{At, Diagnostics};
 
 /// After so many mistakes in one file the rest is only counted.
@@ -74,12 +78,15 @@ struct Line<'a> {
     digest: Digest,
     consumer: &'a str,
     until: Until,
+    plan: Option<&'a str>,
+    groups: Option<&'a str>,
 }
 
 /// Adds the keys of a file to `entries`, and their consumers to the registry.
 pub(super) fn read(
     text: &str,
     registry: &mut Registry,
+    roll: &mut Roll,
     entries: &mut Vec<Entry>,
     report: &mut Report<'_>,
 ) {
@@ -90,6 +97,14 @@ pub(super) fn read(
             Ok(Some(line)) => match registry.intern(line.consumer, false) {
                 Some(consumer) => {
                     entries.push(Entry { digest: line.digest, consumer, until: line.until });
+                    let groups = line.groups.into_iter().flat_map(|names| names.split(','));
+                    groups.for_each(|group| roll.join(consumer, group));
+                    let (file, at) = (report.file, report.at);
+                    let first = || Some((at.clone(), format!("{file} line {number}").into()));
+                    if line.plan.is_some_and(|plan| !roll.buy(consumer, plan, first)) {
+                        let help = "a consumer has one plan, whatever key it comes with";
+                        report.mistake(number, "its consumer has another plan already", help);
+                    }
                 }
                 None => report.mistake(number, "the consumer's name can't be used", NAME_HELP),
             },
@@ -143,20 +158,27 @@ fn parse(line: &str) -> Result<Option<Line<'_>>, (String, &'static str)> {
     let consumer = words.next().ok_or_else(|| {
         ("no consumer's name follows the digest".to_owned(), "write `sha256:... CONSUMER`")
     })?;
-    let (mut expires, mut disabled) = (None, false);
+    let (mut expires, mut disabled, mut plan, mut groups) = (None, false, None, None);
     for word in words {
-        match word.strip_prefix("expires=") {
-            Some(time) if expires.is_none() => expires = Some(time),
+        match word.split_once('=') {
+            Some(("expires", time)) if expires.is_none() => expires = Some(time),
+            Some(("plan", name)) if plan.is_none() && !name.is_empty() => plan = Some(name),
+            Some(("groups", names))
+                if groups.is_none() && names.split(',').all(|name| !name.is_empty()) =>
+            {
+                groups = Some(names);
+            }
             None if word == "disabled" && !disabled => disabled = true,
             _ => {
                 return Err((
                     "what follows the consumer's name can't be read".to_owned(),
-                    "known are `expires=2027-01-01T00:00:00Z` and `disabled`, each once",
+                    "known are `expires=2027-01-01T00:00:00Z`, `disabled`, `plan=NAME` and `groups=NAME,NAME`, \
+                     each once",
                 ));
             }
         }
     }
     let until = until(expires, disabled)
         .ok_or_else(|| ("`expires` is not a time".to_owned(), TIME_HELP))?;
-    Ok(Some(Line { digest, consumer, until }))
+    Ok(Some(Line { digest, consumer, until, plan, groups }))
 }

@@ -113,7 +113,14 @@ impl Method {
             Self::ApiKey(method) => Ok(method.identify(presented.headers, now)?.into()),
             Self::Mtls(method) => Ok(method.find(presented.certificate)?.into()),
             Self::Jwt(_) => self.verify_token(presented.headers, now),
-            Self::Signature(method) => Ok(method.identify(presented, now)?),
+            Self::Signature(method) => match method.identify(presented, now)? {
+                (identity, None) => Ok(identity),
+                // Whoever asks again within this request is told the same.
+                (identity, Some(once)) => Err(Halt::Wait(Wait::new(self, async move {
+                    once.take()?;
+                    Ok(identity)
+                }))),
+            },
             Self::Basic(method) => match method.look(presented.headers, now)? {
                 basic::Look::Known(identity) => Ok(identity),
                 basic::Look::New(login) => {

@@ -1,6 +1,5 @@
 //! From a route's `auth` and `allow` to its guard.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -16,7 +15,9 @@ use super::jwt::{Fetched, KeySetStatus, Wish};
 use super::method::{Halt, Method};
 use super::place::Places;
 use super::presented::Presented;
+use super::roll::Roll;
 use super::rules::{Required, Rules};
+use super::signature::Signatures;
 use super::wait::{Settled, Wait};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
 
@@ -28,8 +29,8 @@ const MOST_SUGGESTIONS: usize = 1000;
 pub struct Auth {
     methods: Box<[(String, Arc<Method>)]>,
     consumers: Arc<Registry>,
-    /// The consumers of each group, by number.
-    groups: BTreeMap<String, Vec<u32>>,
+    /// Their plans and groups.
+    roll: Roll,
     /// Where passwords are verified.
     pub(super) booth: Arc<Booth>,
     /// Where credentials are that end at the gate.
@@ -44,7 +45,7 @@ impl Auth {
     pub(super) fn new(
         methods: Vec<(String, Arc<Method>)>,
         consumers: Arc<Registry>,
-        groups: BTreeMap<String, Vec<u32>>,
+        roll: Roll,
         booth: Arc<Booth>,
         sound: bool,
     ) -> Self {
@@ -54,7 +55,7 @@ impl Auth {
                 .signed(methods.iter().any(|(_, one)| matches!(**one, Method::Signature(_)))),
             methods: methods.into(),
             consumers,
-            groups,
+            roll,
             booth,
             sound,
         }
@@ -131,6 +132,14 @@ impl Auth {
         self.all_fetched().find(|fetched| fetched.is_for(method, wish)).cloned()
     }
 
+    /// The method for signatures, of which there is one at most.
+    pub(super) fn signatures(&self) -> Option<&Signatures> {
+        self.methods.iter().find_map(|(_, method)| match &**method {
+            Method::Signature(method) => Some(&**method),
+            _ => None,
+        })
+    }
+
     fn all_fetched(&self) -> impl Iterator<Item = &Arc<Fetched>> {
         self.methods.iter().filter_map(|(_, method)| match &**method {
             Method::Jwt(jwt) => jwt.fetched.as_ref(),
@@ -148,6 +157,16 @@ impl Auth {
     #[must_use]
     pub fn consumers(&self) -> &[Arc<Consumer>] {
         self.consumers.all()
+    }
+
+    /// Every consumer that has a plan, with the plan's name.
+    pub fn buyers(&self) -> impl Iterator<Item = (&Arc<Consumer>, &str)> {
+        self.roll.buyers().map(|(id, plan)| (self.consumers.get(id), plan))
+    }
+
+    /// The plans that files of keys name, with the place of the file and the line.
+    pub fn plans_in_files(&self) -> impl Iterator<Item = (&str, &At, &str)> {
+        self.roll.named_in_files()
     }
 
     /// The names of all methods.
@@ -357,12 +376,12 @@ impl Auth {
             );
         }
         for (index, name) in names.iter().enumerate() {
-            match self.groups.get(name) {
+            match self.roll.groups().get(name) {
                 Some(members) => ids.extend(members),
                 None => diagnostics.error(
                     at.index(index),
                     format!("no consumer is in a group \"{name}\""),
-                    did_you_mean(name, self.groups.keys().map(String::as_str)),
+                    did_you_mean(name, self.roll.groups().keys().map(String::as_str)),
                 ),
             }
         }

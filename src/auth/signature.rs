@@ -7,6 +7,7 @@
 mod base;
 mod body;
 mod config;
+mod nonces;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::diagnostic::{At, Diagnostics, unreadable};
 use crate::units::OneOrMany;
 pub use body::{BodyCheck, SignedBody};
 pub use config::{SignatureConfig, SignatureKeyConfig};
+use nonces::{Nonces, Once};
 
 /// Longer headers are refused without a look.
 const LONGEST: usize = 4 << 10;
@@ -56,6 +58,8 @@ const NAMES: [(&str, Algorithm); 5] = [
 pub(super) struct Signatures {
     cover: Box<[HeaderName]>,
     max_age: i64,
+    /// Whether a signature lets in one request only.
+    once: bool,
     keys: HashMap<Box<str>, Signer>,
     consumers: Arc<Registry>,
 }
@@ -66,6 +70,7 @@ struct Signer {
     algorithm: &'static str,
     by: Algorithm,
     key: Key,
+    used: Arc<Nonces>,
 }
 
 /// What a signature says of itself.
@@ -74,15 +79,16 @@ struct Params<'a> {
     expires: Option<i64>,
     keyid: &'a str,
     algorithm: Option<&'a str>,
+    nonce: Option<&'a str>,
 }
 
 impl Signatures {
-    /// Whom a request proves to be from, and the body that was signed with it.
+    /// Whom a request proves to be from, and the body that was signed with it. What may be used once is yet to be.
     pub(super) fn identify(
         &self,
         presented: &Presented<'_>,
         now: SystemTime,
-    ) -> Result<Identity, Reason> {
+    ) -> Result<(Identity, Option<Once>), Reason> {
         let headers = presented.headers;
         let sent = presented.request.as_ref().ok_or(Reason::Missing)?;
         let (inputs, signatures) =
@@ -114,13 +120,17 @@ impl Signatures {
             if !item.params.is_empty() {
                 return Err(Reason::Malformed);
             }
-            self.in_time(&params, now)?;
-            return self.check(signer, &params, covered, signature, sent, headers);
+            let second = self.in_time(&params, now)?;
+            let nonce = if self.once { Some(params.nonce.ok_or(Reason::Claims)?) } else { None };
+            let identity = self.check(signer, &params, covered, signature, sent, headers)?;
+            let until = params.created.saturating_add(self.max_age);
+            return Ok((identity, nonce.map(|nonce| signer.used.once(nonce, until, second))));
         }
         Err(Reason::KeyUnknown)
     }
 
-    fn in_time(&self, params: &Params<'_>, now: SystemTime) -> Result<(), Reason> {
+    /// The second that it is, if a signature is of an age to be good.
+    fn in_time(&self, params: &Params<'_>, now: SystemTime) -> Result<i64, Reason> {
         let second = second(now);
         let second = i64::try_from(second).unwrap_or(i64::MAX);
         if params.created > second.saturating_add(LEEWAY) {
@@ -130,7 +140,7 @@ impl Signatures {
         if over || params.expires.is_some_and(|expires| expires <= second) {
             return Err(Reason::Expired);
         }
-        Ok(())
+        Ok(second)
     }
 
     fn check(
@@ -207,27 +217,31 @@ impl Signatures {
 
 /// The parameters of a signature, of which none may be that is not known.
 fn params(covered: &InnerList) -> Result<Params<'_>, Reason> {
-    let (mut created, mut expires, mut keyid, mut algorithm) = (None, None, None, None);
+    let (mut created, mut expires) = (None, None);
+    let (mut keyid, mut algorithm, mut nonce) = (None, None, None);
     for (name, value) in &covered.params {
         match (name.as_str(), value) {
             ("created", BareItem::Integer(second)) => created = Some(i64::from(*second)),
             ("expires", BareItem::Integer(second)) => expires = Some(i64::from(*second)),
             ("keyid", BareItem::String(text)) => keyid = Some(text.as_str()),
             ("alg", BareItem::String(text)) => algorithm = Some(text.as_str()),
-            ("nonce" | "tag", BareItem::String(_)) => {}
+            ("nonce", BareItem::String(text)) => nonce = Some(text.as_str()),
+            ("tag", BareItem::String(_)) => {}
             _ => return Err(Reason::Malformed),
         }
     }
     let (Some(created), Some(keyid)) = (created, keyid) else { return Err(Reason::Claims) };
-    Ok(Params { created, expires, keyid, algorithm })
+    Ok(Params { created, expires, keyid, algorithm, nonce })
 }
 
 impl Signatures {
-    /// Reads the method, and the keys of all consumers, which are in the registry already.
+    /// Reads the method, and the keys of all consumers, which are in the registry already. What keys of the same name have
+    /// signed for the `previous` one is known.
     pub(super) fn compile(
         config: &SignatureConfig,
         consumers: &ConsumersConfig,
         registry: &Arc<Registry>,
+        previous: Option<&Self>,
         read_text: ReadText<'_>,
         at: &At,
         diagnostics: &mut Diagnostics,
@@ -253,13 +267,24 @@ impl Signatures {
                     );
                     continue;
                 }
-                if let Some(signer) = signer(written, id, read_text, &at, diagnostics) {
+                if let Some(mut signer) = signer(written, id, read_text, &at, diagnostics) {
+                    if let Some(known) =
+                        previous.and_then(|previous| previous.keys.get(&*written.keyid))
+                    {
+                        signer.used = Arc::clone(&known.used);
+                    }
                     keys.insert(written.keyid.as_str().into(), signer);
                 }
             }
         }
         let consumers = Arc::clone(registry);
-        (diagnostics.len() == before).then(|| Self { cover, max_age, keys, consumers })
+        (diagnostics.len() == before).then(|| Self {
+            cover,
+            max_age,
+            once: config.once,
+            keys,
+            consumers,
+        })
     }
 }
 
@@ -315,7 +340,7 @@ fn signer(
     match read {
         Ok(key) => {
             let (name, by) = NAMES.iter().find(|(_, one)| key.algorithms.has(*one))?;
-            Some(Signer { consumer, algorithm: name, by: *by, key })
+            Some(Signer { consumer, algorithm: name, by: *by, key, used: Arc::default() })
         }
         Err(error) => {
             let help = match error {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::gate::{Gate, MOST_IN, Seat};
 use super::rank::{Priority, Rank};
-use crate::auth::{Auth, Consumer, ConsumersConfig};
+use crate::auth::{Auth, Consumer};
 use crate::counter::Counters;
 use crate::diagnostic::{At, Diagnostics};
 
@@ -58,7 +58,6 @@ impl Callers {
     #[must_use]
     pub fn compile(
         plans: &BTreeMap<&str, Wish>,
-        consumers: &ConsumersConfig,
         auth: Option<&Auth>,
         previous: Option<(&Self, &Auth)>,
         diagnostics: &mut Diagnostics,
@@ -79,20 +78,16 @@ impl Callers {
         };
         let compiled: Box<[Plan]> = plans.iter().map(compile).collect();
         let (mut of, mut in_flight): (Vec<u16>, Vec<Option<Arc<AtomicU32>>>) = Default::default();
-        for (name, consumer) in &consumers.0 {
-            let place = consumer
-                .plan
-                .as_deref()
-                .and_then(|plan| plans.keys().position(|known| *known == plan));
-            let id = auth.and_then(|auth| auth.consumer(name)).and_then(|known| known.id());
-            let (Some(place), Some(id)) = (place, id) else { continue };
+        let places: BTreeMap<&str, usize> = plans.keys().copied().zip(0..).collect();
+        for (consumer, plan) in auth.iter().flat_map(|auth| auth.buyers()) {
+            let (Some(&place), Some(id)) = (places.get(plan), consumer.id()) else { continue };
             let (id, number) = (id as usize, u16::try_from(place + 1).unwrap_or(0));
             of.resize(of.len().max(id + 1), 0);
             of[id] = number;
             if compiled[place].most.is_some() {
                 in_flight.resize(in_flight.len().max(id + 1), None);
-                let known =
-                    previous.and_then(|(previous, auth)| previous.counter(auth.consumer(name)?));
+                let known = previous
+                    .and_then(|(previous, auth)| previous.counter(auth.consumer(consumer.name())?));
                 in_flight[id] = Some(known.cloned().unwrap_or_default());
             }
         }
@@ -100,10 +95,10 @@ impl Callers {
         Self { plans: compiled, of: of.into(), in_flight: in_flight.into(), others }
     }
 
-    /// What holds for a route with this gate of its own. Nothing if there is none, nor at its upstream, nor for any
+    /// What holds for a route with this gate before it. Nothing if there is none, nor at its upstream, nor for any
     /// caller.
     #[must_use]
-    pub fn caps(self: &Arc<Self>, gate: Option<Gate>, others: bool) -> Option<Caps> {
+    pub fn caps(self: &Arc<Self>, gate: Option<Arc<Gate>>, others: bool) -> Option<Caps> {
         (gate.is_some() || others).then(|| Caps { gate, callers: Arc::clone(self) })
     }
 
@@ -136,15 +131,15 @@ impl Callers {
 /// How many at once on one route.
 #[derive(Debug)]
 pub struct Caps {
-    gate: Option<Gate>,
+    gate: Option<Arc<Gate>>,
     callers: Arc<Callers>,
 }
 
 impl Caps {
-    /// The route's own gate.
+    /// The gate before the route.
     #[must_use]
-    pub const fn gate(&self) -> Option<&Gate> {
-        self.gate.as_ref()
+    pub fn gate(&self) -> Option<&Gate> {
+        self.gate.as_deref()
     }
 
     /// How important a request of this consumer is.

@@ -1,4 +1,4 @@
-//! `concurrency` as it stands at a route and at an upstream.
+//! `concurrency` as it stands at a route, in `defaults` or a policy, and at an upstream.
 
 mod schema;
 
@@ -24,8 +24,18 @@ const fn default_wait() -> Period {
     Period::millis(100)
 }
 
-/// How many requests a route has in flight: a number, or a map with more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// How many requests of a route, or of several together, are in flight: a number, a map with more, or `none`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setting {
+    /// As many as come, whatever stands further away.
+    None,
+    /// So many.
+    On(RouteCap),
+}
+
+/// So many requests in flight.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename = "concurrency", deny_unknown_fields)]
 pub struct RouteCap {
     /// So many.
     pub max: u32,
@@ -33,8 +43,10 @@ pub struct RouteCap {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<u32>,
     /// How long they may.
+    #[serde(default = "default_wait")]
     pub wait: Period,
     /// Whether it only looks on.
+    #[serde(default)]
     pub observe: bool,
 }
 
@@ -55,18 +67,6 @@ pub struct UpstreamCap {
     pub wait: Period,
     /// Whether it only looks on.
     pub observe: bool,
-}
-
-/// The map of a route.
-#[derive(Deserialize)]
-#[serde(rename = "concurrency", deny_unknown_fields)]
-struct RouteForm {
-    max: u32,
-    queue: Option<u32>,
-    #[serde(default = "default_wait")]
-    wait: Period,
-    #[serde(default)]
-    observe: bool,
 }
 
 /// The map of an upstream.
@@ -107,35 +107,54 @@ fn whole<E: de::Error>(number: u64) -> Result<u32, E> {
     u32::try_from(number).map_err(|_| E::custom(format!("{number} is more than can be counted")))
 }
 
-impl<'de> Deserialize<'de> for RouteCap {
+impl Setting {
+    /// The cap, if there is one.
+    #[must_use]
+    pub const fn on(&self) -> Option<&RouteCap> {
+        match self {
+            Self::None => None,
+            Self::On(cap) => Some(cap),
+        }
+    }
+}
+
+impl Serialize for Setting {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::None => serializer.serialize_str("none"),
+            Self::On(cap) => cap.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Setting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
 
         impl<'de> de::Visitor<'de> for Visitor {
-            type Value = RouteCap;
+            type Value = Setting;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number such as 100, or a map such as { max: 100, queue: 20 }")
+                f.write_str("a number such as 100, none, or a map such as { max: 100, queue: 20 }")
             }
 
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<RouteCap, E> {
-                let max = whole(number)?;
-                Ok(RouteCap { max, queue: None, wait: default_wait(), observe: false })
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Setting, E> {
+                let (max, wait) = (whole(number)?, default_wait());
+                Ok(Setting::On(RouteCap { max, queue: None, wait, observe: false }))
             }
 
-            fn visit_str<E: de::Error>(self, word: &str) -> Result<RouteCap, E> {
-                if word == "adaptive" {
-                    return Err(E::custom(
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Setting, E> {
+                match word {
+                    "none" => Ok(Setting::None),
+                    "adaptive" => Err(E::custom(
                         "a route does not find its number out (write `concurrency: adaptive` at its upstream)",
-                    ));
+                    )),
+                    other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
                 }
-                Err(E::invalid_value(de::Unexpected::Str(word), &self))
             }
 
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<RouteCap, A::Error> {
-                let RouteForm { max, queue, wait, observe } =
-                    RouteForm::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(RouteCap { max, queue, wait, observe })
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Setting, A::Error> {
+                RouteCap::deserialize(MapAccessDeserializer::new(map)).map(Setting::On)
             }
         }
 
@@ -186,7 +205,7 @@ impl Serialize for UpstreamCap {
 }
 
 impl RouteCap {
-    /// The gate of this route.
+    /// The gate that this makes.
     #[must_use]
     pub fn compile(&self, at: &At, diagnostics: &mut Diagnostics) -> Option<Gate> {
         let before = diagnostics.len();

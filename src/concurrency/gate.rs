@@ -4,13 +4,16 @@
 
 mod state;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::adaptive::Adaptive;
+use super::config::RouteCap;
 use super::queue::Waiter;
 use super::rank::{Priority, Rank};
+use crate::diagnostic::{At, Diagnostics};
 pub use state::Seat;
 pub(super) use state::State;
 
@@ -231,6 +234,24 @@ impl Gate {
         };
         let observe = if *observe { ", which only looks on" } else { "" };
         format!("{most}{more}{observe}")
+    }
+}
+
+/// The gates before routes, each made once for the place where it is written.
+#[derive(Debug, Default)]
+pub struct Gates(BTreeMap<Arc<str>, Arc<Gate>>);
+
+impl Gates {
+    /// The gate of this place; none if there is a mistake in it.
+    pub fn at(
+        &mut self,
+        cap: &RouteCap,
+        at: &At,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<Gate>> {
+        let gate = cap.compile(at, diagnostics)?;
+        let made = self.0.entry(Arc::clone(gate.place()));
+        Some(Arc::clone(made.or_insert_with(|| Arc::new(gate))))
     }
 }
 

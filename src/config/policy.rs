@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{Config, Defaults, RouteConfig};
 use crate::diagnostic::At;
 use crate::rewrite::{cors, security};
-use crate::{compress, ip, limit, maintenance, validate};
+use crate::{compress, concurrency, ip, limit, maintenance, validate};
 
 /// A bundle of settings, which routes and `defaults` take over with `use`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -45,68 +45,57 @@ pub struct PolicyConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<limit::Setting>,
 
+    /// How many requests may be in flight on all routes that have it from here; `none`: as many as come. Default: not said
+    /// here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<concurrency::Setting>,
+
     /// Whether requests are held to the `OpenAPI` document of the service; `none`: they are not. Default: not said here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validate: Option<validate::Setting>,
 }
 
-/// What one place says of the keys that may stand in a policy.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct PolicyKeys<'a> {
-    /// `cors`
-    pub cors: Option<&'a cors::Setting>,
-    /// `security_headers`
-    pub security_headers: Option<&'a security::Setting>,
-    /// `compress`
-    pub compress: Option<&'a compress::Setting>,
-    /// `maintenance`
-    pub maintenance: Option<&'a maintenance::Setting>,
-    /// `ip`
-    pub ip: Option<&'a ip::Setting>,
-    /// `limits`
-    pub limits: Option<&'a limit::Setting>,
-    /// `validate`
-    pub validate: Option<&'a validate::Setting>,
-}
+/// Writes once which keys may stand in a policy: what one place says of them, and how it is asked.
+macro_rules! policy_keys {
+    ($($key:ident: $setting:ty,)*) => {
+        /// What one place says of the keys that may stand in a policy.
+        #[derive(Debug, Clone, Copy, Default, PartialEq)]
+        pub struct PolicyKeys<'a> {
+            $(#[doc = concat!("`", stringify!($key), "`")] pub $key: Option<&'a $setting>,)*
+        }
 
-macro_rules! keys {
-    ($type:ty) => {
-        impl $type {
+        impl PolicyKeys<'_> {
+            /// The names of the keys that are written.
+            pub fn names(&self) -> impl Iterator<Item = &'static str> {
+                let all = [$((stringify!($key), self.$key.is_some()),)*];
+                all.into_iter().filter(|(_, written)| *written).map(|(name, _)| name)
+            }
+        }
+
+        policy_keys!(of PolicyConfig: $($key)*);
+        policy_keys!(of RouteConfig: $($key)*);
+        policy_keys!(of Defaults: $($key)*);
+    };
+    (of $place:ty: $($key:ident)*) => {
+        impl $place {
             /// What stands here itself.
             #[must_use]
-            pub fn policy_keys(&self) -> PolicyKeys<'_> {
-                PolicyKeys {
-                    cors: self.cors.as_ref(),
-                    security_headers: self.security_headers.as_ref(),
-                    compress: self.compress.as_ref(),
-                    maintenance: self.maintenance.as_ref(),
-                    ip: self.ip.as_ref(),
-                    limits: self.limits.as_ref(),
-                    validate: self.validate.as_ref(),
-                }
+            pub const fn policy_keys(&self) -> PolicyKeys<'_> {
+                PolicyKeys { $($key: self.$key.as_ref(),)* }
             }
         }
     };
 }
 
-keys!(PolicyConfig);
-keys!(RouteConfig);
-keys!(Defaults);
-
-impl PolicyKeys<'_> {
-    /// The names of the keys that are written.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        let all = [
-            ("cors", self.cors.is_some()),
-            ("security_headers", self.security_headers.is_some()),
-            ("compress", self.compress.is_some()),
-            ("maintenance", self.maintenance.is_some()),
-            ("ip", self.ip.is_some()),
-            ("limits", self.limits.is_some()),
-            ("validate", self.validate.is_some()),
-        ];
-        all.into_iter().filter(|(_, written)| *written).map(|(name, _)| name)
-    }
+policy_keys! {
+    cors: cors::Setting,
+    security_headers: security::Setting,
+    compress: compress::Setting,
+    maintenance: maintenance::Setting,
+    ip: ip::Setting,
+    limits: limit::Setting,
+    concurrency: concurrency::Setting,
+    validate: validate::Setting,
 }
 
 impl Config {

@@ -95,7 +95,7 @@ impl<'a> Builder<'a> {
         diagnostics: &mut Diagnostics,
     ) {
         let kept = self.previous.and_then(|previous| previous.quotas.as_deref());
-        self.quotas = quota::compile(plans, consumers, auth, quotas, kept, diagnostics);
+        self.quotas = quota::compile(plans, auth, quotas, kept, diagnostics);
         let (mut rules, mut places) = (Vec::new(), BTreeMap::new());
         for (name, plan) in plans {
             let at = At::root().key("plans").key(name).key("limits");
@@ -110,21 +110,12 @@ impl<'a> Builder<'a> {
                 rules.push(rule);
                 place = u16::try_from(rules.len()).unwrap_or(0);
             }
-            places.insert(name, place);
+            places.insert(name.as_str(), place);
         }
+        refuse_unknown(plans, consumers, auth, diagnostics);
         let mut of: Vec<u16> = Vec::new();
-        for (name, consumer) in &consumers.0 {
-            let Some(plan) = &consumer.plan else { continue };
-            let Some(place) = places.get(plan) else {
-                diagnostics.error(
-                    At::root().key("consumers").key(name).key("plan"),
-                    format!("no plan {plan:?}"),
-                    did_you_mean(plan, plans.keys().map(String::as_str)),
-                );
-                continue;
-            };
-            let id = auth.and_then(|auth| auth.consumer(name)).and_then(|known| known.id());
-            if let Some(id) = id {
+        for (consumer, plan) in auth.iter().flat_map(|auth| auth.buyers()) {
+            if let (Some(place), Some(id)) = (places.get(plan), consumer.id()) {
                 let id = id as usize;
                 of.resize(of.len().max(id + 1), 0);
                 of[id] = *place;
@@ -198,6 +189,26 @@ impl<'a> Builder<'a> {
         let rule = kept.unwrap_or_else(|| Arc::new(new));
         self.rules.insert(Arc::clone(rule.name()), Arc::clone(&rule));
         Some(rule)
+    }
+}
+
+/// Plans that consumers have and that are none.
+fn refuse_unknown(
+    plans: &BTreeMap<String, PlanConfig>,
+    consumers: &ConsumersConfig,
+    auth: Option<&Auth>,
+    diagnostics: &mut Diagnostics,
+) {
+    let help = |plan: &str| did_you_mean(plan, plans.keys().map(String::as_str));
+    for (name, consumer) in &consumers.0 {
+        if let Some(plan) = consumer.plan.as_ref().filter(|plan| !plans.contains_key(*plan)) {
+            let at = At::root().key("consumers").key(name).key("plan");
+            diagnostics.error(at, format!("no plan {plan:?}"), help(plan));
+        }
+    }
+    let in_files = auth.iter().flat_map(|auth| auth.plans_in_files());
+    for (plan, at, line) in in_files.filter(|(plan, ..)| !plans.contains_key(*plan)) {
+        diagnostics.error(at.clone(), format!("{line}: no plan {plan:?}"), help(plan));
     }
 }
 

@@ -15,7 +15,7 @@ use super::gaps::Gaps;
 use super::record::{Mark, Record};
 use super::{Admin, Compiled, Route, Snapshot};
 use crate::auth::{self, Auth};
-use crate::concurrency::{Callers, Wish};
+use crate::concurrency::{Callers, Gates, Wish};
 use crate::config::{AdminAddress, Config};
 use crate::diagnostic::{At, Diagnostics};
 use crate::limit::{self, quota};
@@ -73,11 +73,13 @@ pub(super) fn compile_with(
         has_store: config.store.is_some(),
         store: store.as_ref().and_then(Option::as_ref),
     };
-    limits.plans(&config.plans, &config.consumers, auth.as_deref(), places, diagnostics);
+    let buyers = auth.as_deref().filter(|_| !gaps.plans);
+    limits.plans(&config.plans, &config.consumers, buyers, places, diagnostics);
     let callers = Arc::new(compile_callers(config, auth.as_deref(), previous, diagnostics));
     let read_file = |path: &Path| sources.data(path);
     let documents = Documents::new(&read_file);
-    policy::check(config, &mut limits, &documents, diagnostics);
+    let mut gates = Gates::default();
+    policy::check(config, &mut limits, &mut gates, &documents, diagnostics);
     let unrouted = policy::compile(&config.policy_layers(None), &[], diagnostics);
     let sampling = Sampling::of(&config.logs.sample, None);
     let names = config.routes.keys().map(String::as_str);
@@ -91,7 +93,7 @@ pub(super) fn compile_with(
         documents: &documents,
         sources,
     };
-    let routes = compile_routes(&parts, gaps, &mut limits, previous, diagnostics);
+    let routes = compile_routes(&parts, gaps, &mut limits, &mut gates, previous, diagnostics);
 
     let (table, library) = routes?;
     Some(Compiled {
@@ -270,7 +272,7 @@ fn compile_callers(
     let wish = |plan: &limit::PlanConfig| Wish { priority: plan.priority, most: plan.concurrency };
     let plans = config.plans.iter().map(|(name, plan)| (name.as_str(), wish(plan))).collect();
     let previous = previous.map(|previous| (&*previous.callers, &*previous.auth));
-    Callers::compile(&plans, &config.consumers, auth, previous, diagnostics)
+    Callers::compile(&plans, auth, previous, diagnostics)
 }
 
 /// A method that no connection can satisfy.
@@ -327,6 +329,7 @@ fn compile_routes(
     parts: &Parts<'_>,
     gaps: &Gaps,
     limits: &mut limit::Builder<'_>,
+    gates: &mut Gates,
     previous: Option<&Snapshot>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Routes> {
@@ -353,6 +356,7 @@ fn compile_routes(
             callers,
             sampling,
             limits,
+            gates,
             documents,
             sources,
             at: &at,

@@ -34,6 +34,8 @@ pub(super) struct Gaps {
     pub trusted: bool,
     /// It is not known who may call.
     pub auth: bool,
+    /// It is not known which plans there are.
+    pub plans: bool,
 }
 
 impl Gaps {
@@ -83,7 +85,8 @@ impl Gaps {
             config.policies.insert(name, PolicyConfig::default());
         }
         // Without its limits a plan is nothing but a name; nor is there more to a plan that may be one of them.
-        if wrong.lost("plans", config.plans.is_empty()) {
+        let plans = wrong.lost("plans", config.plans.is_empty());
+        if plans {
             config.consumers.0.values_mut().for_each(|consumer| consumer.plan = None);
         }
         for name in wrong.names("plans") {
@@ -97,7 +100,7 @@ impl Gaps {
         // Without a key of its own a consumer is nothing but a name.
         let names = wrong.names("consumers").into_iter();
         config.consumers.0.extend(names.map(|name| (name, ConsumerConfig::default())));
-        Some(Self { listeners, routes, upstreams, trusted, auth })
+        Some(Self { listeners, routes, upstreams, trusted, auth, plans })
     }
 }
 

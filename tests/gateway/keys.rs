@@ -326,3 +326,54 @@ routes: {{ svc: {{ path: /, to: svc }} }}
         assert_eq!(answer.status, 401, "{key}");
     }
 }
+
+/// A consumer that stands nowhere but in a file of keys has its plan and its groups from there, with whichever of its keys
+/// it comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn consumers_of_a_file_have_their_plans_and_groups() {
+    let origin = Origin::start("svc").await;
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys");
+    let lines = |more: &str| {
+        format!(
+            "{} shop plan=small groups=shops,beta\n{} shop\n{} other groups=beta\n{} partner groups=shops\n{more}",
+            digest("shop-1"),
+            digest("shop-2"),
+            digest("other-1"),
+            digest("partner-1"),
+        )
+    };
+    std::fs::write(&keys, lines("")).unwrap();
+    let gateway = Gateway::start_with(
+        &format!(
+            r#"
+upstreams: {{ svc: {{ targets: [ "{}" ] }} }}
+auth: {{ key: {{ api_key: {{ keys_file: keys }} }} }}
+plans: {{ small: {{ limits: [ 3/hour ] }}, large: {{ limits: [ 90/hour ] }} }}
+consumers: {{ partner: {{ plan: large }} }}
+routes:
+  all: {{ path: /all, to: svc }}
+  shops: {{ path: /shops, to: svc, allow: {{ groups: [ shops ] }} }}
+"#,
+            origin.address
+        ),
+        TestSources { base: folder.path().to_owned(), ..TestSources::default() },
+    )
+    .await;
+    let ask = async |key: &str, path: &str| {
+        let answer = get(gateway.address(), path, &[("X-Api-Key", key)]).await;
+        (answer.status, answer.header("ratelimit-policy").to_owned())
+    };
+    let small = "\"3/hour\";q=3;w=3600".to_owned();
+    for (key, path, status) in [
+        ("shop-1", "/all", 200),
+        ("shop-2", "/shops", 200),
+        ("shop-2", "/all", 200),
+        ("shop-1", "/all", 429),
+    ] {
+        assert_eq!(ask(key, path).await, (status, small.clone()), "{key} {path}");
+    }
+    assert_eq!(ask("other-1", "/all").await, (200, String::new()));
+    assert_eq!(ask("other-1", "/shops").await.0, 403);
+    assert_eq!(ask("partner-1", "/shops").await, (200, "\"90/hour\";q=90;w=3600".to_owned()));
+}

@@ -240,6 +240,73 @@ routes:
     assert!(watched.iter().all(|line| line["why"].is_null()));
 }
 
+/// What the gateway answers by itself counts like what it passes on, each file of the portal for one; not where whoever asks
+/// is to know whether it lives.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_the_gateways_own_are_counted_but_not_health() {
+    let yaml = |limits: &str, more: &str| {
+        format!(
+            r#"
+{more}
+defaults: {{ auth: none, limits: [ {limits} ] }}
+routes:
+  old: {{ path: /old, redirect: {{ to: /new }} }}
+  said: {{ path: /said, respond: {{ status: 204 }} }}
+  apis: {{ path: /apis, portal: true }}
+  alive: {{ path: /alive, health: true }}
+  often: {{ path: /often, health: true, limits: [ 2/hour ] }}
+  free: {{ path: /free, respond: {{ status: 204 }}, limits: none }}
+"#
+        )
+    };
+    let gateway = Gateway::start(&yaml("5/hour", "")).await;
+    let at = gateway.address();
+    let told = async |path: &str| {
+        let answer = get(at, path, &[]).await;
+        (answer.status, answer.header("ratelimit").split(";t=").next().unwrap().to_owned())
+    };
+    let counted = [
+        ("/old", 307, 4),
+        ("/said", 204, 3),
+        ("/apis/", 200, 2),
+        ("/apis/openapi.json", 200, 1),
+        ("/said", 204, 0),
+        ("/old", 429, 0),
+        ("/said", 429, 0),
+        ("/apis/", 429, 0),
+    ];
+    for (path, status, left) in counted {
+        assert_eq!(told(path).await, (status, format!("\"5/hour\";r={left}")), "{path}");
+    }
+    // Neither these, nor what no route takes.
+    for (path, status) in [("/alive", 200), ("/free", 204), ("/nowhere", 404), ("/apis/none", 404)]
+    {
+        for _ in 0..8 {
+            assert_eq!(told(path).await, (status, String::new()), "{path}");
+        }
+    }
+    for (status, left) in [(200, 1), (200, 0), (429, 0)] {
+        assert_eq!(told("/often").await, (status, format!("\"2/hour\";r={left}")));
+    }
+    // A plan is none of the health's either.
+    let plans = format!(
+        "plans: {{ p: {{ limits: [ 2/hour ] }} }}\nconsumers: {{ a: {{ plan: p, api_keys: \"{}\" }} }}",
+        digest(&key("a"))
+    );
+    let text = yaml("100/hour", &plans).replace("auth: none, ", "");
+    let gateway = Gateway::start(&text).await;
+    for (path, status) in [
+        ("/alive", 200),
+        ("/said", 204),
+        ("/apis/", 200),
+        ("/alive", 200),
+        ("/old", 429),
+        ("/alive", 200),
+    ] {
+        assert_eq!(as_(&gateway, "a", path).await.status, status, "{path}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_held_up_gets_through_and_the_line_is_short() {
     let users = Origin::start("users").await;

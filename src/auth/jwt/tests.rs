@@ -1,3 +1,5 @@
+mod cookbook;
+
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -16,11 +16,15 @@ pub struct SignatureConfig {
     pub cover: OneOrMany,
     /// How long ago it may have been made. Default: 5m.
     pub max_age: Period,
+    /// Whether each signature lets in one request only: it must have a `nonce`, and one that its key has not used before.
+    /// Default: false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub once: bool,
 }
 
 impl Default for SignatureConfig {
     fn default() -> Self {
-        Self { cover: OneOrMany::default(), max_age: Period::secs(300) }
+        Self { cover: OneOrMany::default(), max_age: Period::secs(300), once: false }
     }
 }
 

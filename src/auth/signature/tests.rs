@@ -121,7 +121,8 @@ fn method() -> Signatures {
     let read = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
     let registry = Arc::new(registry);
     let at = At::root();
-    let made = Signatures::compile(&config, &consumers, &registry, &read, &at, &mut diagnostics);
+    let made =
+        Signatures::compile(&config, &consumers, &registry, None, &read, &at, &mut diagnostics);
     made.unwrap_or_else(|| panic!("{}", diagnostics.render("")))
 }
 
@@ -139,7 +140,8 @@ fn a_request_of_the_standard_lets_its_signer_in_for_a_while() {
         let presented =
             Presented { headers: &map, certificate: None, request: Some(sent), settled: &[] };
         let now = UNIX_EPOCH + Duration::from_secs(second);
-        method.identify(&presented, now).map(|identity| {
+        method.identify(&presented, now).map(|(identity, once)| {
+            assert!(once.is_none());
             assert!(matches!(identity.body, Some(SignedBody::Digests { sha512: Some(_), .. })));
             identity.consumer.map(|consumer| consumer.name().to_owned())
         })

@@ -256,7 +256,7 @@ impl Notes {
         }
     }
 
-    /// What holds of browsers, compression, limits, maintenance and addresses in the end, wherever it is written.
+    /// What holds of browsers, compression, limits, caps, maintenance and addresses in the end, wherever it is written.
     fn policy(&mut self, was: &Layers<'_>, is: &Layers<'_>) {
         let layers = [was, is];
         let [ip_was, ip_is] =
@@ -284,6 +284,14 @@ impl Notes {
             (None, Some(_)) => self.note("is limited"),
             (Some(_), None) => self.note("is not limited any more"),
             (Some(was), Some(is)) if was != is => self.note("its limits change"),
+            _ => {}
+        }
+        let [before, after] = layers
+            .map(|layers| nearest(layers, "", |keys| keys.concurrency).and_then(|(_, s)| s.on()));
+        match (before, after) {
+            (None, Some(_)) => self.note("has so many requests at once"),
+            (Some(_), None) => self.note("has as many requests at once as come"),
+            (Some(was), Some(is)) if was != is => self.note("has another number at once"),
             _ => {}
         }
         let [before, after] = layers

@@ -207,6 +207,8 @@ fn what_pages_may_do_and_who_is_turned_away_is_told() {
         (app, "  route a: pages of https://app.test may call it from a browser (cors)\n"),
         ("cors: none, security_headers: none, compress: false, maintenance: false", ""),
         ("limits: [ 5/min ]", "  route a: is limited\n"),
+        ("concurrency: 5", "  route a: has so many requests at once\n"),
+        ("concurrency: none", ""),
         ("maintenance: true", "  route a: goes into maintenance: 503 for its clients\n"),
         ("compress: true", "  route a: answers are compressed\n"),
         ("security_headers: strict", "  route a: security headers none -> strict\n"),

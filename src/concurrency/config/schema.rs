@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{RouteCap, UpstreamCap};
+use super::{Setting, UpstreamCap};
 use crate::units::Period;
 
 fn number(description: &str) -> Schema {
@@ -28,7 +28,7 @@ fn observe() -> Schema {
     })
 }
 
-impl JsonSchema for RouteCap {
+impl JsonSchema for Setting {
     fn schema_name() -> Cow<'static, str> {
         "RouteConcurrency".into()
     }
@@ -36,8 +36,8 @@ impl JsonSchema for RouteCap {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let wait = generator.subschema_for::<Period>();
         json_schema!({
-            "description": "How many requests may be in flight: a number, or a map with more.",
-            "anyOf": [number("So many requests at once."), {
+            "description": "How many requests may be in flight: a number, a map with more, or `none` for as many as come.",
+            "anyOf": [number("So many requests at once."), { "const": "none" }, {
                 "type": "object",
                 "additionalProperties": false,
                 "required": ["max"],

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::concurrency::config::{RouteCap, UpstreamCap};
+use crate::concurrency::config::{Setting, UpstreamCap};
 use crate::concurrency::{Answer, Gate, Priority, Rank, Said, Seat, Waiter};
 use crate::diagnostic::{At, Diagnostics};
 
@@ -10,8 +10,8 @@ const USED: [bool; 3] = [true; 3];
 const NORMAL: [bool; 3] = [false, true, false];
 
 fn gate(yaml: &str) -> Gate {
-    let written: RouteCap = serde_yaml::from_str(yaml).unwrap();
-    written.compile(&At::root().key("c"), &mut Diagnostics::new()).unwrap()
+    let written: Setting = serde_yaml::from_str(yaml).unwrap();
+    written.on().unwrap().compile(&At::root().key("c"), &mut Diagnostics::new()).unwrap()
 }
 
 fn normal() -> Rank {

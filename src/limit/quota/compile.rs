@@ -10,7 +10,7 @@ use super::config::QuotasConfig;
 use super::counter::Name;
 use super::ledger::{Kept, Ledger};
 use super::quotas::{Account, MOST, Part, Quotas, Rule};
-use crate::auth::{Auth, ConsumersConfig};
+use crate::auth::Auth;
 use crate::diagnostic::{At, Diagnostics};
 use crate::limit::PlanConfig;
 use crate::store::Store;
@@ -32,7 +32,6 @@ pub struct Places<'a> {
 /// Reads what the plans say of quotas. None if no plan has any, or if there is a mistake.
 pub fn compile(
     plans: &BTreeMap<String, PlanConfig>,
-    consumers: &ConsumersConfig,
     auth: Option<&Auth>,
     places: Places<'_>,
     previous: Option<&Quotas>,
@@ -51,7 +50,7 @@ pub fn compile(
             );
         }
         let parts = parts(&plan.quota, &at, diagnostics);
-        rules.insert(name, (at.to_string(), parts));
+        rules.insert(name.as_str(), (at.to_string(), parts));
     }
     check(places, diagnostics);
     if diagnostics.len() > before {
@@ -61,19 +60,16 @@ pub fn compile(
     let place = place.or_else(|| Some(Kept::File(Path::new(places.file?))))?;
     let kept = previous.map(|previous| &previous.ledger).filter(|ledger| ledger.is_at(place));
     let ledger = kept.map_or_else(|| Arc::new(Ledger::at(place)), Arc::clone);
-    let rules: BTreeMap<&String, (Arc<Rule>, Parts)> = rules
+    let rules: BTreeMap<&str, (Arc<Rule>, Parts)> = rules
         .into_iter()
         .map(|(plan, (name, parts))| (plan, (rule(name, &parts, previous), parts)))
         .collect();
     let mut accounts: Vec<Option<Account>> = Vec::new();
-    for (name, consumer) in &consumers.0 {
-        let Some((rule, parts)) = consumer.plan.as_ref().and_then(|plan| rules.get(plan)) else {
-            continue;
-        };
-        let id = auth.and_then(|auth| auth.consumer(name)).and_then(|known| known.id());
-        let Some(id) = id.map(|id| id as usize) else { continue };
+    for (consumer, plan) in auth.iter().flat_map(|auth| auth.buyers()) {
+        let (Some((rule, parts)), Some(id)) = (rules.get(plan), consumer.id()) else { continue };
+        let (id, name) = (id as usize, consumer.name());
         let counter = |(part, zone): &(Part, TimeZone)| {
-            let consumer = name.clone();
+            let consumer = name.to_owned();
             let (calendar, zone_name) = (part.quota.calendar(), part.zone.clone());
             ledger.counter(Name { consumer, calendar, zone: zone_name }, zone)
         };

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::portal::landscape::Place;
 use crate::portal::spec::to;
+use crate::reply::MOST_FAULTS;
 
 /// The name of the schema of all of these.
 pub(super) const PROBLEM: &str = "GatewayProblem";
@@ -290,6 +291,78 @@ fn problem() -> Value {
             "detail": text("The cause in a sentence."),
             "code": text("A stable word for the cause, for programs."),
             "request_id": text("The id of the request, as it stands in the gateway's log."),
+            "errors": errors(),
         },
     })
+}
+
+/// What is wrong with a request, place by place: [`Fault`](crate::reply::Fault) as it is written.
+fn errors() -> Value {
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    json!({
+        "type": "array",
+        "description": "Where the request is not what is documented, and how.",
+        "minItems": 1,
+        "maxItems": MOST_FAULTS,
+        "items": {
+            "type": "object",
+            "required": ["detail"],
+            "properties": {
+                "parameter": {
+                    "type": "object",
+                    "description": "The parameter that is meant; without it, the body is.",
+                    "required": ["in", "name"],
+                    "properties": {
+                        "in": {
+                            "type": "string",
+                            "enum": ["query", "path", "header", "cookie"],
+                            "description": "Where the parameter stands.",
+                        },
+                        "name": text("Its name."),
+                    },
+                },
+                "pointer": text("Where in it, as a JSON Pointer (RFC 6901); empty for the whole."),
+                "detail": text("What is wrong there."),
+            },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reply::{Fault, Problem, Wanted};
+
+    #[test]
+    fn all_that_a_problem_says_is_described() {
+        let fault = |parameter| Fault { parameter, pointer: "/qty".into(), detail: "is".into() };
+        let faults = [fault(None), fault(Some(("query", "limit".into())))];
+        let problem = Problem {
+            status: 422,
+            code: "invalid_body",
+            title: "Invalid body",
+            detail: "It does not fit.",
+            request_id: "req-1",
+            retry_after: None,
+            faults: &faults,
+        };
+        for faults in [&faults[..], &[]] {
+            let body = Problem { faults, ..problem }.reply(Wanted::Json).body;
+            let body: Value = serde_json::from_slice(&body).expect("JSON");
+            // Nothing but what is described, at any depth.
+            let mut closed = super::problem();
+            close(&mut closed);
+            let validator = jsonschema::validator_for(&closed).expect("a schema");
+            let mistakes: Vec<_> = validator.iter_errors(&body).map(|e| e.to_string()).collect();
+            assert!(mistakes.is_empty(), "{mistakes:?} {body}");
+        }
+    }
+
+    fn close(schema: &mut Value) {
+        let Some(object) = schema.as_object_mut() else { return };
+        if object.get("type") == Some(&json!("object")) {
+            object.insert("additionalProperties".to_owned(), false.into());
+        }
+        object.values_mut().for_each(close);
+    }
 }

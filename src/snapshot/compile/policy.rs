@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use crate::compress::Compress;
+use crate::concurrency::{Gate, Gates};
 use crate::config::{Config, PolicyKeys, nearest};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
 use crate::ip::AddressRule;
@@ -19,6 +20,7 @@ use crate::validate::{Documents, Validation};
 pub(super) fn check(
     config: &Config,
     limits: &mut limit::Builder<'_>,
+    gates: &mut Gates,
     documents: &Documents<'_>,
     diagnostics: &mut Diagnostics,
 ) {
@@ -26,9 +28,11 @@ pub(super) fn check(
         let layers = [(At::root().key("policies").key(name), policy.policy_keys())];
         compile(&layers, &[], diagnostics);
         limit_rules(&layers, limits, diagnostics);
+        gate(&layers, gates, diagnostics);
         validation(&layers, documents, diagnostics);
     }
     limit_rules(&config.policy_layers(None), limits, diagnostics);
+    gate(&config.policy_layers(None), gates, diagnostics);
     validation(&config.policy_layers(None), documents, diagnostics);
     let at = At::root().key("defaults").key("use");
     check_use(config, &config.defaults.policies.0, &at, diagnostics);
@@ -111,6 +115,18 @@ pub(super) fn limit_rules(
         Some((at, setting)) => limits.rules(setting, &at, diagnostics),
         None => Some(Box::default()),
     }
+}
+
+/// The gate of the nearest `concurrency`. Outer none: there is a mistake; inner none: as many may be as come.
+#[expect(clippy::option_option, reason = "the outer one says whether it compiled")]
+pub(super) fn gate(
+    layers: &[(At, PolicyKeys<'_>)],
+    gates: &mut Gates,
+    diagnostics: &mut Diagnostics,
+) -> Option<Option<Arc<Gate>>> {
+    let said = nearest(layers, "concurrency", |keys| keys.concurrency);
+    let said = said.and_then(|(at, setting)| Some((at, setting.on()?)));
+    sound(said.map(|(at, cap)| gates.at(cap, &at, diagnostics)))
 }
 
 /// What the nearest `validate` holds requests to. Outer none: there is a mistake; inner none: nothing is said.

@@ -12,7 +12,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 
 use super::policy;
 use crate::auth::{Auth, Guard, RouteAuth};
-use crate::concurrency::{Callers, Caps};
+use crate::concurrency::{Callers, Caps, Gates};
 use crate::config::{self, Config, RouteConfig};
 use crate::diagnostic::{At, Diagnostics, did_you_mean};
 use crate::observe::access_log::Sampling;
@@ -37,6 +37,7 @@ pub(super) struct RouteBuilder<'a, 'b> {
     /// What holds for a route that no rule names.
     pub(super) sampling: &'a Sampling,
     pub(super) limits: &'a mut limit::Builder<'b>,
+    pub(super) gates: &'a mut Gates,
     pub(super) documents: &'a Documents<'a>,
     pub(super) sources: &'a dyn Sources,
     pub(super) at: &'a At,
@@ -81,7 +82,7 @@ impl RouteBuilder<'_, '_> {
         let response_headers = self.headers(Direction::Response, captures);
         let policy = self.policy(name, guard.as_deref());
         let limits = self.limits(name, guard.as_deref());
-        let caps = self.caps(guard.as_deref());
+        let caps = self.caps(name, guard.as_deref());
         let validation = self.validation(name);
         let body_limit = route.body_limit.unwrap_or(defaults.body_limit).bytes();
         let compiled = Route {
@@ -139,14 +140,15 @@ impl RouteBuilder<'_, '_> {
         Some(self.limits.limits(own, has_plans))
     }
 
-    /// How many may be at once. Who asks for its health is no bought request.
+    /// How many may be at once. Who asks for its health is no bought request, and finds no gate that others fill.
     #[expect(clippy::option_option, reason = "the outer one says whether it compiled")]
-    fn caps(&mut self, guard: Option<&Guard>) -> Option<Option<Caps>> {
+    fn caps(&mut self, name: &str, guard: Option<&Guard>) -> Option<Option<Caps>> {
         let route = self.route;
-        let gate = match &route.concurrency {
-            Some(cap) => Some(cap.compile(&self.at.key("concurrency"), self.diagnostics)?),
-            None => None,
-        };
+        let mut layers = self.config.policy_layers(Some((name, route)));
+        if route.health {
+            layers.truncate(1);
+        }
+        let gate = policy::gate(&layers, self.gates, self.diagnostics)?;
         let has_name = !route.health && guard.is_some_and(|guard| !guard.is_open());
         let to = route.to.as_ref().and_then(|to| self.config.upstreams.get(to));
         let is_shared = to.is_some_and(|upstream| upstream.concurrency.is_some());

@@ -51,7 +51,7 @@ routes:
   redirects: { path: /old, redirect: { to: /users } }
   documented: { path: /d, to: d }
   shows: { path: /docs, auth: none, portal: true }
-  edge: { path: /edge, to: u, cors: { origins: "*" }, security_headers: {}, compress: {}, maintenance: {}, limits: [ 100/min, { rate: [ 20/s, 500/min ] } ], validate: { openapi: examples/orders-openapi.json } }
+  edge: { path: /edge, to: u, cors: { origins: "*" }, security_headers: {}, compress: {}, maintenance: {}, concurrency: 100, limits: [ 100/min, { rate: [ 20/s, 500/min ] } ], validate: { openapi: examples/orders-openapi.json } }
 "#,
     );
     assert_eq!(told.version, minimal.version);
@@ -125,6 +125,7 @@ routes:
     assert_eq!(said.compress, silent.compress);
     assert_eq!(said.maintenance, silent.maintenance);
     assert_eq!(said.limits, silent.limits);
+    assert_eq!(said.concurrency, silent.concurrency);
     assert_eq!(said.validate, silent.validate);
     assert_eq!(told.routes["hello"].respond, minimal.routes["responds"].respond);
     assert_eq!(told.routes["moved"].redirect, minimal.routes["redirects"].redirect);
@@ -167,10 +168,6 @@ fn it_has_every_key_of_the_schema() {
         "upstreams.*.concurrency.queue",
         "upstreams.*.concurrency.wait",
         "upstreams.*.concurrency.observe",
-        "routes.*.concurrency.max",
-        "routes.*.concurrency.queue",
-        "routes.*.concurrency.wait",
-        "routes.*.concurrency.observe",
         "upstreams.*.balance.hash",
         "upstreams.*.openapi.file",
         "upstreams.*.balance.hash.header",
@@ -202,6 +199,7 @@ fn in_policies(path: &str) -> String {
                 "maintenance",
                 "ip",
                 "limits",
+                "concurrency",
                 "validate",
             ]
             .contains(&key) =>

@@ -355,3 +355,61 @@ async fn places_at_targets_that_are_only_looked_at_keep_nobody_out() {
     assert_eq!(said(admin(&gateway), cap, "normal", "observed").await, 2);
     assert_eq!(said(admin(&gateway), cap, "normal", "shed").await, 0);
 }
+
+/// One that stands in `defaults` or in a policy is one for all routes that have it from there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cap_of_defaults_or_of_a_policy_is_shared_by_its_routes() {
+    let held = Held::start().await;
+    let gateway = Gateway::start(&format!(
+        r#"
+{ADMIN}
+upstreams: {{ u: {{ targets: [ "{}" ], health: none }} }}
+policies: {{ dear: {{ concurrency: {{ max: 1, queue: 0 }} }} }}
+defaults: {{ auth: none, concurrency: {{ max: 2, queue: 0 }} }}
+routes:
+  a: {{ path: /a, to: u }}
+  b: {{ path: /b, to: u }}
+  said: {{ path: /said, respond: {{ status: 200 }} }}
+  c: {{ path: /c, to: u, use: dear }}
+  d: {{ path: /d, to: u, use: dear }}
+  own: {{ path: /own, to: u, use: dear, concurrency: {{ max: 1, queue: 0 }} }}
+  free: {{ path: /free, to: u, concurrency: none }}
+  health: {{ path: /health, health: true }}
+"#,
+        held.address()
+    ))
+    .await;
+    let mut passed = Vec::new();
+    let ask = |path: &'static str| asks(gateway.address(), path, None);
+    for (count, path) in (1..).zip(["/a", "/b", "/c", "/own", "/free", "/free"]) {
+        passed.push(ask(path));
+        held.has(count).await;
+    }
+    let (all, dear) = ("defaults.concurrency", "policies.dear.concurrency");
+    let refused = [("/a", all), ("/said", all), ("/b", all), ("/c", dear), ("/d", dear)];
+    for (path, _) in refused {
+        assert_eq!(ask(path).await.unwrap().status, 503, "{path}");
+    }
+    assert_eq!(ask("/own").await.unwrap().status, 503);
+    assert_eq!(ask("/health").await.unwrap().status, 200);
+    for (cap, limit, count) in [(all, 2, 3), (dear, 1, 2), ("routes.own.concurrency", 1, 1)] {
+        shows(admin(&gateway), "in_flight", cap, limit).await;
+        assert_eq!(said(admin(&gateway), cap, "normal", "shed").await, count, "{cap}");
+    }
+    // Each cap is shown once.
+    let page = get(admin(&gateway), "/metrics", &[("Host", "localhost")]).await;
+    let page = page.text();
+    assert_eq!(page.matches("portcullis_concurrency_limit{").count(), 3, "{page}");
+    held.answer(6);
+    for one in passed {
+        assert_eq!(one.await.unwrap().status, 200);
+    }
+    assert_eq!(ask("/said").await.unwrap().status, 200);
+    let log = gateway.log(14).await;
+    for (path, cap) in refused {
+        let is = |line: &&serde_json::Value| {
+            line["path"] == path && line["why"] == "overloaded" && line["limit"] == cap
+        };
+        assert!(log.iter().any(|line| is(&line)), "{path} {cap} {log:?}");
+    }
+}

@@ -99,3 +99,31 @@ async fn a_consumers_requests_and_a_targets_count_on_too() {
     }
     assert_eq!(held.most(), 3);
 }
+
+/// Of a cap that several routes share, each reload has one, whatever routes there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_in_flight_on_routes_that_share_a_cap_counts_on() {
+    let held = Held::start().await;
+    let with = |max: usize, route: &str| {
+        let more = format!("policies: {{ p: {{ concurrency: {{ max: {max}, queue: 0 }} }} }}\n");
+        let origin = held.address();
+        format!(
+            "upstreams: {{ u: {{ targets: [ \"{origin}\" ], health: none }} }}\n{more}\
+             defaults: {{ auth: none, use: p }}\n\
+             routes: {{ all: {{ path: /all, to: u }}, {route}: {{ path: /{route}, to: u }} }}\n"
+        )
+    };
+    let gateway = Reloading::start(&with(2, "one")).await;
+    let ask = |path| asks(gateway.address(), path, None);
+    let mut passed = vec![ask("/all"), ask("/one")];
+    held.has(2).await;
+    gateway.change_to(&with(3, "two")).await;
+    shows(gateway.admin(), "in_flight", "policies.p.concurrency", 2).await;
+    passed.push(ask("/two"));
+    held.has(3).await;
+    assert_eq!(ask("/all").await.unwrap().status, 503);
+    held.answer(3);
+    for one in passed {
+        assert_eq!(one.await.unwrap().status, 200);
+    }
+}

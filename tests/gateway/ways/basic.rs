@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;
 
-use crate::support::{Gateway, Origin, get};
+use crate::support::{Gateway, Origin, eventually, get};
 
 const PASSWORD: &str = "open sesame-7q3z";
 
@@ -112,6 +112,43 @@ async fn passwords_are_no_lever_against_the_gateway() {
     }
     assert_eq!(ask(&login("nobody", "guess")).await, 429);
     assert_eq!(ask(&good).await, 200);
+}
+
+/// More at once than can be verified, or can wait for it: they are told so, and nobody else notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_no_place_to_be_verified_is_told_so() {
+    let origin = Origin::start("svc").await;
+    // As slow as may be, and of nothing that anybody sends.
+    let slow = "$2b$14$abcdefghijklmnopqrstuuRDhYcgU5QkzhDWmLxtEvkKPOyoDX7cC";
+    let more = format!("  slow: {{ basic: {{ password: \"{slow}\" }} }}\nfailed_credentials: none");
+    let gateway = gateway(&origin, &more).await;
+    let known = login("bob@example.com", PASSWORD);
+    let ask = async |credential: String| {
+        get(gateway.address(), "/svc", &[("Authorization", &credential)]).await
+    };
+    assert_eq!(ask(known.clone()).await.status, 200);
+    let crowd = (0..300).map(|number| ask(login("slow", &format!("guess-{number}"))));
+    let meanwhile = async {
+        gateway.log(50).await;
+        let remembered = ask(known.clone()).await.status;
+        let key = [("X-Api-Key", "bobs-key-7q3z")];
+        (remembered, get(gateway.address(), "/either", &key).await.status)
+    };
+    let (crowd, others) = futures::future::join(join_all(crowd), meanwhile).await;
+    assert_eq!(others, (200, 200));
+    let busy = crowd.iter().filter(|answer| answer.status == 503);
+    let codes: Vec<_> = busy.map(|answer| answer.code()).collect();
+    assert!(crowd.iter().all(|answer| matches!(answer.status, 401 | 503)));
+    // At least those for whom there was no room to wait.
+    assert!(codes.len() > 100 && codes.iter().all(|code| code == "auth_unavailable"), "{codes:?}");
+    let log = gateway.log(303).await;
+    let told = log.iter().filter(|line| {
+        line["why"] == "auth_unavailable" && line["detail"] == "auth_busy" && line["status"] == 503
+    });
+    assert_eq!(told.count(), codes.len());
+    // When they are gone, there is a place again.
+    eventually("a place", async || ask(login("alice", PASSWORD)).await.status == 200).await;
+    assert_eq!(origin.seen().len(), 4);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 
 use crate::support::origin;
 use crate::support::signer::{self, SECRET, now};
-use crate::support::{Client, Gateway, Origin, send};
+use crate::support::{Client, Gateway, Origin, Reloading, python, send};
 
 /// One request, and what its signature says of it.
 #[derive(Clone)]
@@ -72,11 +72,19 @@ impl Asked {
     }
 
     async fn send(&self, gateway: &Gateway) -> u16 {
+        self.send_to(gateway.address()).await
+    }
+
+    async fn send_to(&self, at: SocketAddr) -> u16 {
         let [input, signature] = self.headers();
-        self.send_with(gateway, &input, &signature, self.body).await
+        self.send_there(at, &input, &signature, self.body).await
     }
 
     async fn send_with(&self, gateway: &Gateway, input: &str, signature: &str, body: &str) -> u16 {
+        self.send_there(gateway.address(), input, signature, body).await
+    }
+
+    async fn send_there(&self, at: SocketAddr, input: &str, signature: &str, body: &str) -> u16 {
         let digest = self.digest();
         let headers = [
             ("Host", "a.test"),
@@ -85,7 +93,7 @@ impl Asked {
             ("Signature-Input", input),
             ("Signature", signature),
         ];
-        send(gateway.address(), self.method, &self.target, &headers, body.as_bytes()).await.status
+        send(at, self.method, &self.target, &headers, body.as_bytes()).await.status
     }
 }
 
@@ -370,4 +378,122 @@ async fn who_signs_is_known_by_the_key() {
     assert_eq!(Asked::new(SECRET, "p256", "HS256", "").send(&gateway).await, 429);
     assert_eq!(Asked::new("p384", "p384", "ES384", "").send(&gateway).await, 429);
     assert_eq!(good(2).send(&gateway).await, 200);
+}
+
+/// A gateway of which each signature lets in one request.
+fn once(origin: SocketAddr) -> String {
+    format!(
+        r#"
+upstreams: {{ svc: {{ targets: [ "{origin}" ] }} }}
+auth:
+  signed: {{ signature: {{ cover: x-tenant, once: true }} }}
+  key: {{ api_key: {{}} }}
+  slow: {{ basic: {{}} }}
+consumers:
+  partner:
+    api_keys: "{}"
+    basic: {{ password: "{}" }}
+    signature_keys: [ {{ keyid: ed, file: "{}" }}, {{ keyid: p256, file: "{}" }} ]
+routes:
+  svc: {{ path: /svc, to: svc, auth: signed }}
+  all: {{ path: /all, to: svc, auth: {{ all: [ signed, slow ] }} }}
+"#,
+        portcullis::auth::digest("partner-key-7q3z"),
+        bcrypt::hash("open sesame-7q3z", 4).unwrap(),
+        signer::path("ed25519.pem"),
+        signer::path("p256.pem"),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_that_is_good_once_lets_in_one_request() {
+    let origin = Origin::start("svc").await;
+    let gateway = Reloading::start(&once(origin.address)).await;
+    let with = |keyid: &str, nonce: &str| {
+        let (key, algorithm) = if keyid == "ed" { ("ed25519", "EdDSA") } else { ("p256", "ES256") };
+        let mut asked = Asked::new(key, keyid, algorithm, BODY);
+        asked.params.push_str(nonce);
+        asked
+    };
+    let send = async |asked: &Asked| asked.send_to(gateway.address()).await;
+    let first = with("ed", ";nonce=\"a\"");
+    // However many at once, it is one.
+    let crowd: Vec<u16> = futures::future::join_all((0..20).map(|_| send(&first))).await;
+    assert_eq!(crowd.iter().filter(|status| **status == 200).count(), 1, "{crowd:?}");
+    assert!(crowd.iter().all(|status| matches!(status, 200 | 401)));
+    // Signed anew with the same nonce it is no other.
+    let mut again = with("ed", ";nonce=\"a\";tag=\"t\"");
+    assert_eq!(send(&again).await, 401);
+    // What somebody else made up uses nothing.
+    again.params = again.params.replace("\"a\"", "\"b\"");
+    again.key = "other";
+    again.algorithm = "RS256";
+    assert_eq!(send(&again).await, 401);
+    assert_eq!(send(&with("ed", ";nonce=\"b\"")).await, 200);
+    assert_eq!(send(&with("p256", ";nonce=\"b\"")).await, 200, "each key has its own");
+    assert_eq!(send(&with("ed", "")).await, 401, "without one");
+    // After a reload that makes all methods anew, too.
+    let text = once(origin.address).replace("consumers:", "consumers:\n  more: {}");
+    gateway.change_to(&text).await;
+    assert_eq!(send(&first).await, 401);
+    assert_eq!(send(&with("ed", ";nonce=\"c\"")).await, 200);
+    assert_eq!(origin.seen().len(), 4);
+}
+
+/// Who has to be waited for besides is asked for a signature once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_is_used_once_by_a_request_that_waits() {
+    let origin = Origin::start("svc").await;
+    let gateway = Reloading::start(&once(origin.address)).await;
+    let ask = async |nonce: &str| {
+        let mut asked = Asked::new("ed25519", "ed", "EdDSA", "");
+        asked.target = "/all".to_owned();
+        asked.covered[1].1 = "http://a.test/all".to_owned();
+        asked.params.push_str(&format!(";nonce=\"{nonce}\""));
+        let [input, signature] = asked.headers();
+        let login = format!("Basic {}", STANDARD.encode("partner:open sesame-7q3z"));
+        let headers = [
+            ("Host", "a.test"),
+            ("X-Tenant", "blue"),
+            ("Authorization", &*login),
+            ("Signature-Input", &*input),
+            ("Signature", &*signature),
+        ];
+        send(gateway.address(), "POST", "/all", &headers, b"").await.status
+    };
+    for (nonce, status) in [("a", 200), ("a", 401), ("b", 200)] {
+        assert_eq!(ask(nonce).await, status, "{nonce}");
+    }
+}
+
+/// Another's implementation signs, and what it signs is taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_implementation_signs_is_taken() {
+    let origin = Origin::start("svc").await;
+    let gateway = gateway(&origin).await;
+    let private = std::fs::read_to_string(signer::path("ed25519.key")).unwrap();
+    for (keyid, algorithm, key) in [("secret", "hmac-sha256", SECRET), ("ed", "ed25519", &*private)]
+    {
+        for body in ["", BODY] {
+            let url = format!("http://{}/svc?a=b&c=%20d", gateway.address());
+            let signed: std::collections::BTreeMap<String, String> = python::answer(
+                "sign.py",
+                &serde_json::json!({
+                    "method": "POST", "url": url, "headers": { "X-Tenant": "blue" }, "body": body,
+                    "keyid": keyid, "algorithm": algorithm, "key": key,
+                    "cover": ["@method", "@target-uri", "x-tenant"],
+                }),
+            );
+            let headers: Vec<_> = signed.iter().map(|(name, value)| (&**name, &**value)).collect();
+            let target = "/svc?a=b&c=%20d";
+            let told =
+                send(gateway.address(), "POST", target, &headers, body.as_bytes()).await.status;
+            assert_eq!(told, 200, "{algorithm} {body:?} {signed:?}");
+            let seen = origin.last();
+            assert_eq!(seen.header("x-consumer-name"), "partner");
+            assert_eq!(seen.body, body.as_bytes());
+            let other = send(gateway.address(), "POST", "/svc?a=c", &headers, body.as_bytes());
+            assert_eq!(other.await.status, 401);
+        }
+    }
 }
