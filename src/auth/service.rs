@@ -215,6 +215,10 @@ impl Shared {
         if let Some(answer) = open.get(&digest) {
             return Ok(answer.clone());
         }
+        // It may have been answered between the look and the lock.
+        if let Some(verdict) = self.verdicts.get(&digest, second, 0) {
+            return Ok(watch::channel(Some(verdict)).1);
+        }
         if open.len() >= MOST_OPEN {
             return Err(Reason::Busy.into());
         }
