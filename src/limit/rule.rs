@@ -130,19 +130,7 @@ impl Rule {
         }
         let per = parts(&config.per, &at.key("per"), diagnostics);
         let methods = methods(&config.methods.0, &at.key("methods"), diagnostics);
-        let patience = match config.mode {
-            Mode::Reject => 0,
-            Mode::Delay(delay) => {
-                if delay.get().is_zero() || delay.get().as_secs() > LONGEST_DELAY {
-                    diagnostics.error(
-                        at.key("mode").key("delay"),
-                        format!("{delay} is no time to hold a request up for"),
-                        format!("write a time of up to {LONGEST_DELAY}s, or `mode: reject`"),
-                    );
-                }
-                u64::try_from(delay.get().as_nanos()).unwrap_or(u64::MAX)
-            }
-        };
+        let patience = patience(config.mode, &at.key("mode"), diagnostics);
         let name: Arc<str> = at.to_string().into();
         let id = id(&name, config);
         start.write(&id);
@@ -386,4 +374,17 @@ impl fmt::Display for Part {
             Self::Claim(name) => write!(f, "claim {name}"),
         }
     }
+}
+
+/// How long a request may be held up, in nanoseconds.
+fn patience(mode: Mode, at: &At, diagnostics: &mut Diagnostics) -> u64 {
+    let Mode::Delay(delay) = mode else { return 0 };
+    if delay.get().is_zero() || delay.get().as_secs() > LONGEST_DELAY {
+        diagnostics.error(
+            at.key("delay"),
+            format!("{delay} is no time to hold a request up for"),
+            format!("write a time of up to {LONGEST_DELAY}s, or `mode: reject`"),
+        );
+    }
+    u64::try_from(delay.get().as_nanos()).unwrap_or(u64::MAX)
 }

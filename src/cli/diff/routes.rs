@@ -302,6 +302,10 @@ impl Notes {
             (Some(was), Some(is)) if was != is => self.note("answers are compressed otherwise"),
             _ => {}
         }
+        self.security(was, is);
+    }
+
+    fn security(&mut self, was: &Layers<'_>, is: &Layers<'_>) {
         let security = |layers: &Layers<'_>| {
             let setting = nearest(layers, "", |keys| keys.security_headers);
             setting.map_or_else(
