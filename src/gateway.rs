@@ -8,7 +8,6 @@ mod body;
 mod bridge;
 mod caps;
 mod cause;
-mod front;
 mod head;
 mod intake;
 mod limits;
@@ -16,7 +15,6 @@ mod refusals;
 mod signed;
 mod validate;
 
-pub use front::Front;
 pub use refusals::Refusals;
 
 use std::sync::Arc;
@@ -381,9 +379,6 @@ impl ProxyHttp for Gateway {
         bridge::answer_body(x, body);
         if x.encoder.is_some() && answer::compress(x, body, end).is_err() {
             return Err(cause::raise(x, Rejection::Internal));
-        }
-        if let (Some(room), Some(body)) = (&x.room, &body) {
-            room.hand(body.len());
         }
         if end {
             answer::ended(session, x);

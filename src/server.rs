@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin, AdminBindError, Bound, Scrape};
-use crate::gateway::{Front, Gateway, Refusals};
+use crate::gateway::{Gateway, Refusals};
 use crate::listen::{self, BindError, Caps, Connections, House, Listener, Porter, Shutdown, Visit};
 use crate::live::Live;
 use crate::observe::access_log::{AccessLog, OpenError};
@@ -224,7 +224,7 @@ impl Server {
     /// Has every listener accept.
     fn open_doors(
         &mut self,
-        workers: &Arc<Workers<Front>>,
+        workers: &Arc<Workers<HttpProxy<Gateway>>>,
         shutdown: &Shutdown,
         connections: &Connections,
     ) -> Result<(), StartError> {
@@ -250,7 +250,7 @@ impl Server {
         Ok(())
     }
 
-    async fn start_upstreams(&self, workers: &Workers<Front>) {
+    async fn start_upstreams(&self, workers: &Workers<HttpProxy<Gateway>>) {
         let snapshot = self.live.now().clone();
         let handles: Vec<Handle> = workers.handles().cloned().collect();
         if let Some(store) = &snapshot.store {
@@ -284,7 +284,7 @@ impl Server {
         }
     }
 
-    fn proxy(&self, worker: usize, shutdown: Shutdown) -> Front {
+    fn proxy(&self, worker: usize, shutdown: Shutdown) -> HttpProxy<Gateway> {
         let conf = ServerConf {
             threads: 1,
             upstream_keepalive_pool_size: UPSTREAM_POOL,
@@ -299,7 +299,7 @@ impl Server {
         options.h2_idle_timeout = Some(listen::HTTP2_IDLE);
         proxy.server_options = Some(options);
         proxy.handle_init_modules();
-        Front::new(proxy)
+        proxy
     }
 }
 

@@ -181,12 +181,11 @@ impl<H: House> Porter<H> {
         A: ServerApp + Send + Sync + 'static,
     {
         let told = crowd.farewell();
-        let serving = app.process_new(Box::new(conn), &told);
-        let served = crowd.drive(async { drop(serving.await) });
+        let served = app.process_new(Box::new(conn), &told);
         tokio::pin!(served);
         let mut shutdown = self.shutdown.clone();
         tokio::select! {
-            () = &mut served => return,
+            _ = &mut served => return,
             _ = shutdown.wait_for(|stop| *stop) => {}
         }
         crowd.dismiss();

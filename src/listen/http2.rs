@@ -7,7 +7,6 @@
 //! - Those that ask for work and carry nothing draw on an [`Allowance`].
 //! - [`Streams`] that can take no answer are bounded, and so are the headers of all that are open.
 //! - When many have had a part of their answer and can't be sent the rest for long, the client is not waited for.
-//! - Meanwhile no more than some have more of their answers read for them ([`turns`]).
 //!
 //! Whoever goes beyond is closed. What the library ends by itself is told by its GOAWAY.
 
@@ -15,7 +14,6 @@ mod allowance;
 mod crowd;
 mod frames;
 mod streams;
-mod turns;
 
 use std::future::Future as _;
 use std::io;
@@ -198,26 +196,20 @@ impl Http2 {
     /// Bounds how long many streams are stuck. They are looked at once their time may be over, and not whenever
     /// something is read or written.
     pub(super) fn is_stuck(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.look.is_none() && (self.streams.stuck() >= MANY || self.all_since().is_some()) {
+        if self.look.is_none() && self.streams.suspects() >= MANY {
             self.look = Some(Instant::now() + self.stall);
         }
         while let Some(due) = self.look {
             if self.alarm.poll(cx, due).is_pending() {
                 break;
             }
-            let since = self.streams.stuck_since(MANY).into_iter().chain(self.all_since()).min();
+            let since = self.streams.stuck_since(MANY);
             self.look = since.map(|since| since + self.stall);
             if self.look.is_some_and(|due| due <= Instant::now()) {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, Flaw::SlowReader));
             }
         }
         Ok(())
-    }
-
-    /// Since when the window of all is used up while many have more to send. The others may have nothing to send.
-    fn all_since(&self) -> Option<Instant> {
-        let shut = self.streams.shut_since()?;
-        self.crowd.many_since().map(|many| many.max(shut))
     }
 
     fn end(&mut self) {

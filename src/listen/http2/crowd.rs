@@ -1,23 +1,17 @@
 //! What the streams of one connection of HTTP/2 have in common.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use tokio::sync::watch;
-use tokio::time::Instant;
-
-use super::turns::{InTurn, Turns};
 
 /// So many streams of a connection may be reset because their client took nothing of an answer.
 const STALLED: u32 = 8;
 /// A head up to this size counts for nothing.
 const SMALL_HEAD: usize = 8 << 10;
-/// So much may all others have beyond it: enough for as many requests as there may be at once, each with all the
-/// cookies that a browser has for a site. A few bytes on the wire make a large head, again and again (HPACK), and with
-/// each that is sent on it is written out in full.
-const LARGE_HEADS: usize = 768 << 10;
+/// So much may all others have beyond it. A few bytes on the wire make a large head, again and again (HPACK), and
+/// with each that is sent on it is written out in full.
+const LARGE_HEADS: usize = 512 << 10;
 
 /// The streams of one connection: what is held for all of them, and the word that ends it once those that are open
 /// have ended.
@@ -26,7 +20,6 @@ pub struct Crowd {
     farewell: watch::Sender<bool>,
     stalled: AtomicU32,
     heads: AtomicUsize,
-    pub(super) turns: Turns,
 }
 
 /// Held by a request as long as it lives; gives back what its head takes.
@@ -61,26 +54,6 @@ impl Crowd {
         }
     }
 
-    /// A request of one of its streams, which is to be polled in its turn.
-    pub fn in_turn<F>(self: &Arc<Self>, request: F) -> impl Future<Output = F::Output> + use<F>
-    where
-        F: Future + Unpin,
-    {
-        InTurn::new(self, request)
-    }
-
-    /// Runs the connection itself until it ends.
-    pub async fn drive(&self, connection: impl Future<Output = ()>) {
-        let mut connection = pin!(connection);
-        poll_fn(|cx| self.turns.drive(cx.waker(), || connection.as_mut().poll(cx))).await;
-        self.turns.end();
-    }
-
-    /// Since when many of its streams have more of their answers than the client takes.
-    pub(super) fn many_since(&self) -> Option<Instant> {
-        self.turns.many_since()
-    }
-
     /// Room for a request whose head has so many bytes; none if too much is taken.
     #[must_use]
     pub fn room(self: &Arc<Self>, head: usize) -> Option<Room> {
@@ -88,13 +61,6 @@ impl Crowd {
         let all = self.heads.fetch_add(taken, Ordering::Relaxed) + taken;
         let room = Room { crowd: Arc::clone(self), taken };
         (taken == 0 || all <= LARGE_HEADS).then_some(room)
-    }
-}
-
-impl Room {
-    /// Notes that the request hands over so many bytes of its answer.
-    pub fn hand(&self, bytes: usize) {
-        self.crowd.turns.hand(bytes);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The streams of one connection, as both ends speak of them: what their clients may still be sent, and what is held
 //! for those who take nothing.
 //!
-//! Between an upstream and a stream whose client takes nothing lie some 600 KiB of its answer, since Pingora reads
+//! Between an upstream and a stream whose client takes nothing lie some 400 KiB of its answer, since Pingora reads
 //! ahead. One such stream is a client that rests; many are a client that wants memory to be held.
 
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ const STARVED: usize = 4;
 /// So many streams may be open, most of which the library has refused by then.
 const OPEN: usize = 1000;
 /// The bytes of the header blocks of all streams that are open.
-const HEADS: usize = 2 << 20;
+const HEADS: usize = 1 << 20;
 
 /// The streams that are open, in the order of their numbers.
 #[derive(Debug)]
@@ -31,6 +31,11 @@ pub(super) struct Streams {
     /// What a stream may be sent at first, and all of them together.
     initial: i64,
     window: Window,
+    /// How much the latter has grown in this round, which ends when that is enough; and how many streams that are open
+    /// were sent a part of their answers in it, be it a head.
+    grown: i64,
+    round: u32,
+    fed: usize,
     /// How many have a window of their own that is used up.
     out: usize,
     /// The stream whose header block is read, and the bytes of all blocks.
@@ -44,6 +49,8 @@ struct Stream {
     window: Window,
     /// The bytes of its header blocks.
     head: usize,
+    /// In which round it was last sent a part of its answer.
+    round: u32,
 }
 
 /// What may be sent in all, and what was.
@@ -92,6 +99,9 @@ impl Streams {
             opened: 0,
             initial: WINDOW,
             window: Window::new(WINDOW),
+            grown: 0,
+            round: 1,
+            fed: 0,
             out: 0,
             within: 0,
             heads: 0,
@@ -127,6 +137,12 @@ impl Streams {
             }
             Said::Window(0, more) => {
                 self.window.allowed += i64::from(more);
+                self.grown += i64::from(more);
+                if self.grown >= LEAST {
+                    self.grown = 0;
+                    self.round = self.round.wrapping_add(1);
+                    self.fed = 0;
+                }
                 Ok(())
             }
             Said::Window(number, more) => {
@@ -156,34 +172,41 @@ impl Streams {
         }
     }
 
-    /// How many are stuck.
-    pub const fn stuck(&self) -> usize {
-        self.out
+    /// How many may be stuck: never less than are.
+    pub const fn suspects(&self) -> usize {
+        self.out + if self.window.is_out() { self.fed } else { 0 }
     }
 
     /// Since when so many are stuck, each of them all the time: they had a part of their answers, and may not be sent the
-    /// rest.
+    /// rest. If the window of all is used up, only those count that were sent something since it last grew: the others may
+    /// have nothing to send.
     pub fn stuck_since(&self, many: usize) -> Option<Instant> {
-        let mut times: Vec<_> =
-            self.open.iter().filter_map(|stream| stream.window.out_since()).collect();
+        let all = self.window.out_since();
+        let mut times: Vec<_> = self
+            .open
+            .iter()
+            .filter_map(|stream| {
+                let all = all.filter(|_| stream.round == self.round);
+                let own = stream.window.out_since();
+                own.into_iter().chain(all).min()
+            })
+            .collect();
         let place = many.checked_sub(1).filter(|place| *place < times.len())?;
         Some(*times.select_nth_unstable(place).1)
-    }
-
-    /// Since when nothing may be sent on any.
-    pub fn shut_since(&self) -> Option<Instant> {
-        self.window.out_since()
     }
 
     /// Notes a part of an answer: its head, or so many bytes of its body.
     fn feed(&mut self, number: u32, length: i64, now: impl Fn() -> Instant) {
         self.window.sent += length;
         self.window.note(&now);
+        let round = self.round;
         let Some(stream) = self.find(number) else { return };
+        let is_fed = std::mem::replace(&mut stream.round, round) == round;
         let before = stream.window.is_out();
         stream.window.sent += length;
         stream.window.note(&now);
         let begins = !before && stream.window.is_out();
+        self.fed += usize::from(!is_fed);
         self.out += usize::from(begins);
     }
 
@@ -193,7 +216,8 @@ impl Streams {
         if self.open.len() >= OPEN {
             return Err(TooMuch);
         }
-        self.open.push(Stream { number, window: Window::new(self.initial), head: 0 });
+        let round = self.round.wrapping_sub(1);
+        self.open.push(Stream { number, window: Window::new(self.initial), head: 0, round });
         self.bound()
     }
 
@@ -220,6 +244,7 @@ impl Streams {
             let stream = self.open.remove(place);
             self.heads -= stream.head;
             self.out -= usize::from(stream.window.is_out());
+            self.fed -= usize::from(stream.round == self.round);
         }
         if self.open.is_empty() {
             // Connections rest far longer than they have streams.
@@ -347,7 +372,7 @@ mod tests {
 
         /// Since when so many are stuck.
         fn since(&self, many: usize) -> Option<u64> {
-            assert_eq!(self.0.stuck() >= many, self.0.stuck_since(many).is_some());
+            assert!(self.0.suspects() >= many || self.0.stuck_since(many).is_none());
             Some((self.0.stuck_since(many)? - self.1).as_secs())
         }
     }
@@ -356,10 +381,10 @@ mod tests {
     fn a_stream_is_stuck_from_when_its_window_is_used_up_until_it_has_grown() {
         let mut clock = Clock::with(3, 10_000);
         clock.hear(0, Said::Window(0, 1 << 20));
-        assert_eq!((clock.since(1), clock.0.stuck()), (None, 0));
+        assert_eq!((clock.since(1), clock.0.suspects()), (None, 0));
         for (before, (at, stream)) in [(1, 5), (2, 1), (3, 3)].into_iter().enumerate() {
             clock.data(at, stream, 9_999);
-            assert_eq!(clock.0.stuck(), before);
+            assert_eq!(clock.0.suspects(), before);
             clock.data(at, stream, 1);
         }
         assert_eq!([1, 2, 3, 4].map(|many| clock.since(many)), [Some(1), Some(2), Some(3), None]);
@@ -370,15 +395,15 @@ mod tests {
             assert_eq!(clock.since(3), Some(3));
         }
         clock.hear(6, Said::Window(5, 24));
-        assert_eq!((clock.since(2), clock.since(3), clock.0.stuck()), (Some(3), None, 2));
+        assert_eq!((clock.since(2), clock.since(3), clock.0.suspects()), (Some(3), None, 2));
         clock.data(7, 5, 24);
         assert_eq!((clock.since(1), clock.since(3)), (Some(2), Some(7)));
         // What ends is not stuck.
         clock.0.said(frame(RST_STREAM, 0, 1, 4), now);
         clock.hear(8, frame(RST_STREAM, 0, 3, 4));
-        assert_eq!((clock.since(1), clock.since(2), clock.0.stuck()), (Some(7), None, 1));
+        assert_eq!((clock.since(1), clock.since(2), clock.0.suspects()), (Some(7), None, 1));
         clock.0.said(frame(HEADERS, RESPONSE | END_STREAM, 5, 30), now);
-        assert_eq!((clock.since(1), clock.0.stuck()), (None, 0));
+        assert_eq!((clock.since(1), clock.0.suspects()), (None, 0));
     }
 
     #[test]
@@ -397,20 +422,28 @@ mod tests {
     }
 
     #[test]
-    fn all_are_shut_from_when_their_window_is_used_up_until_it_has_grown() {
+    fn with_the_window_of_all_those_are_stuck_that_were_sent_something_of_late() {
         let mut clock = Clock::with(5, 1 << 20);
-        let shut = |clock: &Clock| clock.0.shut_since().map(|since| (since - clock.1).as_secs());
-        clock.data(1, 1, 65_534);
-        assert_eq!(shut(&clock), None);
-        clock.data(2, 3, 1);
-        assert_eq!((shut(&clock), clock.0.stuck()), (Some(2), 0));
-        // A little is as good as nothing.
-        clock.hear(3, Said::Window(0, 1000));
-        clock.data(4, 3, 1000);
-        assert_eq!(shut(&clock), Some(2));
-        clock.hear(5, Said::Window(0, 24));
-        assert_eq!(shut(&clock), None);
-        clock.data(6, 5, 24);
-        assert_eq!(shut(&clock), Some(6));
+        clock.data(1, 1, 1000);
+        clock.hear(2, Said::Window(0, 1000));
+        clock.data(2, 3, 1000);
+        clock.hear(3, Said::Window(0, 24));
+        assert_eq!((clock.since(1), clock.0.suspects()), (None, 0));
+        clock.data(4, 5, 1000);
+        clock.data(5, 7, 65_535 - 2000 - 24);
+        assert_eq!((clock.since(1), clock.since(2)), (None, None));
+        clock.data(6, 7, 48);
+        // The others, of which one was sent no more than its head, may have nothing to send.
+        assert_eq!((clock.since(2), clock.since(3), clock.0.suspects()), (Some(6), None, 2));
+        clock.hear(7, Said::Window(0, 1000));
+        assert_eq!(clock.since(2), Some(6));
+        clock.hear(8, Said::Window(0, 24));
+        assert_eq!((clock.since(1), clock.0.suspects()), (None, 0));
+        // Those whose answers begin with it count again.
+        clock.0.said(frame(HEADERS, RESPONSE, 9, 30), now);
+        clock.data(9, 1, 1024);
+        assert_eq!((clock.since(2), clock.since(3)), (Some(9), None));
+        clock.0.said(frame(RST_STREAM, 0, 9, 4), now);
+        assert_eq!((clock.since(1), clock.since(2)), (Some(9), None));
     }
 }

@@ -86,26 +86,17 @@ async fn waiting() -> (SocketAddr, JoinHandle<()>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_that_have_nothing_to_send_are_not_stuck() {
-    one_download_beside_ten_that_wait(false).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nor_are_those_begun_since_the_window_grew() {
-    one_download_beside_ten_that_wait(true).await;
-}
-
-async fn one_download_beside_ten_that_wait(grows_before: bool) {
     let (origin, serving) = waiting().await;
     let gateway = gateway(origin, "6s", "http1").await;
     // Ten wait for news; the window of all is used up by a download, and is given anew late.
     let all: Vec<u8> = (0..10).flat_map(|place| request(stream(place), "/wait")).collect();
-    let grows = if grows_before { more(0, 1024) } else { Vec::new() };
-    let mut raw = Raw::open(&gateway, &[begin(1 << 24), grows, all].concat()).await;
+    let mut raw = Raw::open(&gateway, &[begin(1 << 24), all].concat()).await;
     for _ in 0..10 {
         while raw.next().await.expect("it is served").0 != HEADERS {}
     }
-    let grows = if grows_before { Vec::new() } else { more(0, 1024) };
-    raw.0.write_all(&[grows, request(stream(10), "/large")].concat()).await.unwrap();
+    // What it gives for what it had already begins the time in which others count.
+    let download = [more(0, 1024), request(stream(10), "/large")].concat();
+    raw.0.write_all(&download).await.unwrap();
     let mut taken = 0;
     while taken < LARGE {
         let (kind, _, of, payload) = raw.next().await.expect("it is served");
