@@ -134,16 +134,13 @@ impl Rule {
         let name: Arc<str> = at.to_string().into();
         let id = id(&name, config);
         start.write(&id);
-        let (halves, _) = id.as_chunks::<8>();
-        let crowd =
-            [0, 1].map(|half: usize| halves.get(half).copied().map_or(0, u64::from_le_bytes));
         (diagnostics.len() == before).then(|| Self {
             windows: config.rate.0.iter().map(|rate| Window::of(*rate)).collect(),
             rates: config.rate.0.clone().into(),
             name,
             id,
             start,
-            crowd,
+            crowd: halves(id),
             per,
             methods,
             cost,
@@ -290,6 +287,12 @@ fn id(name: &str, config: &RuleConfig) -> [u8; 16] {
     let mut id = [0; 16];
     id.copy_from_slice(&digest[..16]);
     id
+}
+
+/// An id as a key.
+fn halves(id: [u8; 16]) -> [u64; 2] {
+    let (halves, _) = id.as_chunks::<8>();
+    [0, 1].map(|half: usize| halves.get(half).copied().map_or(0, u64::from_le_bytes))
 }
 
 fn parts(per: &Per, at: &At, diagnostics: &mut Diagnostics) -> Box<[Part]> {
