@@ -246,7 +246,7 @@ routes:
 async fn answers_of_the_gateways_own_are_counted_but_not_health() {
     let yaml = |limits: &str, more: &str| {
         format!(
-            r#"
+            r"
 {more}
 defaults: {{ auth: none, limits: [ {limits} ] }}
 routes:
@@ -256,7 +256,7 @@ routes:
   alive: {{ path: /alive, health: true }}
   often: {{ path: /often, health: true, limits: [ 2/hour ] }}
   free: {{ path: /free, respond: {{ status: 204 }}, limits: none }}
-"#
+"
         )
     };
     let gateway = Gateway::start(&yaml("5/hour", "")).await;

@@ -256,7 +256,7 @@ impl Notes {
         }
     }
 
-    /// What holds of browsers, compression, limits, caps, maintenance and addresses in the end, wherever it is written.
+    /// What holds of browsers, compression, limits, maintenance and addresses in the end, wherever it is written.
     fn policy(&mut self, was: &Layers<'_>, is: &Layers<'_>) {
         let layers = [was, is];
         let [ip_was, ip_is] =
@@ -278,22 +278,7 @@ impl Notes {
             (Some(was), Some(is)) if was != is => self.note("its maintenance changes"),
             _ => {}
         }
-        let [limits_were, limits_are] =
-            layers.map(|layers| nearest(layers, "", |keys| keys.limits).and_then(|(_, s)| s.on()));
-        match (limits_were, limits_are) {
-            (None, Some(_)) => self.note("is limited"),
-            (Some(_), None) => self.note("is not limited any more"),
-            (Some(was), Some(is)) if was != is => self.note("its limits change"),
-            _ => {}
-        }
-        let [before, after] = layers
-            .map(|layers| nearest(layers, "", |keys| keys.concurrency).and_then(|(_, s)| s.on()));
-        match (before, after) {
-            (None, Some(_)) => self.note("has so many requests at once"),
-            (Some(_), None) => self.note("has as many requests at once as come"),
-            (Some(was), Some(is)) if was != is => self.note("has another number at once"),
-            _ => {}
-        }
+        self.counted(layers);
         let [before, after] = layers
             .map(|layers| nearest(layers, "", |keys| keys.compress).and_then(|(_, s)| s.on()));
         match (before, after) {
@@ -325,6 +310,26 @@ impl Notes {
             self.note(format!("security headers {was} -> {is}"));
         } else if changed && was != "none" {
             self.note("its security headers change");
+        }
+    }
+
+    /// How often it may be called, and by how many at once.
+    fn counted(&mut self, layers: [&Layers<'_>; 2]) {
+        let [limits_were, limits_are] =
+            layers.map(|layers| nearest(layers, "", |keys| keys.limits).and_then(|(_, s)| s.on()));
+        match (limits_were, limits_are) {
+            (None, Some(_)) => self.note("is limited"),
+            (Some(_), None) => self.note("is not limited any more"),
+            (Some(was), Some(is)) if was != is => self.note("its limits change"),
+            _ => {}
+        }
+        let [before, after] = layers
+            .map(|layers| nearest(layers, "", |keys| keys.concurrency).and_then(|(_, s)| s.on()));
+        match (before, after) {
+            (None, Some(_)) => self.note("has so many requests at once"),
+            (Some(_), None) => self.note("has as many requests at once as come"),
+            (Some(was), Some(is)) if was != is => self.note("has another number at once"),
+            _ => {}
         }
     }
 

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;
 
-use crate::support::{Gateway, Origin, eventually, get};
+use crate::support::{Answer, Gateway, Origin, eventually, get};
 
 const PASSWORD: &str = "open sesame-7q3z";
 
@@ -137,7 +137,7 @@ async fn who_finds_no_place_to_be_verified_is_told_so() {
     let (crowd, others) = futures::future::join(join_all(crowd), meanwhile).await;
     assert_eq!(others, (200, 200));
     let busy = crowd.iter().filter(|answer| answer.status == 503);
-    let codes: Vec<_> = busy.map(|answer| answer.code()).collect();
+    let codes: Vec<_> = busy.map(Answer::code).collect();
     assert!(crowd.iter().all(|answer| matches!(answer.status, 401 | 503)));
     // At least those for whom there was no room to wait.
     assert!(codes.len() > 100 && codes.iter().all(|code| code == "auth_unavailable"), "{codes:?}");

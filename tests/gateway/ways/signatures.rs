@@ -484,11 +484,13 @@ async fn what_another_implementation_signs_is_taken() {
                     "cover": ["@method", "@target-uri", "x-tenant"],
                 }),
             );
-            let headers: Vec<_> = signed.iter().map(|(name, value)| (&**name, &**value)).collect();
+            let host = gateway.address().to_string();
+            let signed = signed.iter().map(|(name, value)| (&**name, &**value));
+            let headers: Vec<_> = [("Host", &*host)].into_iter().chain(signed).collect();
             let target = "/svc?a=b&c=%20d";
             let told =
                 send(gateway.address(), "POST", target, &headers, body.as_bytes()).await.status;
-            assert_eq!(told, 200, "{algorithm} {body:?} {signed:?}");
+            assert_eq!(told, 200, "{algorithm} {body:?} {headers:?}");
             let seen = origin.last();
             assert_eq!(seen.header("x-consumer-name"), "partner");
             assert_eq!(seen.body, body.as_bytes());
