@@ -19,6 +19,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use redis::{Cmd, Pipeline, Value};
+use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 
 use crate::diagnostic::{At, Diagnostics};
@@ -109,6 +110,13 @@ impl Store {
             address: Arc::new(address),
             lanes: OnceLock::new(),
         }))
+    }
+
+    /// The beginning of the digests that things of this kind are named by.
+    pub(crate) fn naming(&self, kind: &[u8]) -> Sha256 {
+        let secret = self.config().secret.as_ref().map_or("", |secret| secret.expose());
+        let length = u64::try_from(secret.len()).unwrap_or(0).to_le_bytes();
+        Sha256::new().chain_update(kind).chain_update(length).chain_update(secret)
     }
 
     /// How it is set up.

@@ -44,12 +44,7 @@ pub struct Shared {
 
 impl Shared {
     pub(super) fn new(store: Arc<Store>) -> Self {
-        let secret = store.config().secret.as_ref().map_or("", |secret| secret.expose());
-        let length = u64::try_from(secret.len()).unwrap_or(0).to_le_bytes();
-        let digest = Sha256::new()
-            .chain_update(b"portcullis limit 1")
-            .chain_update(length)
-            .chain_update(secret);
+        let digest = store.naming(b"portcullis limit 1");
         let leases = store.config().lease.map(|lease| Leases::new(lease.get()));
         Self { store, script: Script::new(include_str!("shared.lua")), digest, leases }
     }

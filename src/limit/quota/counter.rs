@@ -77,7 +77,8 @@ impl Counter {
             let window = Window::at(second, self.name.calendar, &self.zone);
             // What was kept of the first window has to be looked up; later ones begin with nothing.
             let known = state.known;
-            *state = State { window, known, ..State::default() };
+            let claim = state.claim.successor();
+            *state = State { window, known, claim, ..State::default() };
         }
         state
     }
@@ -97,6 +98,11 @@ impl State {
     /// The window's name.
     pub(super) fn window(&self) -> &str {
         &self.window.name
+    }
+
+    /// Whether anything was used in this window, or asked for.
+    pub(super) const fn is_in_use(&self) -> bool {
+        self.own > 0 || self.claim.has_asked()
     }
 
     /// Uses one more at this second.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::tz::TimeZone;
 use tokio::task::spawn_blocking;
@@ -31,7 +31,8 @@ pub(super) enum Kept<'a> {
 #[derive(Debug)]
 pub struct Ledger {
     place: Place,
-    counters: Mutex<BTreeMap<Name, Weak<Counter>>>,
+    /// Those of consumers that have none any more too, as long as they count: a quota that comes back goes on.
+    counters: Mutex<BTreeMap<Name, Arc<Counter>>>,
     chores: Mutex<Chores>,
 }
 
@@ -78,13 +79,8 @@ impl Ledger {
 
     /// The counter of this name.
     pub(super) fn counter(&self, name: Name, zone: &TimeZone) -> Arc<Counter> {
-        let mut counters = self.counters();
-        if let Some(known) = counters.get(&name).and_then(Weak::upgrade) {
-            return known;
-        }
-        let counter = Arc::new(Counter::new(name.clone(), zone.clone()));
-        counters.insert(name, Arc::downgrade(&counter));
-        counter
+        let new = |name: &Name| Arc::new(Counter::new(name.clone(), zone.clone()));
+        Arc::clone(self.counters().entry(name).or_insert_with_key(new))
     }
 
     /// Opens it, and has the counters go on where they ended. Of the store each is asked when it is needed.
@@ -146,29 +142,33 @@ impl Ledger {
     /// What the counters have to say.
     fn asking(&self, now: i64, mut say: impl FnMut(&mut State) -> Option<Ask>) -> Vec<Asking> {
         let mut asking = Vec::new();
-        self.counters().retain(|_, counter| {
-            let Some(counter) = counter.upgrade() else { return false };
-            let ask = say(&mut counter.at(now));
-            asking.extend(ask.map(|ask| Asking { counter, ask, amount: 0 }));
-            true
+        self.each(now, |counter, state| {
+            asking.extend(say(state).map(|ask| Asking {
+                counter: Arc::clone(counter),
+                ask,
+                amount: 0,
+            }));
         });
         asking
     }
 
+    /// Does this to each counter, and drops those that nobody has any more and that count nothing.
+    fn each(&self, now: i64, mut visit: impl FnMut(&Arc<Counter>, &mut State)) {
+        self.counters().retain(|_, counter| {
+            let is_had = Arc::strong_count(counter) > 1;
+            let mut state = counter.at(now);
+            visit(counter, &mut state);
+            is_had || state.is_in_use()
+        });
+    }
+
     async fn open_file(&self, file: &Arc<File>, now: i64) -> Result<(), (String, &'static str)> {
-        let unknown: Vec<(Arc<Counter>, String)> = self
-            .counters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .filter_map(Weak::upgrade)
-            .filter_map(|counter| {
-                let state = counter.at(now);
-                let key = (!state.is_known()).then(|| key(&counter.name, state.window()));
-                drop(state);
-                key.map(|key| (counter, key))
-            })
-            .collect();
+        let mut unknown: Vec<(Arc<Counter>, String)> = Vec::new();
+        self.each(now, |counter, state| {
+            if !state.is_known() {
+                unknown.push((Arc::clone(counter), key(&counter.name, state.window())));
+            }
+        });
         let file = Arc::clone(file);
         let read = move || {
             file.open(now)?;
@@ -185,11 +185,8 @@ impl Ledger {
 
     async fn save_file(&self, kept: &Arc<File>, now: i64) {
         let mut changed: Vec<(Arc<Counter>, Entry)> = Vec::new();
-        self.counters().retain(|_, counter| {
-            let Some(counter) = counter.upgrade() else { return false };
-            let entry = counter.at(now).unsaved();
-            changed.extend(entry.map(|entry| (counter, entry)));
-            true
+        self.each(now, |counter, state| {
+            changed.extend(state.unsaved().map(|entry| (Arc::clone(counter), entry)));
         });
         let prune = now.saturating_sub(self.chores().pruned) >= BETWEEN_PRUNINGS;
         if changed.is_empty() && !prune {
@@ -249,7 +246,7 @@ impl Ledger {
         }
     }
 
-    fn counters(&self) -> MutexGuard<'_, BTreeMap<Name, Weak<Counter>>> {
+    fn counters(&self) -> MutexGuard<'_, BTreeMap<Name, Arc<Counter>>> {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -36,11 +36,9 @@ local more = math.max(own + need + ahead - have - given, 0)
 given = given + math.min(more, math.floor((left - given) / SHARE))
 units = have + given
 
-redis.call('HSET', KEYS[1], 't', string.format('%d', others + units))
-if ARGV[8] == '2' then
-  redis.call('HDEL', KEYS[1], ARGV[1])
-else
-  redis.call('HSET', KEYS[1], ARGV[1], string.format('%d %s', units, ARGV[2]))
-end
+-- What is used by one that does not come back is nobody's; its number stays, so that no late question counts it again.
+local its = units
+if ARGV[8] == '2' then its = 0 end
+redis.call('HSET', KEYS[1], 't', string.format('%d', others + units), ARGV[1], string.format('%d %s', its, ARGV[2]))
 redis.call('EXPIREAT', KEYS[1], ARGV[7])
 return { units, others, knew }

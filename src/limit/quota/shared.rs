@@ -50,12 +50,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(store: Arc<Store>) -> Self {
-        let secret = store.config().secret.as_ref().map_or("", |secret| secret.expose());
-        let length = u64::try_from(secret.len()).unwrap_or(0).to_le_bytes();
-        let digest = Sha256::new()
-            .chain_update(b"portcullis quota 1")
-            .chain_update(length)
-            .chain_update(secret);
+        let digest = store.naming(b"portcullis quota 1");
         let mut name = [0; 12];
         if getrandom::fill(&mut name).is_err() {
             let other = RandomState::new().hash_one((SystemTime::now(), std::process::id()));

@@ -110,11 +110,11 @@ async fn what_was_used_outlives_every_gateway_and_the_store() {
         more += passed(&one, 1).await + passed(&two, 1).await;
     }
     assert_eq!(u64::from(more), 100 - kept);
-    // Of the killed one its name is left, and of those that run; those that stopped have none.
+    // Beside the total, the names of the killed one, of the two that stopped and of the two that run.
     let keys = redis.ask(&["KEYS", "portcullis:quota:*"]).await;
     assert!(keys.starts_with("*1\r\n") && !keys.contains("free"), "{keys}");
     let key = keys.lines().find(|line| line.starts_with("portcullis:")).unwrap();
-    assert_eq!(redis.ask(&["HLEN", key]).await, ":4\r\n");
+    assert_eq!(redis.ask(&["HLEN", key]).await, ":6\r\n");
     let life = redis.ask(&["TTL", key]).await;
     let life: u64 = life.trim().trim_start_matches(':').parse().unwrap();
     assert!((86_000..=32 * 86_400).contains(&life), "{life}");
@@ -250,6 +250,26 @@ async fn a_reload_changes_what_is_left_and_not_what_was_used() {
     let outcome = gateway.reload().await;
     assert!(!outcome.accepted && outcome.report.contains("quota_file"), "{}", outcome.report);
     assert_eq!(status().await, 429);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_used_of_a_quota_that_was_gone_for_a_while_counts() {
+    let redis = Redis::start().await;
+    let store = format!("redis: \"{}\", {PATIENT}, on_error: deny", redis.url());
+    let (with, without) = (text(&store, "{ quota: 10/month }"), text(&store, "{}"));
+    let gateway = Reloading::start(&with).await;
+    let passed = async |of: usize| {
+        let mut passed = 0;
+        for _ in 0..of {
+            passed += usize::from(get(gateway.address(), "/", &[KEY]).await.status == 204);
+        }
+        passed
+    };
+    assert_eq!(passed(6).await, 6);
+    gateway.change_to(&without).await;
+    assert_eq!(passed(20).await, 20);
+    gateway.change_to(&with).await;
+    assert_eq!(passed(20).await, 4);
 }
 
 /// A gateway that is told what time it is.

@@ -26,7 +26,7 @@ pub(super) struct Claim {
     sent: u64,
     /// The number of the last one that was answered, or of whose answer nothing is believed any more.
     heard: u64,
-    /// How often it has left the store. The next time it comes as another one.
+    /// How often it has left the store, or the window. The next time it comes as another one.
     left: u32,
     /// When the store last told what the others have, as Unix time.
     told: Option<i64>,
@@ -61,7 +61,7 @@ pub(in crate::limit::quota) struct Ask {
     pub(in crate::limit::quota) window: String,
     /// When it need not be kept any more, as Unix time.
     pub(in crate::limit::quota) ends: i64,
-    /// How often this process has left the store before.
+    /// How often this process has left the store, or the window, before.
     pub(in crate::limit::quota) left: u32,
     pub(in crate::limit::quota) number: u64,
     /// What this process let through in the window.
@@ -92,6 +92,18 @@ pub(in crate::limit::quota) struct Told {
     pub(in crate::limit::quota) others: u64,
     /// Whether the store knew of this process.
     pub(in crate::limit::quota) knew: bool,
+}
+
+impl Claim {
+    /// That of the same process, as another one if it has asked: what the store knows of that one is not for it.
+    pub(in crate::limit::quota) fn successor(&self) -> Self {
+        Self { left: self.left.wrapping_add(u32::from(self.has_asked())), ..Self::default() }
+    }
+
+    /// Whether the store may know of it.
+    pub(in crate::limit::quota) const fn has_asked(&self) -> bool {
+        self.sent > 0
+    }
 }
 
 impl State {
@@ -157,12 +169,11 @@ impl State {
 
     /// What is told for the last time. From now on this process is another one, and what it used is others' use.
     pub(in crate::limit::quota) fn leave(&mut self) -> Option<Ask> {
-        let Claim { sent, left, .. } = self.claim;
-        (sent > 0 || self.own > 0).then(|| {
+        self.is_in_use().then(|| {
             let ask = Ask { rest: Rest::Over, ..self.question(0, 0) };
             self.others = self.used();
             self.own = 0;
-            self.claim = Claim { left: left + 1, ..Claim::default() };
+            self.claim = self.claim.successor();
             ask
         })
     }
