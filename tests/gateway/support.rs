@@ -14,7 +14,7 @@ pub mod secrets;
 pub mod signer;
 pub mod stream;
 
-pub use client::{Answer, Client, get, send};
+pub use client::{Answer, Client, get, http2, http2_over, send};
 pub use gateway::Gateway;
 pub use origin::{Origin, RawOrigin, Seen};
 pub use reloading::Reloading;

@@ -4,13 +4,13 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
 use crate::real::{GATEWAY_SECRET, Service};
 use crate::support::gateway::TestSources;
-use crate::support::{Answer, Client, Gateway, Origin, PATIENCE, RawOrigin, Reloading, get, send};
+use crate::support::{
+    Answer, Client, Gateway, Origin, PATIENCE, RawOrigin, Reloading, get, http2, send,
+};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
@@ -224,12 +224,7 @@ async fn what_is_too_large_to_be_checked_is_refused() {
 async fn it_holds_over_http2_too() {
     let orders = Origin::start("orders").await;
     let gateway = gateway(&orders.address.to_string(), "").await;
-    let stream = TcpStream::connect(gateway.address()).await.unwrap();
-    let (mut requests, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
-    tokio::spawn(connection);
+    let mut requests = http2(gateway.address()).await;
     let large = format!("{{\"qty\":1,\"note\":\"{}\"}}", "x".repeat(64 << 10));
     for (pieces, status) in [
         (vec!["{\"qty\":", "7}"], 200),
@@ -264,12 +259,7 @@ async fn it_holds_over_http2_too() {
 async fn a_body_that_turns_out_to_be_empty_is_none() {
     let orders = Origin::start("orders").await;
     let gateway = gateway(&orders.address.to_string(), "").await;
-    let stream = TcpStream::connect(gateway.address()).await.unwrap();
-    let (mut requests, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
-    tokio::spawn(connection);
+    let mut requests = http2(gateway.address()).await;
     for (method, path, pieces, status) in [
         ("GET", "/orders", &[][..], 200),
         ("GET", "/orders", &[""], 200),
@@ -308,12 +298,7 @@ async fn a_stream_that_stops_sending_is_told_so() {
         orders.address
     );
     let gateway = Gateway::start_with(&text, sources).await;
-    let stream = TcpStream::connect(gateway.address()).await.unwrap();
-    let (mut requests, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
-    tokio::spawn(connection);
+    let mut requests = http2(gateway.address()).await;
     let piece = Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from_static(b"{\"qty\":")));
     let frames =
         futures::StreamExt::chain(futures::stream::iter([piece]), futures::stream::pending());

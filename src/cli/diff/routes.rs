@@ -270,23 +270,33 @@ impl Notes {
         let [cors_was, cors_is] =
             layers.map(|layers| nearest(layers, "", |keys| keys.cors).and_then(|(_, s)| s.on()));
         self.cors(cors_was, cors_is);
-        let [shut_before, shut_after] = layers
+        let maintenance = layers
             .map(|layers| nearest(layers, "", |keys| keys.maintenance).and_then(|(_, s)| s.on()));
-        match (shut_before, shut_after) {
-            (None, Some(_)) => self.note("goes into maintenance: 503 for its clients"),
-            (Some(_), None) => self.note("comes out of maintenance"),
-            (Some(was), Some(is)) if was != is => self.note("its maintenance changes"),
-            _ => {}
-        }
-        self.counted(layers);
-        let [before, after] = layers
+        let words = [
+            "goes into maintenance: 503 for its clients",
+            "comes out of maintenance",
+            "its maintenance changes",
+        ];
+        self.setting(maintenance, words);
+        let limits =
+            layers.map(|layers| nearest(layers, "", |keys| keys.limits).and_then(|(_, s)| s.on()));
+        self.setting(limits, ["is limited", "is not limited any more", "its limits change"]);
+        let caps = layers
+            .map(|layers| nearest(layers, "", |keys| keys.concurrency).and_then(|(_, s)| s.on()));
+        let words = [
+            "has so many requests at once",
+            "has as many requests at once as come",
+            "has another number at once",
+        ];
+        self.setting(caps, words);
+        let compress = layers
             .map(|layers| nearest(layers, "", |keys| keys.compress).and_then(|(_, s)| s.on()));
-        match (before, after) {
-            (None, Some(_)) => self.note("answers are compressed"),
-            (Some(_), None) => self.note("answers are not compressed any more"),
-            (Some(was), Some(is)) if was != is => self.note("answers are compressed otherwise"),
-            _ => {}
-        }
+        let words = [
+            "answers are compressed",
+            "answers are not compressed any more",
+            "answers are compressed otherwise",
+        ];
+        self.setting(compress, words);
         self.security(was, is);
     }
 
@@ -313,22 +323,13 @@ impl Notes {
         }
     }
 
-    /// How often it may be called, and by how many at once.
-    fn counted(&mut self, layers: [&Layers<'_>; 2]) {
-        let [limits_were, limits_are] =
-            layers.map(|layers| nearest(layers, "", |keys| keys.limits).and_then(|(_, s)| s.on()));
-        match (limits_were, limits_are) {
-            (None, Some(_)) => self.note("is limited"),
-            (Some(_), None) => self.note("is not limited any more"),
-            (Some(was), Some(is)) if was != is => self.note("its limits change"),
-            _ => {}
-        }
-        let [before, after] = layers
-            .map(|layers| nearest(layers, "", |keys| keys.concurrency).and_then(|(_, s)| s.on()));
-        match (before, after) {
-            (None, Some(_)) => self.note("has so many requests at once"),
-            (Some(_), None) => self.note("has as many requests at once as come"),
-            (Some(was), Some(is)) if was != is => self.note("has another number at once"),
+    /// Notes what became of a setting: it is on, off, or otherwise.
+    fn setting<T: PartialEq>(&mut self, [was, is]: [Option<T>; 2], words: [&'static str; 3]) {
+        let [on, off, otherwise] = words;
+        match (was, is) {
+            (None, Some(_)) => self.note(on),
+            (Some(_), None) => self.note(off),
+            (Some(was), Some(is)) if was != is => self.note(otherwise),
             _ => {}
         }
     }

@@ -6,13 +6,12 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Full, StreamBody};
 use hyper::body::Frame;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{Rest, before, read_exactly, sending};
 use crate::support::origin::listen;
-use crate::support::{Gateway, Origin, RawOrigin, Seen};
+use crate::support::{Gateway, Origin, RawOrigin, Seen, http2};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pipelined_requests_are_answered_in_order() {
@@ -297,12 +296,7 @@ async fn a_body_of_http2_that_ends_with_an_empty_frame_ends_once() {
         stream.write_all(answer).await.unwrap();
         reader.read(&mut stream).await;
     });
-    let stream = TcpStream::connect(gateway.address()).await.unwrap();
-    let (mut requests, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
-    tokio::spawn(connection);
+    let mut requests = http2(gateway.address()).await;
     let frames = futures::stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from("abc")))]);
     let request = Request::post("http://a.test/").body(StreamBody::new(frames)).unwrap();
     assert_eq!(requests.send_request(request).await.unwrap().status(), 200);

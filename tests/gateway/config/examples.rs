@@ -690,15 +690,19 @@ async fn limits() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn shared_limits() {
+/// Two gateways of an example that share a store, with the service behind.
+async fn sharing(name: &str) -> (Origin, Redis, [Gateway; 2]) {
     let (orders, redis) = (Origin::start("orders").await, Redis::start().await);
     // A busy machine may miss the usual deadline.
-    let text =
-        example("shared-limits.yaml").replace("on_error: local", "deadline: 5s\n  on_error: deny");
+    let text = example(name).replace("on_error: local", "deadline: 5s\n  on_error: deny");
     let targets = [("127.0.0.1:8001", orders.address), ("127.0.0.1:6379", redis.address)];
-    let start = || start_text(text.clone(), &targets, &TestSources::default());
-    let (one, two) = (start(), start());
+    let gateways = [(); 2].map(|()| start_text(text.clone(), &targets, &TestSources::default()));
+    (orders, redis, gateways)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shared_limits() {
+    let (_orders, _redis, [one, two]) = sharing("shared-limits.yaml").await;
     let mut posts = Vec::new();
     for gateway in [&one, &two, &one, &two, &one, &two] {
         posts.push(send(gateway.address(), "POST", "/orders", &[KEY], b"").await.status);
@@ -709,12 +713,7 @@ async fn shared_limits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shared_quotas() {
-    let (orders, redis) = (Origin::start("orders").await, Redis::start().await);
-    let text =
-        example("shared-quotas.yaml").replace("on_error: local", "deadline: 5s\n  on_error: deny");
-    let targets = [("127.0.0.1:8001", orders.address), ("127.0.0.1:6379", redis.address)];
-    let start = || start_text(text.clone(), &targets, &TestSources::default());
-    let (one, two) = (start(), start());
+    let (_orders, _redis, [one, two]) = sharing("shared-quotas.yaml").await;
     let mut found = Vec::new();
     for gateway in [&one, &two, &one, &two, &one, &two] {
         found.push(call(gateway, "/orders", &[]).await.status);

@@ -5,12 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Empty};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{DnType, SanType};
 
 use super::{House, metric, write};
 use crate::support::pki::{Authority, Pair, TlsClient};
-use crate::support::{Answer, Client, Origin, Reloading, eventually};
+use crate::support::{Answer, Client, Origin, Reloading, eventually, http2_over};
 
 /// A house with an authority for its own name and one for its clients.
 struct Partners {
@@ -227,10 +226,7 @@ async fn a_shared_connection_is_told_to_open_its_own() {
     ] {
         let client = TlsClient::build(&house.ours, pair.as_ref(), &[b"h2"]);
         let stream = client.connect(house.gateway.address(), "one.test").await.unwrap();
-        let io = TokioIo::new(stream);
-        let (mut requests, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
-        tokio::spawn(connection);
+        let mut requests = http2_over(stream).await;
         let request = Request::get(format!("https://{host}{target}"));
         let answer = requests.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await;
         let answer = answer.unwrap();

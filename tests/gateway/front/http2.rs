@@ -12,22 +12,17 @@ use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::SendRequest;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{ECHO, House, metric};
 use crate::support::pki::{Authority, TlsClient};
-use crate::support::{Client, Origin, PATIENCE, Reloading, eventually};
+use crate::support::{Client, Origin, PATIENCE, Reloading, eventually, http2_over};
 
 type Requests = SendRequest<Full<Bytes>>;
 
 async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Requests {
-    let io = TokioIo::new(stream);
-    let (requests, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
-    tokio::spawn(connection);
-    requests
+    http2_over(stream).await
 }
 
 async fn send(requests: &mut Requests, request: Request<Full<Bytes>>) -> Response<Bytes> {

@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+use hyper::body::Body;
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -255,4 +258,30 @@ pub async fn send(
     client.write(&head(method, target, &all)).await;
     client.write(body).await;
     client.read(method == "HEAD").await
+}
+
+/// A client of HTTP/2 over this stream.
+pub async fn http2_over<B>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> SendRequest<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: std::error::Error + Send + Sync,
+{
+    let io = TokioIo::new(stream);
+    let (requests, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    requests
+}
+
+/// A client of HTTP/2 over a connection of its own, without TLS.
+pub async fn http2<B>(address: SocketAddr) -> SendRequest<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: std::error::Error + Send + Sync,
+{
+    http2_over(TcpStream::connect(address).await.unwrap()).await
 }

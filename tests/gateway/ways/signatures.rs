@@ -13,11 +13,10 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sha2::{Digest as _, Sha256};
-use tokio::net::TcpStream;
 
 use crate::support::origin;
 use crate::support::signer::{self, SECRET, now};
-use crate::support::{Client, Gateway, Origin, Reloading, python, send};
+use crate::support::{Client, Gateway, Origin, Reloading, http2, python, send};
 
 /// One request, and what its signature says of it.
 #[derive(Clone)]
@@ -340,12 +339,7 @@ async fn no_empty_body_takes_the_place_of_the_one_that_was_signed() {
 
 /// The status of a request whose body comes in these pieces, after its head.
 async fn by_http2(gateway: &Gateway, asked: &Asked, pieces: &[&'static str]) -> u16 {
-    let stream = TcpStream::connect(gateway.address()).await.unwrap();
-    let (mut requests, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
-    tokio::spawn(connection);
+    let mut requests = http2(gateway.address()).await;
     let frames: Vec<_> = pieces
         .iter()
         .map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece.as_bytes()))))
